@@ -1,0 +1,84 @@
+/*
+ * culver/util.h - helpers for plugin authors; all of it is inline, so that a
+ * plugin still links against no symbol of the host.
+ *
+ *	return culver_fail(call, CULVER_E_TEMP, errno, "open %s", path);
+ */
+#ifndef CULVER_UTIL_H
+#define CULVER_UTIL_H
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <culver/abi.h>
+#include <culver/host.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define CULVER_PRINTF(f, a) __attribute__((format(printf, f, a), unused))
+#define CULVER_UNUSED __attribute__((unused))
+#else
+#define CULVER_PRINTF(f, a)
+#define CULVER_UNUSED
+#endif
+
+/*
+ * Fill call->err with a text for the log and return STATUS, so that a
+ * failure is one statement.  SYS_ERRNO is 0 if no system call failed.
+ */
+static CULVER_PRINTF(4, 5) culver_status
+culver_fail(struct culver_call *call, culver_status status, int sys_errno,
+    const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(call->err->text, sizeof(call->err->text), fmt, ap);
+	va_end(ap);
+	call->err->sys_errno = sys_errno;
+	return status;
+}
+
+/* Log one formatted line through the host. */
+static CULVER_PRINTF(3, 4) void
+culver_logf(const struct culver_host *host, int32_t level,
+    const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	host->log(host, level, text);
+}
+
+/* Memory from the call's arena, zeroed; NULL if there is none left. */
+static CULVER_UNUSED void *
+culver_alloc(const struct culver_host *host, struct culver_call *call,
+    size_t n)
+{
+	return host->alloc(call->arena, n);
+}
+
+/* A NUL-terminated copy of N bytes in the call's arena; NULL if none left. */
+static CULVER_UNUSED char *
+culver_strndup(const struct culver_host *host, struct culver_call *call,
+    const char *s, size_t n)
+{
+	char *copy = (char *)host->alloc(call->arena, n + 1);
+
+	if (copy != NULL)
+		memcpy(copy, s, n);
+	return copy;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* CULVER_UTIL_H */
