@@ -1,0 +1,60 @@
+/*
+ * loop.h - a small event loop: descriptors and timers, one thread.
+ *
+ * Runs in every role but the worker, as root in master.  Callbacks may add
+ * and remove anything, also themselves; a removed io gets no more events,
+ * not even those that the same wait returned.
+ */
+#ifndef BASE_LOOP_H
+#define BASE_LOOP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	LOOP_READ = 1u << 0,
+	LOOP_WRITE = 1u << 1,
+	LOOP_HANGUP = 1u << 2	/* both directions are over, or an error */
+};
+
+struct loop;
+
+/* Embedded in what it belongs to; zero is "not watched". */
+struct loop_io {
+	int fd;
+	void (*ready)(struct loop_io *io, unsigned events);
+	unsigned events;	/* watched for; 0: not in the loop */
+	size_t slot;
+};
+
+/* AT is absolute (clock_now()); zero struct is "not set". */
+struct loop_timer {
+	uint64_t at;
+	void (*due)(struct loop_timer *timer);
+	size_t slot;		/* place in the heap + 1; 0: not set */
+};
+
+/* NULL with errno if the kernel gives none. */
+struct loop *loop_new(void);
+void loop_destroy(struct loop **loop);
+
+/* Watch IO->fd for EVENTS; the second form replaces them.  SHARED takes
+ * LOOP_READ only and wakes one of several processes (listeners). */
+_Bool loop_watch(struct loop *loop, struct loop_io *io, unsigned events);
+_Bool loop_watch_shared(struct loop *loop, struct loop_io *io);
+
+/* Forget IO; call before closing its descriptor. */
+void loop_unwatch(struct loop *loop, struct loop_io *io);
+
+/* Set TIMER to AT, also if it is set already; false: no memory. */
+_Bool loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t at);
+void loop_timer_clear(struct loop *loop, struct loop_timer *timer);
+
+/* Serve one round: wait for an event, at most until the next timer. */
+_Bool loop_once(struct loop *loop);
+
+/* Serve until loop_stop(); false with errno if the kernel fails. */
+_Bool loop_run(struct loop *loop);
+void loop_stop(struct loop *loop);
+
+#endif /* BASE_LOOP_H */

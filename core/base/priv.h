@@ -1,0 +1,33 @@
+/*
+ * priv.h - become somebody else for good, and prove it.
+ *
+ * Called by master's children right after the fork, before exec or dlopen.
+ */
+#ifndef BASE_PRIV_H
+#define BASE_PRIV_H
+
+#include <sys/types.h>
+
+enum { PRIV_MAX_GROUPS = 8 };
+
+struct priv_ids {
+	uid_t uid;
+	gid_t gid;
+	unsigned n_groups;	/* supplementary groups; usually none */
+	gid_t groups[PRIV_MAX_GROUPS];
+};
+
+/*
+ * Give up groups, gid, uid and every capability, set no_new_privs and clear
+ * the dumpable flag, then verify that nothing came through and that root does
+ * not come back.  KEEP_CHROOT leaves CAP_SYS_CHROOT as an ambient capability
+ * for the program that is executed next (priv_drop_rest() there).
+ * In a process that is not root it only checks that the ids are its own.
+ * False with errno: the process must exit.
+ */
+_Bool priv_drop(const struct priv_ids *ids, _Bool keep_chroot);
+
+/* Drop what KEEP_CHROOT kept, and verify that no capability is left. */
+_Bool priv_drop_rest(void);
+
+#endif /* BASE_PRIV_H */

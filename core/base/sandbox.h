@@ -1,0 +1,62 @@
+/*
+ * sandbox.h - confine this process: Landlock, seccomp, limits.
+ *
+ * Every role calls it on itself after its drop; nothing here runs as root.
+ * What the kernel cannot do is reported, never ignored.
+ */
+#ifndef BASE_SANDBOX_H
+#define BASE_SANDBOX_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct sock_filter;
+
+enum sandbox_part {		/* a set of these is "what is missing" */
+	SANDBOX_SECCOMP = 1u << 0,
+	SANDBOX_LANDLOCK = 1u << 1,
+	SANDBOX_TRUNCATE = 1u << 2,	/* Landlock 3 */
+	SANDBOX_NET = 1u << 3,		/* Landlock 4 */
+	SANDBOX_SCOPE = 1u << 4,	/* Landlock 6: signals */
+	SANDBOX_CHROOT = 1u << 5	/* only root can */
+};
+
+/* What this kernel (or this build) cannot do. */
+unsigned sandbox_missing(void);
+
+/* "seccomp", "landlock", ...: the name of one bit, for people. */
+const char *sandbox_part_name(enum sandbox_part part);
+
+/* A file or folder (O_PATH is enough) and CULVER_PATH_* bits of plugin.h. */
+struct sandbox_path {
+	int fd;
+	uint32_t access;
+};
+
+/*
+ * From now on the file system is PATHS and nothing else; no TCP port is bound
+ * or connected to unless NET, no signal leaves the process.  Needs
+ * no_new_privs.  True also where the kernel knows no Landlock: see
+ * sandbox_missing().
+ */
+_Bool sandbox_landlock(const struct sandbox_path *paths, size_t n, _Bool net);
+
+/* Install a filter that the config role compiled. */
+_Bool sandbox_seccomp(const struct sock_filter *filter, size_t n);
+
+/*
+ * Make a trapped system call return ENOSYS and log its number once
+ * (SECCOMP_RET_TRAP raises SIGSYS).
+ */
+_Bool sandbox_trap(void);
+
+struct sandbox_limits {		/* 0: leave as it is, but for CORE */
+	uint64_t descriptors;
+	uint64_t memory;	/* RLIMIT_DATA, octets */
+	_Bool no_processes;	/* RLIMIT_NPROC 0 */
+};
+
+/* Set the limits; core dumps are always off. */
+_Bool sandbox_limits(const struct sandbox_limits *limits);
+
+#endif /* BASE_SANDBOX_H */

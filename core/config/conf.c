@@ -1,0 +1,168 @@
+/*
+ * conf.c - read and check a snapshot of the configuration.
+ *
+ * Runs in every role, as root in master.  A snapshot comes from the config
+ * role, which read what an administrator wrote: it is checked all the same.
+ */
+#include "config.h"
+
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/config/conf.h"
+
+#define SEALS (F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK)
+#define END_TEXT(a) ((a)[sizeof(a) - 1] = 0)
+
+static _Bool
+read_at(int fd, void *out, size_t n, off_t at)
+{
+	return pread(fd, out, n, at) == (ssize_t)n;
+}
+
+static _Bool
+part_fits(uint32_t at, uint64_t n, const struct conf_head *h)
+{
+	return n == 0 || (at >= h->fixed && at <= h->size &&
+	    n <= h->size - at);
+}
+
+static _Bool
+master_check(struct conf_master *c)
+{
+	END_TEXT(c->run_dir);
+	END_TEXT(c->state_dir);
+	END_TEXT(c->log);
+	if (c->n_listen > CONF_MAX_LISTEN || c->n_auth > CONF_MAX_AUTH ||
+	    c->n_storage > CONF_MAX_STORAGE || c->n_cert > CONF_MAX_CERT ||
+	    c->n_range > CONF_MAX_RANGE || c->gates > 256 ||
+	    c->run_dir[0] != '/' || c->uid_min == 0)
+		return 0;
+	for (uint32_t i = 0; i < c->n_listen; i++) {
+		END_TEXT(c->listen[i].text);
+		if (c->listen[i].addr_len < sizeof(sa_family_t) ||
+		    c->listen[i].addr_len > sizeof(c->listen[i].addr))
+			return 0;
+	}
+	for (uint32_t i = 0; i < c->n_auth; i++) {
+		END_TEXT(c->auth[i].name);
+		if (c->auth[i].processes < 1 || c->auth[i].processes > 256)
+			return 0;
+	}
+	for (uint32_t i = 0; i < c->n_storage; i++) {
+		END_TEXT(c->storage[i].name);
+		if (c->storage[i].n_groups > CONF_MAX_GROUP)
+			return 0;
+	}
+	return 1;
+}
+
+static _Bool
+gate_check(struct conf_gate *c)
+{
+	END_TEXT(c->hostname);
+	if (c->n_listen > CONF_MAX_LISTEN || c->n_cert > CONF_MAX_CERT ||
+	    c->n_host > CONF_MAX_HOST)
+		return 0;
+	for (uint32_t i = 0; i < c->n_listen; i++)
+		END_TEXT(c->listen[i].name);
+	for (uint32_t i = 0; i < c->n_host; i++) {
+		END_TEXT(c->host[i].name);
+		if (c->host[i].first > c->n_cert ||
+		    c->host[i].n > c->n_cert - c->host[i].first)
+			return 0;
+	}
+	return 1;
+}
+
+static _Bool
+auth_check(struct conf_auth *c)
+{
+	if (c->n_section > CONF_MAX_AUTH || c->n_storage > CONF_MAX_STORAGE)
+		return 0;
+	for (uint32_t i = 0; i < c->n_section; i++)
+		END_TEXT(c->section[i].name);
+	for (uint32_t i = 0; i < c->n_storage; i++)
+		END_TEXT(c->storage[i]);
+	return 1;
+}
+
+static _Bool
+section_check(struct conf_section *c)
+{
+	END_TEXT(c->name);
+	END_TEXT(c->module);
+	END_TEXT(c->hostname);
+	return 1;
+}
+
+static _Bool
+kind_check(enum conf_kind kind, void *out)
+{
+	switch (kind) {
+	case CONF_MASTER:
+		return master_check(out);
+	case CONF_GATE:
+		return gate_check(out);
+	case CONF_AUTH:
+		return auth_check(out);
+	case CONF_LOG:
+		return 1;
+	case CONF_POOL:
+	case CONF_STORAGE:
+		return section_check(out);
+	}
+	return 0;
+}
+
+_Bool
+conf_read(int fd, enum conf_kind kind, void *out, size_t size)
+{
+	struct conf_head *h = out;
+	struct stat st;
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	return seals >= 0 && (seals & SEALS) == SEALS && fstat(fd, &st) == 0 &&
+	    read_at(fd, out, size, 0) && h->magic == CONF_MAGIC &&
+	    h->kind == kind && h->fixed == size &&
+	    (off_t)h->size == st.st_size &&
+	    part_fits(h->filter_at, (uint64_t)h->filter_n * 8, h) &&
+	    part_fits(h->extra_at, h->extra_n, h) && kind_check(kind, out);
+}
+
+size_t
+conf_filter(int fd, const struct conf_head *h, struct sock_filter *out)
+{
+	size_t n = h->filter_n;
+
+	if (n == 0 || n > CONF_MAX_FILTER ||
+	    !read_at(fd, out, n * sizeof(*out), (off_t)h->filter_at))
+		return 0;
+	return n;
+}
+
+_Bool
+conf_extra(int fd, const struct conf_head *h, uint32_t i, void *out,
+    size_t size)
+{
+	if ((uint64_t)(i + 1ull) * size > h->extra_n ||
+	    !read_at(fd, out, size, (off_t)(h->extra_at + (uint64_t)i * size)))
+		return 0;
+	if (size == sizeof(struct conf_cert_files)) {
+		struct conf_cert_files *f = out;
+
+		END_TEXT(f->cert);
+		END_TEXT(f->key);
+	} else if (size == sizeof(struct conf_gate_cert)) {
+		struct conf_gate_cert *c = out;
+
+		END_TEXT(c->file);
+		END_TEXT(c->cert);
+		END_TEXT(c->key);
+	}
+	return 1;
+}

@@ -1,0 +1,198 @@
+/*
+ * conf.h - the configuration as the roles see it: fixed structs in sealed
+ * memfds that the config role made, one a role, auth section and storage
+ * section.  No pointers: what is not fixed lies behind the struct and is
+ * named by offset and length.
+ *
+ * A role reads its own with conf_read(), which checks seals, size and kind
+ * and that every text ends; counts and numbers are checked by conf_check_*()
+ * in the same file, before anything uses them.  Runs in every role, as root
+ * in master.  Index numbers of sections and listeners are those of the file.
+ */
+#ifndef CONFIG_CONF_H
+#define CONFIG_CONF_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+struct sock_filter;
+
+enum conf_kind {
+	CONF_MASTER = 1,
+	CONF_GATE,		/* also certcheck's */
+	CONF_AUTH,
+	CONF_LOG,
+	CONF_POOL,		/* an auth section */
+	CONF_STORAGE		/* a storage section, for workers */
+};
+
+enum {
+	CONF_MAX_LISTEN = 64,
+	CONF_MAX_AUTH = 16,
+	CONF_MAX_STORAGE = 32,
+	CONF_MAX_CERT = 256,
+	CONF_MAX_HOST = 128,
+	CONF_MAX_RANGE = 16,
+	CONF_MAX_GROUP = 8,
+	CONF_MAX_FILTER = 1024,		/* BPF instructions */
+	CONF_NAME = 64,
+	CONF_PATH = 1024
+};
+
+struct conf_head {
+	uint32_t magic;		/* CONF_MAGIC */
+	uint32_t kind;		/* enum conf_kind */
+	uint32_t index;		/* of the section */
+	uint32_t fixed;		/* sizeof the struct that begins here */
+	uint32_t size;		/* of the whole file */
+	uint32_t filter_at, filter_n;	/* seccomp program of the role; n in
+					 * instructions of 8 octets; n 0: none */
+	uint32_t extra_at, extra_n;	/* octets behind the struct: the values
+					 * of a section (plugin/values.h),
+					 * certificates */
+	uint32_t reserved;
+};
+#define CONF_MAGIC 0x664e4f43u
+
+enum conf_tls { CONF_TLS_STARTTLS, CONF_TLS_IMPLICIT, CONF_TLS_OFF };
+enum conf_plain { CONF_PLAIN_LOCAL, CONF_PLAIN_NEVER, CONF_PLAIN_ALWAYS };
+
+/* --- master -------------------------------------------------------------- */
+
+struct conf_listen {
+	struct sockaddr_storage addr;
+	uint32_t addr_len;
+	uint32_t has_mode, mode;	/* unix sockets */
+	uint32_t uid, gid;		/* UINT32_MAX: unchanged */
+	uint32_t line;
+	char text[128];			/* as written, for messages */
+};
+
+struct conf_auth_section {
+	char name[CONF_NAME];
+	uint32_t processes;
+	uint32_t needs;			/* CULVER_NEED_* bits */
+};
+
+struct conf_storage_section {
+	char name[CONF_NAME];
+	uint32_t n_groups;
+	uint32_t groups[CONF_MAX_GROUP];
+};
+
+struct conf_cert_files {
+	char cert[CONF_PATH], key[CONF_PATH];
+};
+
+struct conf_master {
+	struct conf_head head;
+	char run_dir[CONF_PATH], state_dir[CONF_PATH];
+	char log[CONF_PATH];		/* "syslog", "stderr" or a path */
+	uint32_t control_gid;		/* UINT32_MAX: none */
+	uint32_t gates;			/* 0: one a core */
+	uint32_t uid_min;
+	uint32_t n_range;
+	struct { uint32_t first, last; } range[CONF_MAX_RANGE];
+	uint32_t sessions_max;		/* workers at once */
+	uint64_t reload_grace;		/* ns */
+	uint64_t stop_grace;		/* ns: what workers get at a stop */
+	uint32_t n_listen, n_auth, n_storage, n_cert;
+	struct conf_listen listen[CONF_MAX_LISTEN];
+	struct conf_auth_section auth[CONF_MAX_AUTH];
+	struct conf_storage_section storage[CONF_MAX_STORAGE];
+};	/* extra: n_cert times struct conf_cert_files */
+
+/* --- gate and certcheck --------------------------------------------------- */
+
+struct conf_gate_listen {
+	uint32_t tls;			/* enum conf_tls */
+	uint32_t plain_login;		/* enum conf_plain */
+	uint32_t is_unix;
+	char name[CONF_NAME];		/* of the listen section */
+};
+
+struct conf_gate_cert {			/* where it was set, for messages */
+	uint32_t line;
+	char file[256];
+	char cert[CONF_PATH], key[CONF_PATH];
+};
+
+struct conf_gate_host {			/* SNI; 0 is the default for all */
+	char name[256];
+	uint32_t first, n;		/* in cert[] */
+};
+
+struct conf_gate {
+	struct conf_head head;
+	char hostname[256];
+	uint64_t login_time;		/* ns */
+	uint64_t idle_time;		/* ns; for the TLS relay's client end */
+	uint32_t connections;		/* of one gate */
+	uint32_t connections_per_ip;
+	uint32_t bad_commands;
+	uint32_t gate_logins;
+	uint32_t expire_days;		/* EXPIRE in CAPA: UINT32_MAX NEVER,
+					 * UINT32_MAX - 1: not announced */
+	uint32_t n_listen, n_cert, n_host;
+	struct conf_gate_listen listen[CONF_MAX_LISTEN];
+	struct conf_gate_host host[CONF_MAX_HOST];
+};	/* extra: n_cert times struct conf_gate_cert */
+
+/* --- auth coordinator ------------------------------------------------------ */
+
+struct conf_auth_part {
+	char name[CONF_NAME];
+	uint64_t caps;			/* CULVER_AU_* of its plugin */
+	uint32_t processes;
+};
+
+struct conf_auth {
+	struct conf_head head;
+	uint64_t failure_delay, failure_delay_max;	/* ns */
+	uint32_t user_case;		/* 0: as sent, 1: lower-case */
+	uint32_t uid_min;
+	uint32_t n_section, n_storage;
+	struct conf_auth_part section[CONF_MAX_AUTH];
+	char storage[CONF_MAX_STORAGE][CONF_NAME];	/* names, in order */
+};
+
+/* --- log -------------------------------------------------------------------- */
+
+struct conf_log {
+	struct conf_head head;
+	uint32_t level;			/* least level that is written */
+};
+
+/* --- auth pool and worker: a section with its plugin ------------------------ */
+
+struct conf_section {
+	struct conf_head head;
+	char name[CONF_NAME];		/* of the section */
+	char module[CONF_PATH];		/* file of the module */
+	uint32_t allow;			/* CULVER_NEED_* that are allowed */
+	/* what a worker needs besides (storage sections only) */
+	char hostname[256];
+	uint64_t idle_time;		/* ns */
+	uint32_t bad_commands;
+	uint32_t expire_days;		/* as in conf_gate */
+};
+
+/* Read element I of the array of SIZE octet elements in a snapshot's extra
+ * part; its texts are made to end. */
+_Bool conf_extra(int fd, const struct conf_head *head, uint32_t i, void *out,
+    size_t size);
+
+/*
+ * Read the fixed part of a snapshot of KIND from FD into OUT (SIZE is the
+ * sizeof its struct) and check it.  False: it is not one; do not use it.
+ */
+_Bool conf_read(int fd, enum conf_kind kind, void *out, size_t size);
+
+/* The seccomp program of a snapshot into OUT (room for CONF_MAX_FILTER); 0 if
+ * it has none or is malformed. */
+size_t conf_filter(int fd, const struct conf_head *head,
+    struct sock_filter *out);
+
+#endif /* CONFIG_CONF_H */

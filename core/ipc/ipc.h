@@ -1,0 +1,153 @@
+/*
+ * ipc.h - messages between roles over SOCK_SEQPACKET socket pairs.
+ *
+ * Runs in every role, as root in master.  Trusts nothing that it receives:
+ * ipc_recv() accepts a message only if its type is known, the sender may send
+ * it to this receiver in this phase, every length fits, the end is exact and
+ * the number of descriptors is right.  All of that comes from messages.def.
+ */
+#ifndef IPC_H
+#define IPC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <culver/abi.h>
+
+enum ipc_role {			/* bits, so that a table can name several */
+	R_MASTER = 1u << 0,
+	R_CONFIG = 1u << 1,
+	R_GATE = 1u << 2,
+	R_AUTH = 1u << 3,
+	R_POOL = 1u << 4,
+	R_WORKER = 1u << 5,
+	R_CERTCHECK = 1u << 6,
+	R_LOG = 1u << 7,
+	R_CTL = 1u << 8
+};
+
+enum ipc_phase {		/* of the less trusted end of a channel */
+	P_START = 1u << 0,
+	P_RUN = 1u << 1,
+	P_DRAIN = 1u << 2,
+	P_ANY = P_START | P_RUN | P_DRAIN
+};
+
+enum { F_SECRET = 1u << 0 };	/* carries a password: buffers are wiped */
+
+enum ipc_grant_kind { IPC_GRANT_SESSION = 1, IPC_GRANT_DELIVERY = 2 };
+
+enum ipc_want { IPC_WANT_VERIFY = 1u << 0, IPC_WANT_USER = 1u << 1 };
+
+enum {				/* `flags` of a client connection */
+	IPC_TLS = 1u << 0,
+	IPC_LOOPBACK = 1u << 1,
+	IPC_HAS_IR = 1u << 2	/* an initial response came with AUTH */
+};
+
+enum {
+	IPC_MAX = 65536,	/* octets of one message, header included */
+	IPC_HEADER = 8,
+	IPC_MAX_FDS = 3
+};
+
+enum {				/* descriptors of an executed role at start */
+	FD_CHANNEL = 3,		/* to master */
+	FD_LOG = 4,		/* to the log role */
+	FD_SNAPSHOT = 5,	/* its part of the configuration */
+	FD_DIAG = 6,		/* config, certcheck: what is wrong, as text */
+	FD_ROOT = 7		/* gate: the empty folder to chroot to */
+};
+
+struct ipc_bytes {
+	const uint8_t *p;
+	uint32_t n;
+};
+
+/* struct ipc_NAME for every message */
+#define BEGIN(NAME, name, nr, from, to, ph, fmin, fmax, fl) struct ipc_##name {
+#define U32(name, f) uint32_t f;
+#define U64(name, f) uint64_t f;
+#define TEXT(name, f, max) const char *f;
+#define BYTES(name, f, max) struct ipc_bytes f;
+#define END(name) };
+#include "core/ipc/messages.def"
+#undef BEGIN
+#undef U32
+#undef U64
+#undef TEXT
+#undef BYTES
+#undef END
+
+#define U32(name, f)
+#define U64(name, f)
+#define TEXT(name, f, max)
+#define BYTES(name, f, max)
+#define END(name)
+enum ipc_type {
+#define BEGIN(NAME, name, nr, from, to, ph, fmin, fmax, fl) IPC_##NAME = nr,
+#include "core/ipc/messages.def"
+#undef BEGIN
+};
+
+union ipc_any {
+#define BEGIN(NAME, name, nr, from, to, ph, fmin, fmax, fl) \
+	struct ipc_##name name;
+#include "core/ipc/messages.def"
+#undef BEGIN
+};
+#undef U32
+#undef U64
+#undef TEXT
+#undef BYTES
+#undef END
+
+/* One received message.  Text and bytes point into BUF and are valid until
+ * ipc_done(). */
+struct ipc_in {
+	enum ipc_type type;
+	unsigned nfds;
+	int fd[IPC_MAX_FDS];	/* a handler that keeps one sets it to -1 */
+	union ipc_any m;
+	size_t len;
+	uint8_t buf[IPC_MAX];
+};
+
+enum ipc_result { IPC_GOT, IPC_AGAIN, IPC_EOF, IPC_BREACH };
+
+/* A connected pair, non-blocking and close-on-exec; false with errno. */
+_Bool ipc_pair(int pair[2]);
+
+/*
+ * Send MSG (a struct ipc_NAME that fits TYPE) with N descriptors, which stay
+ * the caller's.  Never blocks.  OK, E_TEMP when the socket is full, E_PERM
+ * when the peer is gone or the message breaks its own declaration.
+ */
+culver_status ipc_send(int fd, enum ipc_type type, const void *msg,
+    const int *fds, unsigned n);
+
+/*
+ * Receive one message that FROM may send to TO in PHASE.  Never blocks.
+ * IPC_BREACH: the peer broke the rules; end it.  After IPC_GOT call
+ * ipc_done(), which closes descriptors that nobody took.
+ */
+enum ipc_result ipc_recv(int fd, struct ipc_in *in, enum ipc_role from,
+    enum ipc_role to, enum ipc_phase phase);
+void ipc_done(struct ipc_in *in);
+
+/* The same between memory and a struct: for the tail of a grant, and tests.
+ * Encoded octets or 0; decoding borrows from BUF. */
+size_t ipc_encode(enum ipc_type type, const void *msg, unsigned nfds,
+    uint8_t *buf, size_t cap);
+_Bool ipc_decode(const uint8_t *buf, size_t n, enum ipc_type *type,
+    unsigned *nfds, union ipc_any *out);
+
+/* May FROM send TYPE to TO in PHASE? */
+_Bool ipc_allowed(enum ipc_type type, enum ipc_role from, enum ipc_role to,
+    enum ipc_phase phase);
+
+/* "GRANT", "gate"; "?" if unknown. */
+const char *ipc_name(enum ipc_type type);
+const char *ipc_role_name(enum ipc_role role);
+
+#endif /* IPC_H */
