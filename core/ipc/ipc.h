@@ -56,7 +56,9 @@ enum {				/* descriptors of an executed role at start */
 	FD_LOG = 4,		/* to the log role */
 	FD_SNAPSHOT = 5,	/* its part of the configuration */
 	FD_DIAG = 6,		/* config, certcheck: what is wrong, as text */
-	FD_ROOT = 7		/* gate: the empty folder to chroot to */
+	FD_ROOT = 7,		/* gate, certcheck: empty folder to chroot to */
+	FD_AUTH = 8,		/* gate: to the coordinator */
+	FD_POOL = 8		/* pool: to the coordinator */
 };
 
 struct ipc_bytes {

@@ -1,0 +1,29 @@
+/*
+ * worker.h - what master starts for one login: a process that is already the
+ * mailbox's owner and nobody else.
+ */
+#ifndef WORKER_WORKER_H
+#define WORKER_WORKER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct worker_start {
+	int client;		/* socket of the client or of its TLS relay */
+	int channel;		/* to master; half-closed when we must end */
+	int snapshot;		/* CONF_STORAGE of the user's section */
+	const uint8_t *tail;	/* an encoded USERDATA message, unchecked */
+	size_t tail_len;
+	uint32_t flags;		/* IPC_TLS ... */
+	uint32_t uid, gid;	/* verified: what this process is */
+	uint64_t session;
+	const char *remote, *mech;
+};
+
+/*
+ * Serve the session and return the exit status.  Runs after the verified
+ * drop, unprivileged; confines itself once the plugin is loaded.
+ */
+int worker_main(const struct worker_start *ws);
+
+#endif /* WORKER_WORKER_H */
