@@ -1,0 +1,48 @@
+/*
+ * out.h - where log lines go: a file, stderr or the syslog socket.
+ *
+ * Runs in the log role.  Formats whole lines into one buffer and writes it
+ * at once; what cannot be written waits there, and when it is full, lines are
+ * counted instead and the count is written as soon as writing works again.
+ */
+#ifndef LOG_OUT_H
+#define LOG_OUT_H
+
+#include <stddef.h>
+#include <time.h>
+
+enum out_kind { OUT_FILE = 0, OUT_SYSLOG = 1 };	/* as in LOG_TARGET */
+
+enum {
+	OUT_TEXT_MAX = 2048,			/* of a text before escaping */
+	OUT_LINE_MAX = 4 * OUT_TEXT_MAX + 256,	/* of a line as written */
+	OUT_BUFFER = 128 * 1024
+};
+
+struct out {
+	int fd;			/* -1: no target yet */
+	enum out_kind kind;
+	unsigned long lost;	/* lines that did not fit */
+	int error;		/* errno of the write that failed, or 0 */
+	size_t n;
+	char buf[OUT_BUFFER];
+};
+
+void out_init(struct out *out);
+
+/* Write to FD (taken) from now on.  What the old target did not take is
+ * counted as lost. */
+void out_target(struct out *out, int fd, enum out_kind kind);
+
+/*
+ * Add one line of LEVEL (base/log.h) at NOW from WHO ("gate/1").  TEXT is not
+ * trusted: octets outside 0x20..0x7e become \xNN.
+ */
+void out_line(struct out *out, const struct timespec *now, int level,
+    const char *who, const char *text);
+
+/* Write what is there; 0 if something had to stay: try again later.  A file
+ * or terminal may block. */
+_Bool out_flush(struct out *out);
+
+#endif /* LOG_OUT_H */
