@@ -62,21 +62,40 @@ master_check(struct conf_master *c)
 }
 
 static _Bool
-gate_check(struct conf_gate *c)
+hosts_check(struct conf_gate_host *host, uint32_t n_host, uint32_t n_cert)
 {
-	END_TEXT(c->hostname);
-	if (c->n_listen > CONF_MAX_LISTEN || c->n_cert > CONF_MAX_CERT ||
-	    c->n_host > CONF_MAX_HOST)
+	if (n_cert > CONF_MAX_CERT || n_host > CONF_MAX_HOST)
 		return 0;
-	for (uint32_t i = 0; i < c->n_listen; i++)
-		END_TEXT(c->listen[i].name);
-	for (uint32_t i = 0; i < c->n_host; i++) {
-		END_TEXT(c->host[i].name);
-		if (c->host[i].first > c->n_cert ||
-		    c->host[i].n > c->n_cert - c->host[i].first)
+	for (uint32_t i = 0; i < n_host; i++) {
+		END_TEXT(host[i].name);
+		if (host[i].first > n_cert ||
+		    host[i].n > n_cert - host[i].first)
 			return 0;
 	}
 	return 1;
+}
+
+static _Bool
+gate_check(struct conf_gate *c)
+{
+	END_TEXT(c->hostname);
+	if (c->n_listen > CONF_MAX_LISTEN ||
+	    !hosts_check(c->host, c->n_host, c->n_cert))
+		return 0;
+	for (uint32_t i = 0; i < c->n_listen; i++) {
+		END_TEXT(c->listen[i].name);
+		if (c->listen[i].tls > CONF_TLS_OFF ||
+		    c->listen[i].plain_login > CONF_PLAIN_ALWAYS)
+			return 0;
+	}
+	return 1;
+}
+
+static _Bool
+certcheck_check(struct conf_certcheck *c)
+{
+	END_TEXT(c->hostname);
+	return hosts_check(c->host, c->n_host, c->n_cert);
 }
 
 static _Bool
@@ -112,6 +131,8 @@ kind_check(enum conf_kind kind, void *out)
 		return auth_check(out);
 	case CONF_LOG:
 		return 1;
+	case CONF_CERTCHECK:
+		return certcheck_check(out);
 	case CONF_POOL:
 	case CONF_STORAGE:
 		return section_check(out);
@@ -145,24 +166,33 @@ conf_filter(int fd, const struct conf_head *h, struct sock_filter *out)
 	return n;
 }
 
-_Bool
-conf_extra(int fd, const struct conf_head *h, uint32_t i, void *out,
-    size_t size)
+static _Bool
+element(int fd, const struct conf_head *h, uint32_t i, void *out, size_t size)
 {
-	if ((uint64_t)(i + 1ull) * size > h->extra_n ||
-	    !read_at(fd, out, size, (off_t)(h->extra_at + (uint64_t)i * size)))
+	return (i + UINT64_C(1)) * size <= h->extra_n &&
+	    read_at(fd, out, size, (off_t)(h->extra_at + (uint64_t)i * size));
+}
+
+_Bool
+conf_cert_files(int fd, const struct conf_head *h, uint32_t i,
+    struct conf_cert_files *out)
+{
+	if (h->kind != CONF_MASTER || !element(fd, h, i, out, sizeof(*out)))
 		return 0;
-	if (size == sizeof(struct conf_cert_files)) {
-		struct conf_cert_files *f = out;
+	END_TEXT(out->cert);
+	END_TEXT(out->key);
+	return 1;
+}
 
-		END_TEXT(f->cert);
-		END_TEXT(f->key);
-	} else if (size == sizeof(struct conf_gate_cert)) {
-		struct conf_gate_cert *c = out;
-
-		END_TEXT(c->file);
-		END_TEXT(c->cert);
-		END_TEXT(c->key);
-	}
+_Bool
+conf_cert(int fd, const struct conf_head *h, uint32_t i,
+    struct conf_cert *out)
+{
+	if ((h->kind != CONF_GATE && h->kind != CONF_CERTCHECK) ||
+	    !element(fd, h, i, out, sizeof(*out)))
+		return 0;
+	END_TEXT(out->file);
+	END_TEXT(out->cert);
+	END_TEXT(out->key);
 	return 1;
 }

@@ -6,7 +6,7 @@
  *
  * A role reads its own with conf_read(), which checks seals, size and kind
  * and that every text ends; counts and numbers are checked by conf_check_*()
- * in the same file, before anything uses them.  Runs in every role, as root
+ * there too, before anything uses them.  Runs in every role, as root
  * in master.  Index numbers of sections and listeners are those of the file.
  */
 #ifndef CONFIG_CONF_H
@@ -21,11 +21,12 @@ struct sock_filter;
 
 enum conf_kind {
 	CONF_MASTER = 1,
-	CONF_GATE,		/* also certcheck's */
+	CONF_GATE,
 	CONF_AUTH,
 	CONF_LOG,
 	CONF_POOL,		/* an auth section */
-	CONF_STORAGE		/* a storage section, for workers */
+	CONF_STORAGE,		/* a storage section, for workers */
+	CONF_CERTCHECK
 };
 
 enum {
@@ -104,19 +105,13 @@ struct conf_master {
 	struct conf_storage_section storage[CONF_MAX_STORAGE];
 };	/* extra: n_cert times struct conf_cert_files */
 
-/* --- gate and certcheck --------------------------------------------------- */
+/* --- gate ----------------------------------------------------------------- */
 
 struct conf_gate_listen {
 	uint32_t tls;			/* enum conf_tls */
 	uint32_t plain_login;		/* enum conf_plain */
 	uint32_t is_unix;
 	char name[CONF_NAME];		/* of the listen section */
-};
-
-struct conf_gate_cert {			/* where it was set, for messages */
-	uint32_t line;
-	char file[256];
-	char cert[CONF_PATH], key[CONF_PATH];
 };
 
 struct conf_gate_host {			/* SNI; 0 is the default for all */
@@ -138,7 +133,22 @@ struct conf_gate {
 	uint32_t n_listen, n_cert, n_host;
 	struct conf_gate_listen listen[CONF_MAX_LISTEN];
 	struct conf_gate_host host[CONF_MAX_HOST];
-};	/* extra: n_cert times struct conf_gate_cert */
+};	/* extra: n_cert times struct conf_cert */
+
+/* --- certificate checker --------------------------------------------------- */
+
+struct conf_cert {			/* where it was set, for messages */
+	uint32_t line;
+	char file[256];
+	char cert[CONF_PATH], key[CONF_PATH];
+};
+
+struct conf_certcheck {			/* as in conf_gate, own filter */
+	struct conf_head head;
+	char hostname[256];
+	uint32_t n_cert, n_host;
+	struct conf_gate_host host[CONF_MAX_HOST];
+};	/* extra: n_cert times struct conf_cert */
 
 /* --- auth coordinator ------------------------------------------------------ */
 
@@ -172,6 +182,8 @@ struct conf_section {
 	char name[CONF_NAME];		/* of the section */
 	char module[CONF_PATH];		/* file of the module */
 	uint32_t allow;			/* CULVER_NEED_* that are allowed */
+	uint32_t owner;			/* who may own the module besides root:
+					 * 0 when master is root */
 	/* what a worker needs besides (storage sections only) */
 	char hostname[256];
 	uint64_t idle_time;		/* ns */
@@ -179,16 +191,18 @@ struct conf_section {
 	uint32_t expire_days;		/* as in conf_gate */
 };
 
-/* Read element I of the array of SIZE octet elements in a snapshot's extra
- * part; its texts are made to end. */
-_Bool conf_extra(int fd, const struct conf_head *head, uint32_t i, void *out,
-    size_t size);
-
 /*
  * Read the fixed part of a snapshot of KIND from FD into OUT (SIZE is the
  * sizeof its struct) and check it.  False: it is not one; do not use it.
  */
 _Bool conf_read(int fd, enum conf_kind kind, void *out, size_t size);
+
+/* Element I of the extra part of CONF_MASTER, and of CONF_GATE or
+ * CONF_CERTCHECK.  False: there is none. */
+_Bool conf_cert_files(int fd, const struct conf_head *head, uint32_t i,
+    struct conf_cert_files *out);
+_Bool conf_cert(int fd, const struct conf_head *head, uint32_t i,
+    struct conf_cert *out);
 
 /* The seccomp program of a snapshot into OUT (room for CONF_MAX_FILTER); 0 if
  * it has none or is malformed. */
