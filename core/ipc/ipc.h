@@ -42,7 +42,11 @@ enum ipc_want { IPC_WANT_VERIFY = 1u << 0, IPC_WANT_USER = 1u << 1 };
 enum {				/* `flags` of a client connection */
 	IPC_TLS = 1u << 0,
 	IPC_LOOPBACK = 1u << 1,
-	IPC_HAS_IR = 1u << 2	/* an initial response came with AUTH */
+	IPC_HAS_IR = 1u << 2,	/* an initial response came with AUTH */
+	IPC_STLS = 1u << 3,	/* STLS was on offer when the login came */
+	IPC_PLAIN = 1u << 4	/* so were USER and the plain mechanisms; both
+				 * go into the grant: CAPA after login must
+				 * repeat them (RFC 2449 5) */
 };
 
 enum {
