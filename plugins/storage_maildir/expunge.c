@@ -1,0 +1,86 @@
+/*
+ * expunge.c - remove the messages that a session deleted.
+ *
+ * Runs in the worker as the mailbox's owner, in the UPDATE state.  A message
+ * is removed under the name it has now, under every name it has, and the
+ * directories are synced before the client is told.
+ */
+#include "config.h"
+
+#include "maildir.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include <culver/util.h>
+
+/* Remove the file of message INDEX; all of them if there are several. */
+static culver_status
+remove_one(struct culver_mailbox *mb, uint32_t index, bool touched[MD_DIRS],
+    struct culver_call *call)
+{
+	struct md_rec *r = &mb->list.rec[index];
+	bool again = false;
+	char name[NAME_MAX + 1];
+	culver_status status;
+	unsigned dir;
+	int i;
+
+	for (i = 0; i < MD_SCANS + MD_DIRS; i++) {
+		status = md_locate(mb, index, again, &dir, name, call);
+		if (status == CULVER_E_GONE) {
+			/* whoever removed it need not have synced */
+			touched[MD_NEW] = touched[MD_CUR] = true;
+			return CULVER_OK;
+		}
+		if (status != CULVER_OK)
+			return status;
+		if (unlinkat(mb->dir[dir], name, 0) == 0) {
+			touched[dir] = true;
+			if ((r->flags & MD_DUP) == 0) {
+				r->flags |= MD_GONE;
+				return CULVER_OK;
+			}
+		} else if (errno != ENOENT)
+			return md_fail(call, errno, "%s: cannot remove %s",
+			    mb->store->path, name);
+		again = true;
+	}
+	return md_fail_as(call, CULVER_E_TEMP,
+	    "%s: %s changes its name all the time", mb->store->path,
+	    md_base(&mb->list, r));
+}
+
+culver_status
+md_expunge(struct culver_mailbox *mb, const uint32_t *index, uint32_t n,
+    struct culver_expunge_result *res, struct culver_call *call)
+{
+	static const char *const names[MD_DIRS] = { "new", "cur" };
+	bool touched[MD_DIRS] = { false, false };
+	culver_status status = CULVER_OK;
+	uint32_t i;
+	int d;
+
+	res->removed = 0;
+	if ((mb->flags & CULVER_OPEN_READONLY) != 0)
+		return md_fail_as(call, CULVER_E_PERM,
+		    "%s was opened for reading only", mb->store->path);
+	for (i = 0; i < n && status == CULVER_OK; i++) {
+		if (index[i] >= mb->list.n)
+			status = md_fail_as(call, CULVER_E_TEMP,
+			    "%s: there is no message %lu", mb->store->path,
+			    (unsigned long)index[i]);
+		else if ((status = md_in_time(mb->store, call)) == CULVER_OK)
+			status = remove_one(mb, index[i], touched, call);
+		if (status == CULVER_OK)
+			res->removed++;
+	}
+	if (n > 0)
+		mb->changed = mb->dirty = true;
+	for (d = 0; d < MD_DIRS; d++)
+		if (touched[d] && fsync(mb->dir[d]) != 0 &&
+		    status == CULVER_OK)
+			status = md_fail(call, errno, "cannot sync %s/%s",
+			    mb->store->path, names[d]);
+	return status;
+}

@@ -1,0 +1,230 @@
+/*
+ * file.c - error texts, and files that are read or replaced whole.
+ *
+ * Runs in the worker as the mailbox's owner.  Everything is opened relative
+ * to a directory that is open already, without following links.
+ */
+#include "config.h"
+
+#include "maildir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <culver/util.h>
+
+/* A file of ours that is larger was not written by us. */
+#define FILE_MAX ((off_t)1 << 30)
+
+static __attribute__((format(printf, 2, 0))) void
+set_text(struct culver_call *call, const char *fmt, va_list ap)
+{
+	char *p = call->err->text;
+
+	vsnprintf(p, sizeof(call->err->text), fmt, ap);
+	for (; *p != '\0'; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = '?';
+}
+
+culver_status
+md_fail(struct culver_call *call, int err, const char *fmt, ...)
+{
+	size_t n;
+	va_list ap;
+
+	va_start(ap, fmt);
+	set_text(call, fmt, ap);
+	va_end(ap);
+	call->err->sys_errno = err;
+	n = strlen(call->err->text);
+	if (err != 0)
+		snprintf(call->err->text + n, sizeof(call->err->text) - n,
+		    ": %s", strerror(err));
+	if (err == ENOSPC || err == EDQUOT)
+		return CULVER_E_NOSPACE;
+	return err == ENOMEM ? CULVER_E_NOMEM : CULVER_E_TEMP;
+}
+
+culver_status
+md_fail_as(struct culver_call *call, culver_status st, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	set_text(call, fmt, ap);
+	va_end(ap);
+	call->err->sys_errno = 0;
+	return st;
+}
+
+culver_status
+md_in_time(const struct culver_store *store, struct culver_call *call)
+{
+	if (call->deadline == UINT64_MAX ||
+	    store->host->now(store->host) < call->deadline)
+		return CULVER_OK;
+	return md_fail_as(call, CULVER_E_TIMEOUT,
+	    "%s: not done before the deadline", store->path);
+}
+
+culver_status
+md_open_dir(int parent, const char *sub, const char *path, int *fd,
+    struct culver_call *call)
+{
+	*fd = openat(parent, parent == AT_FDCWD ? path : sub,
+	    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*fd >= 0)
+		return CULVER_OK;
+	return md_fail(call, errno, "cannot open the directory %s%s%s", path,
+	    parent == AT_FDCWD ? "" : "/", parent == AT_FDCWD ? "" : sub);
+}
+
+/* Read N bytes, all that fstat() promised. */
+static bool
+read_all(int fd, char *buf, size_t n)
+{
+	size_t got = 0;
+
+	while (got < n) {
+		ssize_t r = read(fd, buf + got, n - got);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r == 0)
+			errno = EIO;
+		if (r <= 0)
+			return false;
+		got += (size_t)r;
+	}
+	return true;
+}
+
+culver_status
+md_file_read(const struct md_index *ix, const char *name, char **buf,
+    size_t *n, struct stat *st, struct culver_call *call)
+{
+	culver_status status = CULVER_OK;
+	int fd;
+
+	*buf = NULL;
+	*n = 0;
+	fd = openat(ix->fd, name,
+	    O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 && errno == ENOENT)
+		return CULVER_OK;
+	if (fd < 0 || fstat(fd, st) != 0) {
+		status = md_fail(call, errno, "cannot open %s/%s", ix->path,
+		    name);
+		goto out;
+	}
+	if (!S_ISREG(st->st_mode) || st->st_size > FILE_MAX) {
+		status = md_fail_as(call, CULVER_E_CORRUPT,
+		    "%s/%s is no file that Culver wrote", ix->path, name);
+		goto out;
+	}
+	*n = (size_t)st->st_size;
+	*buf = malloc(*n + 1);
+	if (*buf == NULL || !read_all(fd, *buf, *n)) {
+		status = md_fail(call, *buf == NULL ? ENOMEM : errno,
+		    "cannot read %s/%s", ix->path, name);
+		free(*buf);
+		*buf = NULL;
+		goto out;
+	}
+	(*buf)[*n] = '\0';
+out:
+	if (fd >= 0)
+		close(fd);
+	return status;
+}
+
+bool
+md_write_all(int fd, const void *buf, size_t n)
+{
+	const char *p = buf;
+
+	while (n > 0) {
+		ssize_t w = write(fd, p, n);
+
+		if (w < 0 && errno == EINTR)
+			continue;
+		if (w == 0)
+			errno = EIO;
+		if (w <= 0)
+			return false;
+		p += w;
+		n -= (size_t)w;
+	}
+	return true;
+}
+
+culver_status
+md_file_create(const struct md_index *ix, const char *name, int *fd,
+    struct stat *st, struct culver_call *call)
+{
+	culver_status status;
+	char tmp[64];
+
+	snprintf(tmp, sizeof(tmp), "%s.new", name);
+	*fd = openat(ix->fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW |
+	    O_CLOEXEC | O_NONBLOCK, 0600);
+	if (*fd >= 0 && fstat(*fd, st) == 0)
+		return CULVER_OK;
+	status = md_fail(call, errno, "cannot create %s/%s", ix->path, tmp);
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+	return status;
+}
+
+culver_status
+md_file_commit(const struct md_index *ix, const char *name, int fd,
+    struct culver_str content, bool sync, struct culver_call *call)
+{
+	culver_status status = CULVER_OK;
+	char tmp[64];
+
+	snprintf(tmp, sizeof(tmp), "%s.new", name);
+	if (!md_write_all(fd, content.p, content.n) ||
+	    (sync && fsync(fd) != 0))
+		status = md_fail(call, errno, "cannot write %s/%s", ix->path,
+		    tmp);
+	close(fd);
+	if (status == CULVER_OK && renameat(ix->fd, tmp, ix->fd, name) != 0)
+		status = md_fail(call, errno, "cannot rename %s/%s", ix->path,
+		    tmp);
+	if (status != CULVER_OK) {
+		unlinkat(ix->fd, tmp, 0);
+		return status;
+	}
+	if (sync && fsync(ix->fd) != 0)
+		return md_fail(call, errno, "cannot sync %s", ix->path);
+	return CULVER_OK;
+}
+
+uint64_t
+md_hash(uint64_t h, const void *buf, size_t n)
+{
+	const unsigned char *p = buf;
+	uint64_t w;
+
+	/* every step is a bijection of h and of w: no flip can cancel out */
+	h ^= n;
+	for (; n > 0; p += sizeof(w), n -= n < sizeof(w) ? n : sizeof(w)) {
+		if (n >= sizeof(w))
+			memcpy(&w, p, sizeof(w));
+		else {
+			w = 0;
+			memcpy(&w, p, n);
+		}
+		h = (h ^ w) * 0x9e3779b97f4a7c15u;
+		h ^= h >> 32;
+	}
+	return h;
+}

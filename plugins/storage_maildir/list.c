@@ -1,0 +1,310 @@
+/*
+ * list.c - file names, their order, and the sorted list of messages.
+ *
+ * Pure functions over memory, run in the worker as the mailbox's owner.
+ * Names come from a directory that other programs write: any byte but NUL
+ * and '/' may be in them, and any length up to NAME_MAX.
+ */
+#include "config.h"
+
+#include "maildir.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What qsort() sorts instead of the records: no name is looked up twice. */
+struct key {
+	uint64_t time;
+	const char *base, *rest;
+	uint32_t index;
+	uint32_t dir;
+};
+
+void
+md_list_free(struct md_list *l)
+{
+	if (l->block != NULL)
+		free(l->block);
+	else {
+		free(l->rec);
+		free(l->blob);
+	}
+	memset(l, 0, sizeof(*l));
+}
+
+/* Append N bytes and a NUL to the blob; the offset, or 0 without memory. */
+static uint32_t
+blob_add(struct md_list *l, const char *s, size_t n)
+{
+	size_t cap = l->blob_cap == 0 ? 1024 : l->blob_cap;
+	size_t at = l->blob_len == 0 ? 1 : l->blob_len;
+	char *p;
+
+	while (cap < at + n + 1)
+		cap *= 2;
+	if (cap > UINT32_MAX)
+		return 0;
+	if (cap != l->blob_cap) {
+		p = realloc(l->blob, cap);
+		if (p == NULL)
+			return 0;
+		p[0] = '\0';
+		l->blob = p;
+		l->blob_cap = cap;
+	}
+	memcpy(l->blob + at, s, n);
+	l->blob[at + n] = '\0';
+	l->blob_len = at + n + 1;
+	return (uint32_t)at;
+}
+
+bool
+md_list_add(struct md_list *l, const char *name, unsigned dir, uint64_t ino)
+{
+	const char *colon = strchr(name, ':');
+	size_t len = strlen(name);
+	size_t base_len = colon != NULL ? (size_t)(colon - name) : len;
+	size_t cap = l->cap == 0 ? 32 : l->cap * 2;
+	struct md_rec *r;
+	uint32_t at;
+
+	if (len > NAME_MAX)
+		return false;
+	if (l->n == l->cap) {
+		r = realloc(l->rec, cap * sizeof(*r));
+		if (r == NULL)
+			return false;
+		l->rec = r;
+		l->cap = cap;
+	}
+	at = blob_add(l, name, base_len);
+	if (at == 0)
+		return false;
+	if (blob_add(l, colon != NULL ? colon + 1 : "",
+	    colon != NULL ? len - base_len - 1 : 0) == 0)
+		return false;
+	r = &l->rec[l->n++];
+	*r = (struct md_rec){ .ino = ino, .name = at,
+	    .base_len = (uint8_t)base_len, .dir = (uint8_t)dir };
+	if (colon != NULL) {
+		r->info_len = (uint8_t)(len - base_len - 1);
+		r->flags = MD_INFO;
+	}
+	return true;
+}
+
+bool
+md_list_set_uid(struct md_list *l, struct md_rec *rec, const char *uid)
+{
+	rec->uid = blob_add(l, uid, strlen(uid));
+	return rec->uid != 0;
+}
+
+/* The leading number, UINT64_MAX if it is larger, and what follows it. */
+static uint64_t
+leading_number(const char *s, const char **rest)
+{
+	uint64_t v = 0;
+
+	for (; *s >= '0' && *s <= '9'; s++) {
+		if (v > (UINT64_MAX - 9) / 10)
+			v = UINT64_MAX;
+		else
+			v = v * 10 + (uint64_t)(*s - '0');
+	}
+	*rest = s;
+	return v;
+}
+
+int
+md_order(const char *a, const char *b)
+{
+	const char *ra, *rb;
+	uint64_t ta = leading_number(a, &ra), tb = leading_number(b, &rb);
+	int c;
+
+	if (ta != tb)
+		return ta < tb ? -1 : 1;
+	c = strcmp(ra, rb);
+	return c != 0 ? c : strcmp(a, b);
+}
+
+static int
+key_order(const void *va, const void *vb)
+{
+	const struct key *a = va, *b = vb;
+	int c;
+
+	if (a->time != b->time)
+		return a->time < b->time ? -1 : 1;
+	if ((c = strcmp(a->rest, b->rest)) != 0)
+		return c;
+	if ((c = strcmp(a->base, b->base)) != 0)
+		return c;
+	if (a->dir != b->dir)
+		return a->dir < b->dir ? -1 : 1;
+	/* the info stands behind the base name in the blob */
+	return strcmp(a->rest + strlen(a->rest) + 1,
+	    b->rest + strlen(b->rest) + 1);
+}
+
+bool
+md_list_sort(struct md_list *l)
+{
+	struct md_rec *rec;
+	struct key *keys;
+	size_t i, n = 0;
+
+	if (l->n == 0)
+		return true;
+	keys = calloc(l->n, sizeof(*keys));
+	rec = malloc(l->n * sizeof(*rec));
+	if (keys == NULL || rec == NULL) {
+		free(keys);
+		free(rec);
+		return false;
+	}
+	for (i = 0; i < l->n; i++) {
+		keys[i].base = md_base(l, &l->rec[i]);
+		keys[i].time = leading_number(keys[i].base, &keys[i].rest);
+		keys[i].index = (uint32_t)i;
+		keys[i].dir = l->rec[i].dir;
+	}
+	qsort(keys, l->n, sizeof(*keys), key_order);
+	for (i = 0; i < l->n; i++) {
+		bool dup = n > 0 &&
+		    strcmp(keys[i].base, md_base(l, &rec[n - 1])) == 0;
+
+		if (dup)
+			n--;
+		rec[n] = l->rec[keys[i].index];
+		if (dup)
+			rec[n].flags |= MD_DUP;
+		n++;
+	}
+	free(keys);
+	free(l->rec);
+	l->rec = rec;
+	l->cap = l->n;
+	l->n = n;
+	return true;
+}
+
+struct md_rec *
+md_list_find(const struct md_list *l, const char *base)
+{
+	size_t lo = 0, hi = l->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		int c = md_order(base, md_base(l, &l->rec[mid]));
+
+		if (c == 0)
+			return &l->rec[mid];
+		if (c < 0)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return NULL;
+}
+
+/* One file in two listings: OLD is what was known about it. */
+static bool
+inherit_one(struct md_list *l, struct md_rec *r, const struct md_list *from,
+    const struct md_rec *old)
+{
+	const unsigned keep = MD_STAT | MD_COUNTED | MD_NAMED;
+
+	if ((r->flags & MD_STAT) == 0 && (old->flags & MD_STAT) != 0 &&
+	    r->ino == old->ino) {
+		r->size = old->size;
+		r->mtime = old->mtime;
+		r->octets = old->octets;
+		r->flags |= old->flags & keep;
+	}
+	if (r->uid == 0 && old->uid != 0)
+		return md_list_set_uid(l, r, md_uid(from, old));
+	return true;
+}
+
+long
+md_list_inherit(struct md_list *l, const struct md_list *from)
+{
+	size_t i = 0, j = 0;
+	long missing = 0;
+
+	while (j < from->n) {
+		int c = i == l->n ? 1 : md_order(md_base(l, &l->rec[i]),
+		    md_base(from, &from->rec[j]));
+
+		if (c < 0)
+			i++;
+		else if (c > 0) {
+			if ((from->rec[j].flags & MD_GONE) == 0)
+				missing++;
+			j++;
+		} else if (!inherit_one(l, &l->rec[i++], from, &from->rec[j++]))
+			return -1;
+	}
+	return missing;
+}
+
+const char *
+md_base(const struct md_list *l, const struct md_rec *r)
+{
+	return l->blob + r->name;
+}
+
+const char *
+md_uid(const struct md_list *l, const struct md_rec *r)
+{
+	return l->blob + (r->uid != 0 ? r->uid : r->name);
+}
+
+void
+md_file_name(const struct md_list *l, const struct md_rec *r,
+    char out[NAME_MAX + 1])
+{
+	const char *base = md_base(l, r);
+	size_t n = r->base_len;
+
+	memcpy(out, base, n);
+	if ((r->flags & MD_INFO) != 0 && n + 1 + r->info_len <= NAME_MAX) {
+		out[n++] = ':';
+		memcpy(out + n, base + r->base_len + 1, r->info_len);
+		n += r->info_len;
+	}
+	out[n] = '\0';
+}
+
+bool
+md_uid_legal(const char *s, size_t n)
+{
+	unsigned bad = 0;
+	size_t i;
+
+	if (n < 1 || n > MD_UID_MAX)
+		return false;
+	for (i = 0; i < n; i++)
+		bad |= (unsigned char)s[i] - 0x21u > 0x7e - 0x21;
+	return bad == 0;
+}
+
+bool
+md_name_octets(const char *base, uint64_t size, uint64_t *octets)
+{
+	const char *p = strstr(base, ",W="), *end;
+	uint64_t v;
+
+	if (p == NULL)
+		return false;
+	v = leading_number(p + 3, &end);
+	if (end == p + 3 || (*end != '\0' && *end != ','))
+		return false;
+	/* at most one CR more a byte, and a CRLF at the end */
+	if (v < size || v - size > size + 2)
+		return false;
+	*octets = v;
+	return true;
+}

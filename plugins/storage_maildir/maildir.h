@@ -1,0 +1,333 @@
+/*
+ * maildir.h - what the files of the Maildir plugin share.
+ *
+ * Runs in a worker, as the owner of the mailbox.  Nothing found on disk is
+ * trusted: file names are bytes that others chose, and the two files that
+ * the plugin writes itself are checked before they are used.
+ *
+ * A mailbox is a sorted array of fixed records and one run of bytes with
+ * their names, in memory as in culver-cache, so that opening 100,000 messages
+ * that did not change is one read() and one pass over it.
+ */
+#ifndef STORAGE_MAILDIR_H
+#define STORAGE_MAILDIR_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include <culver/storage.h>
+
+#define MD_CACHE	"culver-cache"
+#define MD_UIDL		"culver-uidl"
+#define MD_LOCK		"culver.lock"
+
+#define MD_SCANS	5	/* tries before a changing mailbox is TEMP */
+#define MD_RACY_NS	2000000000	/* younger time stamps prove nothing */
+#define MD_UID_MAX	70	/* RFC 1939 section 7 */
+
+enum { MD_NEW, MD_CUR, MD_DIRS };
+
+/* --- names and records (list.c) --------------------------------------- */
+
+enum {				/* md_rec.flags */
+	MD_STAT = 1u << 0,	/* size, mtime and ino are known */
+	MD_COUNTED = 1u << 1,	/* octets were counted by a reader */
+	MD_NAMED = 1u << 2,	/* octets come from W= in the name */
+	MD_INFO = 1u << 3,	/* the name goes on after a ':' */
+	MD_DUP = 1u << 4,	/* several files have this base name */
+	MD_KEPT = MD_STAT | MD_COUNTED | MD_NAMED | MD_INFO | MD_DUP,
+	MD_FRESH = 1u << 5,	/* its UIDL is not on disk yet */
+	MD_GONE = 1u << 6	/* removed since the snapshot */
+};
+
+/*
+ * One message.  The blob holds "base\0info\0" at NAME; the base name is what
+ * stands before the first ':' of the file name and never changes, the info
+ * is what other readers change.
+ */
+struct md_rec {
+	uint64_t ino, size, octets;
+	int64_t mtime;
+	uint32_t name;		/* offset in the blob */
+	uint32_t uid;		/* offset of the UIDL; 0: the base name */
+	uint8_t base_len, info_len;
+	uint8_t dir;		/* MD_NEW or MD_CUR */
+	uint8_t flags;
+	uint32_t reserved;
+};
+
+/* Records in the order of arrival; see md_order(). */
+struct md_list {
+	struct md_rec *rec;
+	size_t n, cap;
+	char *blob;		/* blob[0] is always NUL */
+	size_t blob_len, blob_cap;
+	void *block;		/* both are inside this one: do not grow */
+};
+
+void md_list_free(struct md_list *l);
+
+/*
+ * Add the file NAME, found in DIR, at the end.  False if there is no memory
+ * for it.
+ */
+bool md_list_add(struct md_list *l, const char *name, unsigned dir,
+    uint64_t ino);
+
+/* Give REC, a record of L, the UIDL UID.  False without memory. */
+bool md_list_set_uid(struct md_list *l, struct md_rec *rec, const char *uid);
+
+/*
+ * Sort, and keep one record of those with an equal base name: the one in
+ * cur/, for a reader moves files there.  False without memory.
+ */
+bool md_list_sort(struct md_list *l);
+
+/* The record with this base name, or NULL.  L is sorted. */
+struct md_rec *md_list_find(const struct md_list *l, const char *base);
+
+/*
+ * Copy to L what FROM knows about the same files: sizes if the inode is
+ * the same, and UIDLs.  Returns how many messages of FROM are not in L, or
+ * -1 without memory.  Both are sorted.
+ */
+long md_list_inherit(struct md_list *l, const struct md_list *from);
+
+/*
+ * The order in which messages are numbered: by the number that a base name
+ * begins with, which is the time of delivery, then bytewise.
+ */
+int md_order(const char *a, const char *b);
+
+const char *md_base(const struct md_list *l, const struct md_rec *r);
+const char *md_uid(const struct md_list *l, const struct md_rec *r);
+
+/* Write the whole file name to OUT. */
+void md_file_name(const struct md_list *l, const struct md_rec *r,
+    char out[NAME_MAX + 1]);
+
+/* May this be a UIDL: 1 to 70 bytes of 0x21..0x7E (RFC 1939 section 7)? */
+bool md_uid_legal(const char *s, size_t n);
+
+/*
+ * The octets that ",W=" in a base name promises.  False if there is none or
+ * if SIZE bytes of file cannot become that many on the wire.
+ */
+bool md_name_octets(const char *base, uint64_t size, uint64_t *octets);
+
+/* --- one user's storage (maildir.c, paths.c) --------------------------- */
+
+struct culver_store {
+	const struct culver_host *host;
+	char *path;		/* of the Maildir; absolute */
+	char *index;		/* where state, lock and cache are */
+	uint32_t uid;
+	bool create, trust_sizes;
+};
+
+culver_status md_paths(struct culver_store *store, struct culver_path *out,
+    uint32_t cap, uint32_t *n, struct culver_call *call);
+
+/* --- files and errors (file.c) ----------------------------------------- */
+
+/*
+ * Fail with the status that the errno ERR calls for: NOSPACE, NOMEM or TEMP.
+ * Control bytes of file names are kept out of the text, and the meaning of
+ * ERR is added to it.
+ */
+culver_status md_fail(struct culver_call *call, int err, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* As culver_fail(), with control bytes kept out of the text. */
+culver_status md_fail_as(struct culver_call *call, culver_status st,
+    const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* CULVER_E_TIMEOUT if the deadline of the call is past, else OK. */
+culver_status md_in_time(const struct culver_store *store,
+    struct culver_call *call);
+
+/* Open the directory PATH, or SUB below PARENT; PATH is for the message. */
+culver_status md_open_dir(int parent, const char *sub, const char *path,
+    int *fd, struct culver_call *call);
+
+/* The directory of our own files. */
+struct md_index {
+	int fd;
+	const char *path;
+};
+
+/*
+ * Read the small file NAME whole.  On OK the caller frees *BUF, which is
+ * NULL if there is no such file.
+ */
+culver_status md_file_read(const struct md_index *ix, const char *name,
+    char **buf, size_t *n, struct stat *st, struct culver_call *call);
+
+/*
+ * Replace NAME atomically, in two steps so that its content may name its own
+ * inode: create an empty NAME.new and learn about it; then fill it and rename
+ * it, with SYNC durably.  Commit closes FD and on failure removes NAME.new.
+ * Only the holder of the lock may do this.
+ */
+culver_status md_file_create(const struct md_index *ix, const char *name,
+    int *fd, struct stat *st, struct culver_call *call);
+culver_status md_file_commit(const struct md_index *ix, const char *name,
+    int fd, struct culver_str content, bool sync, struct culver_call *call);
+
+/* Write all of BUF; false with errno set. */
+bool md_write_all(int fd, const void *buf, size_t n);
+
+/*
+ * Mix N bytes into H.  Not cryptographic: it finds accidents, among them
+ * every change of a single byte.
+ */
+uint64_t md_hash(uint64_t h, const void *buf, size_t n);
+
+/* --- listing directories (scan.c) -------------------------------------- */
+
+/* What stat says of a directory or file; equal stamps: it is unchanged. */
+struct md_stamp {
+	uint64_t dev, ino;
+	int64_t mtime, ctime;
+	uint32_t mtime_ns, ctime_ns;
+};
+
+/* When a listing was made, and of what. */
+struct md_snap {
+	int64_t start, start_ns;	/* CLOCK_REALTIME */
+	struct md_stamp dir[MD_DIRS];
+};
+
+void md_stamp_set(struct md_stamp *out, const struct stat *st);
+bool md_stamp_equal(const struct md_stamp *a, const struct md_stamp *b);
+culver_status md_snap_take(const struct culver_store *store,
+    const int dir[MD_DIRS], struct md_snap *snap, struct culver_call *call);
+
+/* Were all time stamps old when the listing began, so that they prove it? */
+bool md_snap_settled(const struct md_snap *snap);
+
+/*
+ * List new/ and cur/ as DESIGN section 5 asks: a name of KNOWN (it may be
+ * empty) that is not in OUT is gone indeed.  Sizes and UIDLs are taken from
+ * KNOWN, *MISSING is how many of its messages are not there.
+ */
+culver_status md_scan(const struct culver_store *store,
+    const int dir[MD_DIRS], const struct md_list *known, struct md_list *out,
+    struct md_snap *snap, size_t *missing, struct culver_call *call);
+
+/* --- an open mailbox (open.c, read.c, expunge.c) ------------------------ */
+
+struct culver_content {
+	struct culver_mailbox *mb;
+	int fd;
+	uint64_t size;
+	uint32_t index;
+	bool given;		/* next() gave the extent */
+};
+
+struct culver_mailbox {
+	struct culver_store *store;
+	uint32_t flags;
+	int dir[MD_DIRS], lock;
+	struct md_index index;
+	struct md_list list;	/* the frozen snapshot */
+	struct md_snap snap;
+	struct md_stamp uidl;	/* of the culver-uidl that was used */
+	struct md_list names;	/* a later listing, for names only */
+	bool rescanned;		/* names is in use */
+	bool changed;		/* snap does not describe list any more */
+	bool dirty;		/* the cache is worth writing */
+	struct culver_content content;
+};
+
+culver_status md_open(struct culver_store *store, uint32_t flags,
+    struct culver_mailbox **out, struct culver_call *call);
+void md_close(struct culver_mailbox *mb);
+
+/*
+ * Take the lock of the mailbox at once or fail with CULVER_E_IN_USE.  *MADE:
+ * the lock file was not there before.
+ */
+culver_status md_lock(const struct md_index *ix, int *fd, bool *made,
+    struct culver_call *call);
+
+/*
+ * Find the file of message INDEX as it is called now: look at the snapshot,
+ * or with AGAIN list the directories anew.  CULVER_E_GONE after a stable
+ * scan that did not see it.
+ */
+culver_status md_locate(struct culver_mailbox *mb, uint32_t index, bool again,
+    unsigned *dir, char name[NAME_MAX + 1], struct culver_call *call);
+
+culver_status md_read(struct culver_mailbox *mb, uint32_t index,
+    struct culver_content **out, struct culver_call *call);
+culver_status md_next(struct culver_content *c, struct culver_extent *out,
+    uint32_t cap, uint32_t *n, struct culver_call *call);
+void md_done(struct culver_content *c);
+
+culver_status md_expunge(struct culver_mailbox *mb, const uint32_t *index,
+    uint32_t n, struct culver_expunge_result *res, struct culver_call *call);
+
+/* --- culver-cache and culver-uidl (cache.c, uidl.c) ---------------------- */
+
+/* What a file of ours remembers, to notice that the mail was replaced. */
+struct md_memory {
+	bool valid;		/* there is such a file and it is no copy */
+	uint64_t dev[MD_DIRS], ino[MD_DIRS];	/* new/ and cur/ then */
+};
+
+/* Does MEM tell of other directories than those of SNAP? */
+bool md_memory_differs(const struct md_memory *mem,
+    const struct md_snap *snap);
+
+struct md_cache {
+	struct md_list list;	/* empty if there is none, or a bad one */
+	struct md_snap snap;
+	struct md_stamp uidl;
+	struct md_memory mem;
+};
+
+/*
+ * Read the cache.  One that is missing, damaged or of another version is as
+ * good as none; damage is logged.
+ */
+void md_cache_load(const struct culver_store *store,
+    const struct md_index *ix, struct md_cache *out, struct culver_call *call);
+
+/* Write the cache of MB.  A failure is logged and costs only speed. */
+void md_cache_save(const struct culver_mailbox *mb);
+
+/* What a file of ours that says "new/ and cur/ were these" is worth. */
+culver_status md_fail_replaced(const struct culver_mailbox *mb,
+    const char *name, struct culver_call *call);
+
+/*
+ * Give every message of MB->list its UIDL; those that are new are on disk
+ * when this returns OK.  CACHE is what was read before, its list empty if
+ * nothing was.
+ */
+culver_status md_uidl_assign(struct culver_mailbox *mb,
+    const struct md_cache *cache, struct culver_call *call);
+
+/* Stamp of culver-uidl now; all zero if there is none. */
+culver_status md_uidl_stamp(const struct md_index *ix, struct md_stamp *out,
+    struct culver_call *call);
+
+/* --- delivery (deliver.c) ------------------------------------------------ */
+
+culver_status md_deliver_begin(struct culver_store *store,
+    const struct culver_envelope *env, struct culver_delivery **out,
+    struct culver_call *call);
+culver_status md_deliver_write(struct culver_delivery *d, const void *buf,
+    size_t n, struct culver_call *call);
+culver_status md_deliver_commit(struct culver_delivery *d,
+    struct culver_str *uid, struct culver_call *call);
+void md_deliver_abort(struct culver_delivery *d);
+
+/* Remove from tmp/ what crashed deliveries left there 36 hours ago. */
+void md_clean_tmp(const struct culver_store *store, struct culver_call *call);
+
+#endif /* STORAGE_MAILDIR_H */

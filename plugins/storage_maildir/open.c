@@ -1,0 +1,227 @@
+/*
+ * open.c - lock a mailbox, take its snapshot, and give both up again.
+ *
+ * Runs in the worker as the mailbox's owner, confined to the directories that
+ * paths() named.  An absent mailbox, or one whose mail was replaced, is an
+ * error and never an empty one: clients forget what they have seen.
+ */
+#include "config.h"
+
+#include "maildir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <culver/util.h>
+
+/* Does the name of the lock file still lead to what FD is? */
+static bool
+is_lock_file(const struct md_index *ix, int fd)
+{
+	struct stat a, b;
+
+	return fstat(fd, &a) == 0 &&
+	    fstatat(ix->fd, MD_LOCK, &b, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* Open the lock file, and make it if it is not there. */
+static int
+open_lock(const struct md_index *ix, bool *made)
+{
+	const int how = O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
+	int fd = openat(ix->fd, MD_LOCK, how);
+
+	*made = fd < 0 && errno == ENOENT;
+	return *made ? openat(ix->fd, MD_LOCK, how | O_CREAT, 0600) : fd;
+}
+
+culver_status
+md_lock(const struct md_index *ix, int *fd, bool *made,
+    struct culver_call *call)
+{
+	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	int i;
+
+	/* again if somebody removed the file between open and lock */
+	for (i = 0; i < 10; i++) {
+		*fd = open_lock(ix, made);
+		if (*fd < 0)
+			return md_fail(call, errno, "cannot open %s/%s",
+			    ix->path, MD_LOCK);
+		if (fcntl(*fd, F_OFD_SETLK, &fl) != 0)
+			break;
+		if (is_lock_file(ix, *fd))
+			return CULVER_OK;
+		close(*fd);
+		errno = EBUSY;
+	}
+	if (i < 10)
+		close(*fd);
+	*fd = -1;
+	if (errno == EAGAIN || errno == EACCES)
+		return md_fail_as(call, CULVER_E_IN_USE,
+		    "%s/%s is held by another session", ix->path, MD_LOCK);
+	return md_fail(call, errno, "cannot lock %s/%s", ix->path, MD_LOCK);
+}
+
+bool
+md_memory_differs(const struct md_memory *mem, const struct md_snap *snap)
+{
+	int i;
+
+	for (i = 0; mem->valid && i < MD_DIRS; i++)
+		if (mem->dev[i] != snap->dir[i].dev ||
+		    mem->ino[i] != snap->dir[i].ino)
+			return true;
+	return false;
+}
+
+culver_status
+md_fail_replaced(const struct culver_mailbox *mb, const char *name,
+    struct culver_call *call)
+{
+	return md_fail_as(call, CULVER_E_TEMP,
+	    "%s: new/ or cur/ is another directory than before and all known "
+	    "messages are gone; is a disk not mounted? If this is right, "
+	    "remove %s/%s", mb->store->path, mb->index.path, name);
+}
+
+/* Does the cached listing hold, so that no directory need be read? */
+static culver_status
+cache_holds(struct culver_mailbox *mb, const struct md_cache *cache,
+    bool *holds, struct culver_call *call)
+{
+	culver_status status;
+	size_t i;
+
+	*holds = false;
+	status = md_snap_take(mb->store, mb->dir, &mb->snap, call);
+	if (status == CULVER_OK)
+		status = md_uidl_stamp(&mb->index, &mb->uidl, call);
+	if (status != CULVER_OK || cache->list.block == NULL ||
+	    !md_snap_settled(&cache->snap) ||
+	    !md_stamp_equal(&cache->uidl, &mb->uidl) ||
+	    !md_stamp_equal(&cache->snap.dir[MD_NEW], &mb->snap.dir[MD_NEW]) ||
+	    !md_stamp_equal(&cache->snap.dir[MD_CUR], &mb->snap.dir[MD_CUR]))
+		return status;
+	for (i = 0; i < cache->list.n; i++)
+		if ((cache->list.rec[i].flags & MD_STAT) == 0)
+			return CULVER_OK;
+	*holds = true;
+	return CULVER_OK;
+}
+
+static culver_status
+take_snapshot(struct culver_mailbox *mb, struct culver_call *call)
+{
+	struct md_cache cache;
+	culver_status status;
+	size_t missing = 0;
+	bool holds;
+
+	md_cache_load(mb->store, &mb->index, &cache, call);
+	status = cache_holds(mb, &cache, &holds, call);
+	if (status != CULVER_OK)
+		goto out;
+	if (holds) {
+		mb->list = cache.list;
+		mb->snap = cache.snap;
+		return CULVER_OK;
+	}
+	status = md_scan(mb->store, mb->dir, &cache.list, &mb->list, &mb->snap,
+	    &missing, call);
+	if (status != CULVER_OK)
+		goto out;
+	if (cache.list.n > 0 && missing == cache.list.n &&
+	    md_memory_differs(&cache.mem, &mb->snap)) {
+		status = md_fail_replaced(mb, MD_CACHE, call);
+		goto out;
+	}
+	status = md_uidl_assign(mb, &cache, call);
+	if (mb->lock >= 0)
+		md_clean_tmp(mb->store, call);
+	mb->dirty = true;
+out:
+	md_list_free(&cache.list);
+	return status;
+}
+
+static void
+release(struct culver_mailbox *mb)
+{
+	int i;
+
+	md_done(&mb->content);
+	md_list_free(&mb->list);
+	md_list_free(&mb->names);
+	for (i = 0; i < MD_DIRS; i++)
+		if (mb->dir[i] >= 0)
+			close(mb->dir[i]);
+	if (mb->index.fd >= 0)
+		close(mb->index.fd);
+	if (mb->lock >= 0)
+		close(mb->lock);
+	free(mb);
+}
+
+static culver_status
+open_dirs(struct culver_mailbox *mb, struct culver_call *call)
+{
+	const char *path = mb->store->path;
+	culver_status status;
+	int top;
+
+	status = md_open_dir(AT_FDCWD, NULL, path, &top, call);
+	if (status != CULVER_OK)
+		return status;
+	status = md_open_dir(top, "new", path, &mb->dir[MD_NEW], call);
+	if (status == CULVER_OK)
+		status = md_open_dir(top, "cur", path, &mb->dir[MD_CUR], call);
+	mb->index.path = mb->store->index;
+	if (status == CULVER_OK && strcmp(path, mb->store->index) == 0) {
+		mb->index.fd = top;
+		return CULVER_OK;
+	}
+	close(top);
+	if (status != CULVER_OK)
+		return status;
+	return md_open_dir(AT_FDCWD, NULL, mb->store->index, &mb->index.fd,
+	    call);
+}
+
+culver_status
+md_open(struct culver_store *store, uint32_t flags,
+    struct culver_mailbox **out, struct culver_call *call)
+{
+	struct culver_mailbox *mb = malloc(sizeof(*mb));
+	culver_status status;
+	bool made;
+
+	if (mb == NULL)
+		return md_fail(call, ENOMEM, "%s", store->path);
+	*mb = (struct culver_mailbox){ .store = store, .flags = flags,
+	    .dir = { -1, -1 }, .index = { .fd = -1 }, .lock = -1,
+	    .content = { .fd = -1 } };
+	status = open_dirs(mb, call);
+	if (status == CULVER_OK && (flags & CULVER_OPEN_EXCLUSIVE) != 0)
+		status = md_lock(&mb->index, &mb->lock, &made, call);
+	if (status == CULVER_OK)
+		status = take_snapshot(mb, call);
+	if (status == CULVER_OK)
+		*out = mb;
+	else
+		release(mb);
+	return status;
+}
+
+void
+md_close(struct culver_mailbox *mb)
+{
+	if (mb->dirty && mb->lock >= 0)
+		md_cache_save(mb);
+	release(mb);
+}

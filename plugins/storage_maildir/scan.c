@@ -1,0 +1,276 @@
+/*
+ * scan.c - list new/ and cur/ while others rename, add and remove files.
+ *
+ * Runs in the worker as the mailbox's owner, with directories that open()
+ * opened.  readdir() may miss a file that is renamed meanwhile, and a client
+ * that does not see a message forgets it: so a listing counts only if the
+ * directories did not change while it was made, and when that cannot be
+ * known, or when a message is missing, only if a second one agrees.
+ */
+#include "config.h"
+
+#include "maildir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *const dir_name[MD_DIRS] = { "new", "cur" };
+
+void
+md_stamp_set(struct md_stamp *out, const struct stat *st)
+{
+	*out = (struct md_stamp){ .dev = st->st_dev, .ino = st->st_ino,
+	    .mtime = st->st_mtim.tv_sec, .ctime = st->st_ctim.tv_sec,
+	    .mtime_ns = (uint32_t)st->st_mtim.tv_nsec,
+	    .ctime_ns = (uint32_t)st->st_ctim.tv_nsec };
+}
+
+bool
+md_stamp_equal(const struct md_stamp *a, const struct md_stamp *b)
+{
+	return a->dev == b->dev && a->ino == b->ino &&
+	    a->mtime == b->mtime && a->mtime_ns == b->mtime_ns &&
+	    a->ctime == b->ctime && a->ctime_ns == b->ctime_ns;
+}
+
+static culver_status
+stamp_dirs(const struct culver_store *store, const int dir[MD_DIRS],
+    struct md_stamp stamp[MD_DIRS], struct culver_call *call)
+{
+	struct stat st;
+	int i;
+
+	for (i = 0; i < MD_DIRS; i++) {
+		if (fstat(dir[i], &st) != 0)
+			return md_fail(call, errno, "cannot stat %s/%s",
+			    store->path, dir_name[i]);
+		md_stamp_set(&stamp[i], &st);
+	}
+	return CULVER_OK;
+}
+
+culver_status
+md_snap_take(const struct culver_store *store, const int dir[MD_DIRS],
+    struct md_snap *snap, struct culver_call *call)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	snap->start = now.tv_sec;
+	snap->start_ns = now.tv_nsec;
+	return stamp_dirs(store, dir, snap->dir, call);
+}
+
+/* Is the moment SEC.NSEC at least MD_RACY_NS before SNAP was begun? */
+static bool
+is_old(const struct md_snap *snap, int64_t sec, uint32_t nsec)
+{
+	const int64_t racy = MD_RACY_NS / 1000000000;
+
+	/* no subtraction: the numbers may come from a damaged file */
+	if (snap->start < racy || sec > snap->start - racy)
+		return false;
+	return sec < snap->start - racy || (int64_t)nsec <= snap->start_ns;
+}
+
+bool
+md_snap_settled(const struct md_snap *snap)
+{
+	int i;
+
+	for (i = 0; i < MD_DIRS; i++) {
+		const struct md_stamp *s = &snap->dir[i];
+
+		if (!is_old(snap, s->mtime, s->mtime_ns) ||
+		    !is_old(snap, s->ctime, s->ctime_ns))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Is this entry a message: a regular file that is not hidden?  One that
+ * vanished is none, and the directory has changed.  -1 with errno set.
+ */
+static int
+is_message(int dir, const struct dirent *de)
+{
+	struct stat st;
+
+	if (de->d_name[0] == '.')
+		return 0;
+	if (de->d_type != DT_UNKNOWN)
+		return de->d_type == DT_REG;
+	if (fstatat(dir, de->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return errno == ENOENT ? 0 : -1;
+	return S_ISREG(st.st_mode);
+}
+
+static culver_status
+read_dir(const struct culver_store *store, int dirfd, unsigned dir,
+    struct md_list *out, struct culver_call *call)
+{
+	culver_status status = CULVER_OK;
+	const char *name = dir_name[dir];
+	struct dirent *de;
+	DIR *d = NULL;
+	int fd;
+
+	/* a description of its own, so that its offset begins at 0 */
+	fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || (d = fdopendir(fd)) == NULL) {
+		status = md_fail(call, errno, "cannot list %s/%s", store->path,
+		    name);
+		if (fd >= 0)
+			close(fd);
+		return status;
+	}
+	while (errno = 0, (de = readdir(d)) != NULL) {
+		int is = is_message(dirfd, de);
+
+		if (is < 0)
+			break;
+		if (is == 0)
+			continue;
+		if (!md_list_add(out, de->d_name, dir, de->d_ino)) {
+			status = md_fail(call, ENOMEM, "%s/%s", store->path,
+			    name);
+			goto out;
+		}
+		if (out->n % 256 == 0 &&
+		    (status = md_in_time(store, call)) != CULVER_OK)
+			goto out;
+	}
+	if (errno != 0)
+		status = md_fail(call, errno, "cannot list %s/%s", store->path,
+		    name);
+out:
+	closedir(d);
+	return status;
+}
+
+/* Stat the files that no earlier listing knew; *VANISHED if one is gone. */
+static culver_status
+stat_new(const struct culver_store *store, const int dir[MD_DIRS],
+    struct md_list *l, bool *vanished, struct culver_call *call)
+{
+	char name[NAME_MAX + 1];
+	culver_status status;
+	struct stat st;
+	size_t i;
+
+	for (i = 0; i < l->n; i++) {
+		struct md_rec *r = &l->rec[i];
+
+		if ((r->flags & MD_STAT) != 0)
+			continue;
+		if ((status = md_in_time(store, call)) != CULVER_OK)
+			return status;
+		md_file_name(l, r, name);
+		if (fstatat(dir[r->dir], name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+			if (errno != ENOENT)
+				return md_fail(call, errno,
+				    "cannot stat %s/%s/%s", store->path,
+				    dir_name[r->dir], name);
+			*vanished = true;
+			return CULVER_OK;
+		}
+		r->ino = st.st_ino;
+		r->size = (uint64_t)st.st_size;
+		r->mtime = st.st_mtim.tv_sec;
+		r->flags |= MD_STAT;
+		if (md_name_octets(md_base(l, r), r->size, &r->octets))
+			r->flags |= MD_NAMED;
+	}
+	return CULVER_OK;
+}
+
+/* One value for the set of base names. */
+static uint64_t
+fingerprint(const struct md_list *l)
+{
+	uint64_t h = l->n;
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		h = md_hash(h, md_base(l, &l->rec[i]), l->rec[i].base_len);
+	return h;
+}
+
+/* One listing.  *STABLE: the directories did not change meanwhile. */
+static culver_status
+scan_once(const struct culver_store *store, const int dir[MD_DIRS],
+    struct md_list *out, struct md_snap *snap, bool *stable,
+    struct culver_call *call)
+{
+	struct md_stamp after[MD_DIRS];
+	culver_status status;
+	int i;
+
+	status = md_snap_take(store, dir, snap, call);
+	/* new/ first: a file that moves to cur/ meanwhile is seen there */
+	for (i = 0; i < MD_DIRS && status == CULVER_OK; i++)
+		status = read_dir(store, dir[i], (unsigned)i, out, call);
+	if (status == CULVER_OK)
+		status = stamp_dirs(store, dir, after, call);
+	if (status != CULVER_OK)
+		return status;
+	*stable = md_stamp_equal(&snap->dir[MD_NEW], &after[MD_NEW]) &&
+	    md_stamp_equal(&snap->dir[MD_CUR], &after[MD_CUR]);
+	if (!md_list_sort(out))
+		return md_fail(call, ENOMEM, "%s", store->path);
+	return CULVER_OK;
+}
+
+culver_status
+md_scan(const struct culver_store *store, const int dir[MD_DIRS],
+    const struct md_list *known, struct md_list *out, struct md_snap *snap,
+    size_t *missing, struct culver_call *call)
+{
+	struct md_list last = { 0 };
+	culver_status status = CULVER_OK;
+	uint64_t print, last_print = 0;
+	bool stable, vanished, have_last = false;
+	long gone;
+	int i;
+
+	for (i = 0; i < MD_SCANS; i++) {
+		md_list_free(&last);
+		last = *out;
+		*out = (struct md_list){ 0 };
+		vanished = false;
+		status = scan_once(store, dir, out, snap, &stable, call);
+		if (status != CULVER_OK)
+			goto out;
+		if (md_list_inherit(out, &last) < 0 ||
+		    (gone = md_list_inherit(out, known)) < 0) {
+			status = md_fail(call, ENOMEM, "%s", store->path);
+			goto out;
+		}
+		status = stat_new(store, dir, out, &vanished, call);
+		if (status != CULVER_OK)
+			goto out;
+		*missing = (size_t)gone;
+		if (!stable || vanished) {
+			have_last = false;
+			continue;
+		}
+		print = fingerprint(out);
+		if ((gone == 0 && md_snap_settled(snap)) ||
+		    (have_last && print == last_print))
+			goto out;
+		have_last = true;
+		last_print = print;
+	}
+	status = md_fail_as(call, CULVER_E_TEMP,
+	    "%s changed during each of %d listings", store->path, MD_SCANS);
+out:
+	md_list_free(&last);
+	if (status != CULVER_OK)
+		md_list_free(out);
+	return status;
+}

@@ -1,0 +1,252 @@
+/*
+ * uidl.c - which UIDL each message has.
+ *
+ * Runs in the worker as the mailbox's owner.  A base name that is a legal
+ * UIDL is the UIDL.  Others get 128 random bits, which are kept in
+ * culver-uidl: state, not a cache, so it is on disk before a client sees a
+ * line of it, and a damaged one is an error, never made anew.
+ *
+ * What the file says goes before the name, so that another source of UIDLs
+ * (a mailbox that came from another server) only has to put them there.
+ */
+#include "config.h"
+
+#include "maildir.h"
+#include "uidl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <culver/util.h>
+
+/* Entries of messages that are gone are kept, for they may come back. */
+#define KEEP_ABSENT	1000
+
+culver_status
+md_uidl_stamp(const struct md_index *ix, struct md_stamp *out,
+    struct culver_call *call)
+{
+	struct stat st;
+
+	memset(out, 0, sizeof(*out));
+	if (fstatat(ix->fd, MD_UIDL, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		md_stamp_set(out, &st);
+	else if (errno != ENOENT)
+		return md_fail(call, errno, "cannot stat %s/%s", ix->path,
+		    MD_UIDL);
+	return CULVER_OK;
+}
+
+static int
+str_order(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Is UID in the state, whosever it is? */
+static bool
+is_taken(const struct uidl_state *s, const char *uid)
+{
+	return s->n > 0 && bsearch(&uid, s->by_uid, s->n, sizeof(*s->by_uid),
+	    str_order) != NULL;
+}
+
+static bool
+set_random(const struct culver_host *host, struct md_list *l,
+    struct md_rec *r)
+{
+	unsigned char bits[16];
+	char hex[2 * sizeof(bits) + 1];
+	size_t i;
+
+	host->random(host, bits, sizeof(bits));
+	for (i = 0; i < sizeof(bits); i++)
+		snprintf(hex + 2 * i, 3, "%02x", bits[i]);
+	r->flags |= MD_FRESH;
+	return md_list_set_uid(l, r, hex);
+}
+
+/* The UIDL of a message that the state does not know. */
+static bool
+set_unknown(const struct culver_host *host, const struct uidl_state *s,
+    struct md_list *l, struct md_rec *r)
+{
+	if (r->uid != 0) {	/* the cache knew it: save it again */
+		r->flags |= MD_FRESH;
+		return true;
+	}
+	if (md_uid_legal(md_base(l, r), r->base_len) &&
+	    !is_taken(s, md_base(l, r)))
+		return true;
+	return set_random(host, l, r);
+}
+
+/* Go through state and messages, both in order; how many are new, or -1. */
+static long
+match(const struct culver_host *host, struct uidl_state *s, struct md_list *l)
+{
+	size_t i = 0, j;
+	long fresh = 0;
+
+	for (j = 0; j < l->n; j++) {
+		struct md_rec *r = &l->rec[j];
+		int c = -1;
+
+		while (i < s->n &&
+		    (c = md_order(s->ent[i].base, md_base(l, r))) < 0)
+			i++;
+		if (i < s->n && c == 0) {
+			s->ent[i].here = true;
+			r->flags &= ~(unsigned)MD_FRESH;
+			if ((r->uid == 0 ||
+			    strcmp(md_uid(l, r), s->ent[i].uid) != 0) &&
+			    !md_list_set_uid(l, r, s->ent[i].uid))
+				return -1;
+		} else if (!set_unknown(host, s, l, r))
+			return -1;
+		fresh += (r->flags & MD_FRESH) != 0;
+	}
+	return fresh;
+}
+
+/* All entries and all new messages, in order. */
+static culver_status
+save(const struct culver_mailbox *mb, const struct uidl_state *s,
+    struct culver_call *call)
+{
+	const struct md_list *l = &mb->list;
+	struct uidl_text t = { 0 };
+	size_t i = 0, j = 0, absent = 0, drop;
+	culver_status status;
+	struct stat st;
+	int fd;
+
+	status = md_file_create(&mb->index, MD_UIDL, &fd, &st, call);
+	if (status != CULVER_OK)
+		return status;
+	for (i = 0; i < s->n; i++)
+		absent += !s->ent[i].here;
+	drop = absent > KEEP_ABSENT + l->n ? absent - KEEP_ABSENT - l->n : 0;
+	uidl_text_begin(&t, &mb->snap, &st);
+	for (i = 0; i < s->n || j < l->n;) {
+		if (j < l->n && (l->rec[j].flags & MD_FRESH) == 0)
+			j++;
+		else if (j == l->n || (i < s->n && md_order(s->ent[i].base,
+		    md_base(l, &l->rec[j])) < 0)) {
+			if (s->ent[i].here || drop == 0)
+				uidl_text_add(&t, s->ent[i].uid,
+				    s->ent[i].base);
+			else
+				drop--;
+			i++;
+		} else {
+			uidl_text_add(&t, md_uid(l, &l->rec[j]),
+			    md_base(l, &l->rec[j]));
+			j++;
+		}
+	}
+	uidl_text_end(&t);
+	if (t.failed) {
+		close(fd);
+		unlinkat(mb->index.fd, MD_UIDL ".new", 0);
+		status = md_fail(call, ENOMEM, "%s/%s", mb->index.path,
+		    MD_UIDL);
+	} else
+		status = md_file_commit(&mb->index, MD_UIDL, fd,
+		    (struct culver_str){ .p = t.p, .n = t.n }, true, call);
+	free(t.p);
+	return status;
+}
+
+/* Read the state, and make sure that what is there stays there. */
+static culver_status
+load(struct culver_mailbox *mb, const struct md_cache *cache,
+    struct uidl_state *s, struct culver_call *call)
+{
+	culver_status status = uidl_state_load(&mb->index, s, call);
+	size_t i;
+
+	if (status != CULVER_OK)
+		return status;
+	/*
+	 * A session that died between rename and fsync left a state that a
+	 * power cut may take back.  The cache names one that was synced.
+	 */
+	if (s->exists && !md_stamp_equal(&s->stamp, &cache->uidl) &&
+	    fsync(mb->index.fd) != 0)
+		return md_fail(call, errno, "cannot sync %s", mb->index.path);
+	if (s->n == 0)
+		return CULVER_OK;
+	s->by_uid = malloc(s->n * sizeof(*s->by_uid));
+	if (s->by_uid == NULL)
+		return md_fail(call, ENOMEM, "%s", mb->index.path);
+	for (i = 0; i < s->n; i++)
+		s->by_uid[i] = s->ent[i].uid;
+	qsort(s->by_uid, s->n, sizeof(*s->by_uid), str_order);
+	for (i = 1; i < s->n; i++)
+		if (strcmp(s->by_uid[i - 1], s->by_uid[i]) == 0)
+			return uidl_damaged(&mb->index, 0,
+			    "a UIDL is there twice", call);
+	return CULVER_OK;
+}
+
+/* One pass; *SAVE is set if the state has to be written, under the lock. */
+static culver_status
+assign(struct culver_mailbox *mb, const struct md_cache *cache,
+    struct uidl_state *s, bool *need_save, struct culver_call *call)
+{
+	culver_status status;
+	long fresh;
+
+	uidl_state_free(s);
+	status = load(mb, cache, s, call);
+	if (status != CULVER_OK)
+		return status;
+	if (cache->list.block == NULL && mb->list.n == 0 && s->n > 0 &&
+	    md_memory_differs(&s->mem, &mb->snap))
+		return md_fail_replaced(mb, MD_UIDL, call);
+	fresh = match(mb->store->host, s, &mb->list);
+	if (fresh < 0)
+		return md_fail(call, ENOMEM, "%s", mb->store->path);
+	*need_save = fresh > 0 || (mb->lock >= 0 && s->exists &&
+	    md_memory_differs(&s->mem, &mb->snap));
+	return CULVER_OK;
+}
+
+culver_status
+md_uidl_assign(struct culver_mailbox *mb, const struct md_cache *cache,
+    struct culver_call *call)
+{
+	struct uidl_state s = { 0 };
+	bool need_save, made = false;
+	culver_status status;
+	int lock = -1;
+
+	status = assign(mb, cache, &s, &need_save, call);
+	if (status == CULVER_OK && need_save && mb->lock < 0) {
+		/* not a POP3 session, but this must not race with one */
+		status = md_lock(&mb->index, &lock, &made, call);
+		if (status == CULVER_E_IN_USE)
+			status = md_fail_as(call, CULVER_E_TEMP,
+			    "%s has messages without a UIDL and is in use",
+			    mb->store->path);
+		if (status == CULVER_OK)
+			status = assign(mb, cache, &s, &need_save, call);
+	}
+	if (status == CULVER_OK && need_save) {
+		status = save(mb, &s, call);
+		if (status == CULVER_OK)
+			status = md_uidl_stamp(&mb->index, &mb->uidl, call);
+	} else
+		mb->uidl = s.stamp;
+	if (made)
+		unlinkat(mb->index.fd, MD_LOCK, 0);
+	if (lock >= 0)
+		close(lock);
+	uidl_state_free(&s);
+	return status;
+}

@@ -1,0 +1,57 @@
+/*
+ * uidl.h - the text of culver-uidl, shared by uidl.c and uidlfile.c.
+ *
+ *	culver-uidl 1
+ *	dirs DEV:INO DEV:INO self DEV:INO
+ *	UIDL BASENAME
+ *	...
+ *	end COUNT CHECKSUM
+ *
+ * In the order of md_order(); bytes of a base name outside 0x21..0x7E, and
+ * '%', are written as %XX.
+ */
+#ifndef STORAGE_MAILDIR_UIDL_H
+#define STORAGE_MAILDIR_UIDL_H
+
+#include "maildir.h"
+
+struct uidl_ent {
+	const char *base, *uid;
+	bool here;		/* the message is in the mailbox */
+};
+
+struct uidl_state {
+	bool exists;
+	struct md_stamp stamp;
+	struct md_memory mem;
+	struct uidl_ent *ent;	/* in md_order() */
+	size_t n;
+	const char **by_uid;	/* sorted */
+	char *text;		/* the strings are in it */
+};
+
+/*
+ * Read and check the state.  No file is an empty state; one that fails a
+ * check is CULVER_E_CORRUPT.  Free S in any case.
+ */
+culver_status uidl_state_load(const struct md_index *ix, struct uidl_state *s,
+    struct culver_call *call);
+void uidl_state_free(struct uidl_state *s);
+
+/* Fail with CULVER_E_CORRUPT; LINE is 0 if the fault has no line. */
+culver_status uidl_damaged(const struct md_index *ix, size_t line,
+    const char *what, struct culver_call *call);
+
+/* A text that is being written; FAILED: out of memory. */
+struct uidl_text {
+	char *p;
+	size_t n, cap, count;
+	bool failed;
+};
+
+void uidl_text_begin(struct uidl_text *t, const struct md_snap *snap,
+    const struct stat *self);
+void uidl_text_add(struct uidl_text *t, const char *uid, const char *base);
+void uidl_text_end(struct uidl_text *t);
+
+#endif /* STORAGE_MAILDIR_UIDL_H */

@@ -1,0 +1,265 @@
+/*
+ * uidlfile.c - the format of culver-uidl: see uidl.h.
+ *
+ * Runs in the worker as the mailbox's owner.  A user may have edited the file
+ * or a disk damaged it: everything is checked, the checksum first.
+ */
+#include "config.h"
+
+#include "uidl.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define UIDL_VERSION "culver-uidl 1\n"
+
+void
+uidl_state_free(struct uidl_state *s)
+{
+	free(s->ent);
+	free(s->by_uid);
+	free(s->text);
+	memset(s, 0, sizeof(*s));
+}
+
+culver_status
+uidl_damaged(const struct md_index *ix, size_t line, const char *what,
+    struct culver_call *call)
+{
+	char at[32] = "";
+
+	if (line != 0)
+		snprintf(at, sizeof(at), "line %zu: ", line);
+	return md_fail_as(call, CULVER_E_CORRUPT,
+	    "%s/%s is damaged (%s%s); put it back from a backup, or remove it: "
+	    "then its messages get new UIDLs", ix->path, MD_UIDL, at, what);
+}
+
+static int
+hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* Undo the escapes of S in place; false if a byte should not be there. */
+static bool
+unescape(char *s)
+{
+	char *out = s;
+
+	for (; *s != '\0'; s++, out++) {
+		int hi, lo;
+
+		*out = *s;
+		if (*s != '%') {
+			if ((unsigned char)*s < 0x21 || *s > 0x7e || *s == '/')
+				return false;
+			continue;
+		}
+		if ((hi = hex_value(s[1])) < 0 || (lo = hex_value(s[2])) < 0)
+			return false;
+		*out = (char)(hi * 16 + lo);
+		if (*out == '\0' || *out == '/')
+			return false;
+		s += 2;
+	}
+	*out = '\0';
+	return true;
+}
+
+/* Split "UIDL BASENAME"; what is wrong with it, or NULL. */
+static const char *
+parse_entry(char *line, struct uidl_ent *ent, const struct uidl_ent *before)
+{
+	char *space = strchr(line, ' ');
+
+	if (space == NULL || !md_uid_legal(line, (size_t)(space - line)))
+		return "no legal UIDL";
+	*space = '\0';
+	if (!unescape(space + 1) || strlen(space + 1) > NAME_MAX ||
+	    strchr(space + 1, ':') != NULL)
+		return "no legal base name";
+	*ent = (struct uidl_ent){ .uid = line, .base = space + 1 };
+	if (before != NULL && md_order(before->base, ent->base) >= 0)
+		return "not in order";
+	return NULL;
+}
+
+/* Check the last line, cut it off, and give the count it states. */
+static bool
+parse_end(char *text, size_t *n, size_t *count)
+{
+	uint64_t sum;
+	size_t at = *n;
+	char want[64];
+	char *end;
+
+	if (at == 0 || text[at - 1] != '\n' || strlen(text) != at)
+		return false;
+	for (at--; at > 0 && text[at - 1] != '\n'; at--)
+		continue;
+	if (strncmp(text + at, "end ", 4) != 0)
+		return false;
+	*count = strtoull(text + at + 4, &end, 10);
+	sum = md_hash(*count, text, at);
+	/* compare as text: there is one way to write it */
+	snprintf(want, sizeof(want), "end %zu %016" PRIx64 "\n", *count, sum);
+	if (strcmp(text + at, want) != 0)
+		return false;
+	text[at] = '\0';
+	*n = at;
+	return true;
+}
+
+/* The line that tells of what the state was written for. */
+static bool
+parse_dirs(const char *line, const struct stat *st, struct md_memory *mem)
+{
+	uint64_t v[6];
+	char want[256];
+
+	if (sscanf(line, "dirs %" SCNu64 ":%" SCNu64 " %" SCNu64 ":%" SCNu64
+	    " self %" SCNu64 ":%" SCNu64, &v[0], &v[1], &v[2], &v[3], &v[4],
+	    &v[5]) != 6)
+		return false;
+	snprintf(want, sizeof(want), "dirs %" PRIu64 ":%" PRIu64 " %" PRIu64
+	    ":%" PRIu64 " self %" PRIu64 ":%" PRIu64, v[0], v[1], v[2], v[3],
+	    v[4], v[5]);
+	*mem = (struct md_memory){
+	    .valid = v[4] == st->st_dev && v[5] == st->st_ino,
+	    .dev = { v[0], v[2] }, .ino = { v[1], v[3] } };
+	return strcmp(line, want) == 0;
+}
+
+/* Parse the lines after the first; NULL or what is wrong in line *NO. */
+static const char *
+parse_lines(struct uidl_state *s, char *p, size_t count,
+    const struct stat *st, size_t *no)
+{
+	const char *wrong;
+	char *nl;
+
+	for (*no = 2; *p != '\0'; p = nl + 1, (*no)++) {
+		if ((nl = strchr(p, '\n')) == NULL)
+			return "no line end";
+		*nl = '\0';
+		if (*no == 2) {
+			if (!parse_dirs(p, st, &s->mem))
+				return "not the directories";
+			continue;
+		}
+		if (s->n == count)
+			return "more entries than it says";
+		wrong = parse_entry(p, &s->ent[s->n],
+		    s->n > 0 ? &s->ent[s->n - 1] : NULL);
+		if (wrong != NULL)
+			return wrong;
+		s->n++;
+	}
+	return *no == 2 || s->n != count ? "fewer entries than it says" : NULL;
+}
+
+culver_status
+uidl_state_load(const struct md_index *ix, struct uidl_state *s,
+    struct culver_call *call)
+{
+	const size_t first = sizeof(UIDL_VERSION) - 1;
+	culver_status status;
+	const char *wrong;
+	size_t n, count, line;
+	struct stat st;
+
+	memset(s, 0, sizeof(*s));
+	status = md_file_read(ix, MD_UIDL, &s->text, &n, &st, call);
+	if (status != CULVER_OK || s->text == NULL)
+		return status;
+	s->exists = true;
+	md_stamp_set(&s->stamp, &st);
+	if (n < first || memcmp(s->text, UIDL_VERSION, first) != 0)
+		return uidl_damaged(ix, 1, "not \"culver-uidl 1\"", call);
+	if (!parse_end(s->text, &n, &count) || n < first || count > n)
+		return uidl_damaged(ix, 0, "the end or the checksum", call);
+	s->ent = calloc(count + 1, sizeof(*s->ent));
+	if (s->ent == NULL)
+		return md_fail(call, ENOMEM, "%s/%s", ix->path, MD_UIDL);
+	wrong = parse_lines(s, s->text + first, count, &st, &line);
+	if (wrong != NULL)
+		return uidl_damaged(ix, line, wrong, call);
+	return CULVER_OK;
+}
+
+static void
+text_put(struct uidl_text *t, const char *s, size_t n)
+{
+	size_t cap = t->cap == 0 ? 4096 : t->cap;
+	char *p;
+
+	while (cap < t->n + n + 1)
+		cap *= 2;
+	if (cap != t->cap && !t->failed) {
+		p = realloc(t->p, cap);
+		if (p == NULL)
+			t->failed = true;
+		else {
+			t->p = p;
+			t->cap = cap;
+		}
+	}
+	if (t->failed)
+		return;
+	memcpy(t->p + t->n, s, n);
+	t->n += n;
+}
+
+void
+uidl_text_begin(struct uidl_text *t, const struct md_snap *snap,
+    const struct stat *self)
+{
+	char line[256];
+	int n = snprintf(line, sizeof(line), UIDL_VERSION "dirs %" PRIu64
+	    ":%" PRIu64 " %" PRIu64 ":%" PRIu64 " self %" PRIu64 ":%" PRIu64
+	    "\n", snap->dir[MD_NEW].dev, snap->dir[MD_NEW].ino,
+	    snap->dir[MD_CUR].dev, snap->dir[MD_CUR].ino,
+	    (uint64_t)self->st_dev, (uint64_t)self->st_ino);
+
+	text_put(t, line, (size_t)n);
+}
+
+void
+uidl_text_add(struct uidl_text *t, const char *uid, const char *base)
+{
+	text_put(t, uid, strlen(uid));
+	text_put(t, " ", 1);
+	for (; *base != '\0'; base++) {
+		char esc[4];
+
+		if ((unsigned char)*base >= 0x21 &&
+		    (unsigned char)*base <= 0x7e && *base != '%')
+			text_put(t, base, 1);
+		else {
+			snprintf(esc, sizeof(esc), "%%%02X",
+			    (unsigned char)*base);
+			text_put(t, esc, 3);
+		}
+	}
+	text_put(t, "\n", 1);
+	t->count++;
+}
+
+void
+uidl_text_end(struct uidl_text *t)
+{
+	char line[64];
+	int n;
+
+	if (t->failed)
+		return;
+	n = snprintf(line, sizeof(line), "end %zu %016" PRIx64 "\n", t->count,
+	    md_hash(t->count, t->p, t->n));
+	text_put(t, line, (size_t)n);
+}

@@ -1,0 +1,298 @@
+/*
+ * mdtest.c - a Maildir for unit tests; see mdtest.h.
+ */
+#include "config.h"
+
+#include "tests/unit/mdtest.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+struct mdtest_hook mdtest_hook;
+char mdtest_dir[256];
+struct drive mdtest;
+
+int __real_clock_gettime(clockid_t id, struct timespec *ts);
+int __wrap_clock_gettime(clockid_t id, struct timespec *ts);
+DIR *__real_fdopendir(int fd);
+DIR *__wrap_fdopendir(int fd);
+int __real_closedir(DIR *d);
+int __wrap_closedir(DIR *d);
+int __real_fstatat(int fd, const char *name, struct stat *st, int flags);
+int __wrap_fstatat(int fd, const char *name, struct stat *st, int flags);
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __real_unlinkat(int fd, const char *name, int flags);
+int __wrap_unlinkat(int fd, const char *name, int flags);
+
+int
+__wrap_clock_gettime(clockid_t id, struct timespec *ts)
+{
+	int r = __real_clock_gettime(id, ts);
+
+	if (id == CLOCK_REALTIME)
+		ts->tv_sec += mdtest_hook.ahead;
+	return r;
+}
+
+DIR *
+__wrap_fdopendir(int fd)
+{
+	mdtest_hook.listed++;
+	if (mdtest_hook.on_list != NULL)
+		mdtest_hook.on_list(mdtest_hook.listed);
+	return __real_fdopendir(fd);
+}
+
+int
+__wrap_closedir(DIR *d)
+{
+	if (mdtest_hook.on_listed != NULL)
+		mdtest_hook.on_listed(mdtest_hook.listed);
+	return __real_closedir(d);
+}
+
+int
+__wrap_fstatat(int fd, const char *name, struct stat *st, int flags)
+{
+	mdtest_hook.stats++;
+	return __real_fstatat(fd, name, st, flags);
+}
+
+int
+__wrap_fsync(int fd)
+{
+	mdtest_hook.syncs++;
+	if (mdtest_hook.fail_sync != 0) {
+		errno = mdtest_hook.fail_sync;
+		return -1;
+	}
+	return __real_fsync(fd);
+}
+
+int
+__wrap_unlinkat(int fd, const char *name, int flags)
+{
+	if (mdtest_hook.on_unlink != NULL)
+		mdtest_hook.on_unlink(name);
+	return __real_unlinkat(fd, name, flags);
+}
+
+/* The next of a few buffers, with FIRST in it and AP after that. */
+static __attribute__((format(printf, 2, 0))) const char *
+format(const char *first, const char *fmt, va_list ap)
+{
+	static char buf[4][512];
+	static unsigned which;
+	char *p = buf[which++ % 4];
+	size_t n;
+
+	snprintf(p, sizeof(buf[0]), "%s", first);
+	n = strlen(p);
+	vsnprintf(p + n, sizeof(buf[0]) - n, fmt, ap);
+	return p;
+}
+
+const char *
+mdtest_path(const char *fmt, ...)
+{
+	char dir[300];
+	const char *p;
+	va_list ap;
+
+	snprintf(dir, sizeof(dir), "%s/", mdtest_dir);
+	va_start(ap, fmt);
+	p = format(dir, fmt, ap);
+	va_end(ap);
+	return p;
+}
+
+const char *
+mdtest_name(const char *fmt, ...)
+{
+	const char *p;
+	va_list ap;
+
+	va_start(ap, fmt);
+	p = format("", fmt, ap);
+	va_end(ap);
+	return p;
+}
+
+culver_status
+mdtest_restart(const char *name, ...)
+{
+	static char path[300];
+	const char *value;
+	va_list ap;
+
+	drive_stop(&mdtest);
+	drive_init(&mdtest, &storage_maildir_LTX_culver_plugin);
+	snprintf(path, sizeof(path), "%s/M", mdtest_dir);
+	drive_set(&mdtest, "path", path);
+	va_start(ap, name);
+	for (; name != NULL; name = va_arg(ap, const char *)) {
+		value = va_arg(ap, const char *);
+		drive_set(&mdtest, name, value);
+	}
+	va_end(ap);
+	return drive_start(&mdtest);
+}
+
+int
+mdtest_setup(void **state)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	(void)state;
+	memset(&mdtest_hook, 0, sizeof(mdtest_hook));
+	snprintf(mdtest_dir, sizeof(mdtest_dir), "%s/culver-md-XXXXXX",
+	    tmp != NULL ? tmp : "/tmp");
+	assert_non_null(mkdtemp(mdtest_dir));
+	assert_int_equal(mkdir(mdtest_path("M"), 0700), 0);
+	assert_int_equal(mkdir(mdtest_path("M/tmp"), 0700), 0);
+	assert_int_equal(mkdir(mdtest_path("M/new"), 0700), 0);
+	assert_int_equal(mkdir(mdtest_path("M/cur"), 0700), 0);
+	drive_init(&mdtest, &storage_maildir_LTX_culver_plugin);
+	assert_int_equal(mdtest_restart(NULL), CULVER_OK);
+	return 0;
+}
+
+static int
+remove_entry(const char *path, const struct stat *st, int type,
+    struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+int
+mdtest_teardown(void **state)
+{
+	(void)state;
+	memset(&mdtest_hook, 0, sizeof(mdtest_hook));
+	drive_stop(&mdtest);
+	return nftw(mdtest_dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+void
+mdtest_spill(const char *path, const void *buf, size_t n)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	assert_int_equal(fwrite(buf, 1, n, f), n);
+	assert_int_equal(fclose(f), 0);
+}
+
+char *
+mdtest_slurp(const char *path, size_t *n)
+{
+	struct stat st;
+	FILE *f = fopen(path, "r");
+	char *buf;
+
+	assert_non_null(f);
+	assert_int_equal(fstat(fileno(f), &st), 0);
+	buf = malloc((size_t)st.st_size + 1);
+	assert_non_null(buf);
+	*n = fread(buf, 1, (size_t)st.st_size, f);
+	assert_int_equal(*n, st.st_size);
+	buf[*n] = '\0';
+	fclose(f);
+	return buf;
+}
+
+void
+mdtest_put(const char *name, const char *content)
+{
+	mdtest_spill(mdtest_path("M/%s", name), content, strlen(content));
+}
+
+void
+mdtest_rename(const char *from, const char *to)
+{
+	assert_int_equal(rename(mdtest_path("M/%s", from),
+	    mdtest_path("M/%s", to)), 0);
+}
+
+void
+mdtest_remove(const char *name)
+{
+	assert_int_equal(unlink(mdtest_path("M/%s", name)), 0);
+}
+
+bool
+mdtest_exists(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0;
+}
+
+unsigned
+mdtest_entries(const char *path)
+{
+	struct dirent *de;
+	DIR *d = opendir(path);
+	unsigned n = 0;
+
+	assert_non_null(d);
+	while ((de = readdir(d)) != NULL)
+		n += strcmp(de->d_name, ".") != 0 &&
+		    strcmp(de->d_name, "..") != 0;
+	__real_closedir(d);
+	return n;
+}
+
+void
+mdtest_open(uint32_t n)
+{
+	culver_status st = drive_open(&mdtest, EXCL);
+
+	if (st != CULVER_OK)
+		print_error("%s\n", mdtest.host.err.text);
+	assert_int_equal(st, CULVER_OK);
+	assert_int_equal(mdtest.n, n);
+}
+
+void
+mdtest_reopen(uint32_t n)
+{
+	drive_close(&mdtest);
+	mdtest_open(n);
+}
+
+void
+mdtest_open_fails(culver_status st, const char *word)
+{
+	assert_int_equal(drive_open(&mdtest, EXCL), st);
+	if (strstr(mdtest.host.err.text, word) == NULL)
+		fail_msg("\"%s\" has no \"%s\"", mdtest.host.err.text, word);
+}
+
+void
+mdtest_fetch_is(uint32_t index, const char *text)
+{
+	culver_status st;
+	char *wire;
+	size_t n;
+
+	st = drive_fetch(&mdtest, index, &wire, &n);
+	if (st != CULVER_OK)
+		print_error("%s\n", mdtest.host.err.text);
+	assert_int_equal(st, CULVER_OK);
+	assert_int_equal(n, strlen(text));
+	assert_memory_equal(wire, text, n);
+	free(wire);
+}

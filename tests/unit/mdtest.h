@@ -1,0 +1,77 @@
+/*
+ * mdtest.h - a Maildir in a temporary directory, and the system calls of the
+ * plugin under control: the program is linked with --wrap for each of them.
+ */
+#ifndef TESTS_UNIT_MDTEST_H
+#define TESTS_UNIT_MDTEST_H
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdbool.h>
+
+#include "tests/storage/drive.h"
+
+extern const struct culver_plugin storage_maildir_LTX_culver_plugin;
+
+#define EXCL CULVER_OPEN_EXCLUSIVE
+#define RDONLY CULVER_OPEN_READONLY
+
+/* What the wrapped calls did, and are to do. */
+extern struct mdtest_hook {
+	int64_t ahead;		/* seconds that CLOCK_REALTIME is ahead */
+	unsigned listed;	/* fdopendir() */
+	unsigned stats;		/* fstatat() */
+	unsigned syncs;		/* fsync() */
+	int fail_sync;		/* errno for every fsync(), or 0 */
+	void (*on_list)(unsigned nth);	/* before a directory is read */
+	void (*on_listed)(unsigned nth);	/* before it is closed */
+	void (*on_unlink)(const char *name);
+} mdtest_hook;
+
+/* The directory, made anew for each test, and the drive. */
+extern char mdtest_dir[];
+extern struct drive mdtest;
+
+/* cmocka fixtures: a Maildir M with new/, cur/ and tmp/, a started drive. */
+int mdtest_setup(void **state);
+int mdtest_teardown(void **state);
+
+/* DIR/FMT...; four results live at a time. */
+const char *mdtest_path(const char *fmt, ...)
+    __attribute__((format(printf, 1, 2)));
+
+/* FMT... alone, in the same buffers. */
+const char *mdtest_name(const char *fmt, ...)
+    __attribute__((format(printf, 1, 2)));
+
+/* Make M/NAME with this content; NAME begins with new/ or cur/. */
+void mdtest_put(const char *name, const char *content);
+void mdtest_rename(const char *from, const char *to);
+void mdtest_remove(const char *name);
+bool mdtest_exists(const char *path);
+
+/* A whole file, by its path. */
+char *mdtest_slurp(const char *path, size_t *n);
+void mdtest_spill(const char *path, const void *buf, size_t n);
+
+/* How many entries a directory has. */
+unsigned mdtest_entries(const char *path);
+
+/* Stop, and start with options NAME, VALUE, ..., NULL. */
+culver_status mdtest_restart(const char *name, ...);
+
+/* Open exclusively and expect OK and N messages; or close and do so. */
+void mdtest_open(uint32_t n);
+void mdtest_reopen(uint32_t n);
+
+/* Expect that open() fails with ST and a text that has the word WORD. */
+void mdtest_open_fails(culver_status st, const char *word);
+
+/* Expect message INDEX on the wire to be TEXT. */
+void mdtest_fetch_is(uint32_t index, const char *text);
+
+#endif /* TESTS_UNIT_MDTEST_H */
