@@ -14,7 +14,10 @@
 enum {
 	LOOP_READ = 1u << 0,
 	LOOP_WRITE = 1u << 1,
-	LOOP_HANGUP = 1u << 2	/* both directions are over, or an error */
+	LOOP_HANGUP = 1u << 2,	/* both directions are over, or an error; always
+				 * watched for, alone it watches nothing else */
+	LOOP_EOF = 1u << 3	/* the peer will send no more, whether or not
+				 * octets of it are still unread */
 };
 
 struct loop;

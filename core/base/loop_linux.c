@@ -64,6 +64,8 @@ watch(struct loop *loop, struct loop_io *io, unsigned events, uint32_t extra)
 	}
 	if (events & LOOP_READ)
 		ev.events |= EPOLLIN | EPOLLRDHUP;
+	if (events & LOOP_EOF)
+		ev.events |= EPOLLRDHUP;
 	if (events & LOOP_WRITE)
 		ev.events |= EPOLLOUT;
 	if (epoll_ctl(loop->epfd, op, io->fd, &ev) != 0)
@@ -199,6 +201,8 @@ loop_once(struct loop *loop)
 			continue;
 		if (e & (EPOLLIN | EPOLLRDHUP))
 			events |= LOOP_READ;
+		if (e & EPOLLRDHUP)
+			events |= LOOP_EOF;
 		if (e & EPOLLOUT)
 			events |= LOOP_WRITE;
 		if (e & (EPOLLHUP | EPOLLERR))
