@@ -1,0 +1,182 @@
+/*
+ * certcheck.c - the role that looks at certificates before they are used, and
+ * makes ticket keys.
+ *
+ * Executed by master as `culver` for one check, confined as a gate is: no
+ * file, no network; what it reads comes as descriptors.  Certificates may be
+ * anything.  It answers with lines for people and one status.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <openssl/rand.h>
+
+#include "core/base/log.h"
+#include "core/base/priv.h"
+#include "core/base/sandbox.h"
+#include "core/config/conf.h"
+#include "core/ipc/ipc.h"
+#include "core/ipc/ipclog.h"
+#include "core/tls/check.h"
+#include "core/tls/tls.h"
+
+static struct conf_gate conf;
+static struct ipc_in in;
+static unsigned mistakes;
+
+static bool
+confine(void)
+{
+	static const struct sandbox_limits limits = {.descriptors = 64,
+	    .memory = 64u << 20, .no_processes = 1};
+	static struct sock_filter filter[CONF_MAX_FILTER];
+	size_t n = conf_filter(FD_SNAPSHOT, &conf.head, filter);
+
+	return sandbox_limits(&limits) && sandbox_landlock(NULL, 0, 0) &&
+	    sandbox_trap() &&
+	    (conf.head.filter_n == 0 || sandbox_seccomp(filter, n));
+}
+
+static bool
+leave_root(void)
+{
+	if (fcntl(FD_ROOT, F_GETFD) < 0)
+		return true;	/* not root: there is nothing to leave */
+	if (fchdir(FD_ROOT) != 0 || chroot(".") != 0 || close(FD_ROOT) != 0)
+		return false;
+	return priv_drop_rest();
+}
+
+/* The name that certificate INDEX is for; "" if it is the default's. */
+static const char *
+host_of(uint32_t index)
+{
+	for (uint32_t i = 1; i < conf.n_host; i++)
+		if (index >= conf.host[i].first &&
+		    index < conf.host[i].first + conf.host[i].n)
+			return conf.host[i].name;
+	return "";
+}
+
+static bool
+take_pair(void)
+{
+	const struct ipc_cert_pair *m = &in.m.cert_pair;
+	struct check_files files = {.cert_fd = -1, .key_fd = -1,
+	    .cert_error = m->cert_error, .key_error = m->key_error};
+	struct conf_gate_cert where;
+	unsigned n = 0;
+
+	if (m->cert_error == 0 && n < in.nfds)
+		files.cert_fd = in.fd[n++];
+	if (m->key_error == 0 && n < in.nfds)
+		files.key_fd = in.fd[n++];
+	if (n != in.nfds || m->index >= conf.n_cert ||
+	    !conf_extra(FD_SNAPSHOT, &conf.head, m->index, &where,
+		sizeof(where))) {
+		log_errorx("certcheck: a certificate that is not configured");
+		return false;
+	}
+	mistakes += check_pair(&where, &files, host_of(m->index), time(NULL),
+	    FD_DIAG);
+	return true;
+}
+
+static bool
+send_ticket(void)
+{
+	static const struct ipc_cert_ticket msg;
+	unsigned char key[TLS_TICKET_SIZE];
+	int fd = memfd_create("culver-ticket", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	bool ok;
+
+	ok = fd >= 0 && RAND_priv_bytes(key, sizeof(key)) == 1 &&
+	    write(fd, key, sizeof(key)) == (ssize_t)sizeof(key) &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW |
+		F_SEAL_SHRINK | F_SEAL_SEAL) == 0 &&
+	    ipc_send(FD_CHANNEL, IPC_CERT_TICKET, &msg, &fd, 1) == CULVER_OK;
+	explicit_bzero(key, sizeof(key));
+	if (fd >= 0)
+		close(fd);
+	if (!ok)
+		log_error("certcheck: no ticket key");
+	return ok;
+}
+
+/* 1: go on; 0: done; -1: failed. */
+static int
+serve(void)
+{
+	struct ipc_cert_done done = {.status = 0};
+
+	switch (in.type) {
+	case IPC_CERT_PAIR:
+		return take_pair() ? 1 : -1;
+	case IPC_CERT_GO:
+		if (in.m.cert_go.want_ticket && !send_ticket())
+			return -1;
+		done.status = mistakes > 0 ? EX_CONFIG : 0;
+		return ipc_send(FD_CHANNEL, IPC_CERT_DONE, &done, NULL, 0) ==
+		    CULVER_OK ? 0 : -1;
+	default:
+		return -1;
+	}
+}
+
+static int
+run(void)
+{
+	struct pollfd pfd = {.fd = FD_CHANNEL, .events = POLLIN};
+	int more = 1;
+
+	while (more > 0) {
+		switch (ipc_recv(FD_CHANNEL, &in, R_MASTER, R_CERTCHECK,
+		    P_RUN)) {
+		case IPC_GOT:
+			more = serve();
+			ipc_done(&in);
+			break;
+		case IPC_AGAIN:
+			if (poll(&pfd, 1, -1) < 0 && errno != EINTR)
+				return EX_OSERR;
+			break;
+		case IPC_EOF:
+			return EX_UNAVAILABLE;
+		case IPC_BREACH:
+			log_errorx("certcheck: malformed message of master");
+			return EX_PROTOCOL;
+		}
+	}
+	return more == 0 ? 0 : EX_SOFTWARE;
+}
+
+int
+main(void)
+{
+	if (!leave_root())
+		return EX_OSERR;
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	ipclog_open(FD_LOG);
+	if (!conf_read(FD_SNAPSHOT, CONF_GATE, &conf, sizeof(conf))) {
+		log_errorx("certcheck: the snapshot is not mine");
+		return EX_CONFIG;
+	}
+	if (!tls_warm() || !confine()) {
+		log_error("certcheck: not confined");
+		return EX_OSERR;
+	}
+	return run();
+}

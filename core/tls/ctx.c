@@ -1,0 +1,299 @@
+/*
+ * ctx.c - SSL contexts: what is offered, who gets which certificate.
+ *
+ * Runs in gate, confined, as `culver`; it holds the keys of all certificates.
+ * A context gets its certificates at a commit and never others, so a
+ * connection in the middle of its handshake keeps a whole one.
+ */
+#include "config.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <openssl/err.h>
+#include <openssl/rand.h>
+
+#include "core/tls/bio.h"
+#include "core/tls/tls-private.h"
+
+/* AEAD with forward secrecy only; every client with TLS 1.2 of the last ten
+ * years has one of them. */
+#define CIPHERS_12 "ECDHE+AESGCM:ECDHE+CHACHA20"
+/* AES-128 first: it is as safe here and a fifth cheaper. */
+#define CIPHERS_13 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:" \
+	"TLS_CHACHA20_POLY1305_SHA256"
+#define GROUPS "X25519:P-256:P-384"
+
+enum {
+	SECURITY_LEVEL = 2,	/* RSA 2048, EC 224, no SHA-1 */
+	SESSION_LIFE = 7200	/* s; keys of tickets are kept for longer */
+};
+
+#define OPTIONS (SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | \
+	SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA | \
+	SSL_OP_CLEANSE_PLAINTEXT | SSL_OP_IGNORE_UNEXPECTED_EOF)
+#define MODES (SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | \
+	SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN)
+
+static int
+select_alpn(SSL *ssl, const unsigned char **out, unsigned char *n,
+    const unsigned char *in, unsigned in_n, void *arg)
+{
+	static const unsigned char pop3[] = {4, 'p', 'o', 'p', '3'};
+
+	(void)ssl, (void)arg;
+	/* A client that offers only other protocols does not want us; an
+	 * attacker may have sent it here (ALPACA). */
+	if (SSL_select_next_proto((unsigned char **)(uintptr_t)out, n, pop3,
+		sizeof(pop3), in, in_n) != OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+_Bool
+tls_host_match(const char *pattern, const char *name)
+{
+	const char *dot;
+
+	if (strncmp(pattern, "*.", 2) != 0)
+		return strcasecmp(pattern, name) == 0;
+	/* One label for the star, and not an empty one. */
+	dot = strchr(name, '.');
+	return dot != NULL && dot != name && strcasecmp(pattern + 1, dot) == 0;
+}
+
+static SSL_CTX *
+ctx_for(const struct tls *tls, const char *name)
+{
+	const struct conf_gate *conf = tls->conf;
+	SSL_CTX *wild = NULL;
+
+	for (uint32_t i = 1; i < conf->n_host; i++) {
+		const char *host = conf->host[i].name;
+
+		if (tls->ctx[i] == NULL || !tls_host_match(host, name))
+			continue;
+		if (host[0] != '*')
+			return tls->ctx[i];
+		if (wild == NULL)
+			wild = tls->ctx[i];
+	}
+	return wild;
+}
+
+static int
+select_host(SSL *ssl, int *alert, void *arg)
+{
+	const struct tls *tls = arg;
+	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+	SSL_CTX *ctx = name != NULL ? ctx_for(tls, name) : NULL;
+
+	(void)alert;
+	if (ctx == NULL)
+		return SSL_TLSEXT_ERR_NOACK;
+	return SSL_set_SSL_CTX(ssl, ctx) != NULL ? SSL_TLSEXT_ERR_OK :
+	    SSL_TLSEXT_ERR_NOACK;
+}
+
+/* A context with everything but certificates. */
+static SSL_CTX *
+ctx_new(struct tls *tls)
+{
+	static const unsigned char id[] = "culver";
+	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+
+	if (ctx == NULL)
+		return NULL;
+	SSL_CTX_set_security_level(ctx, SECURITY_LEVEL);
+	if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
+	    SSL_CTX_set_cipher_list(ctx, CIPHERS_12) != 1 ||
+	    SSL_CTX_set_ciphersuites(ctx, CIPHERS_13) != 1 ||
+	    SSL_CTX_set1_groups_list(ctx, GROUPS) != 1 ||
+	    SSL_CTX_set_session_id_context(ctx, id, sizeof(id) - 1) != 1) {
+		SSL_CTX_free(ctx);
+		return NULL;
+	}
+	SSL_CTX_set_options(ctx, OPTIONS);
+	SSL_CTX_set_mode(ctx, MODES);
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_timeout(ctx, SESSION_LIFE);
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+	SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
+	SSL_CTX_set_tlsext_servername_callback(ctx, select_host);
+	SSL_CTX_set_tlsext_servername_arg(ctx, tls);
+	SSL_CTX_set_app_data(ctx, tls);
+	tickets_apply(tls, ctx);
+	return ctx;
+}
+
+/* The context of host I; NULL and *ok if it has no pair. */
+static SSL_CTX *
+ctx_for_host(struct tls *tls, uint32_t i, bool *ok)
+{
+	const struct conf_gate_host *host = &tls->conf->host[i];
+	SSL_CTX *ctx = NULL;
+
+	for (uint32_t c = host->first; c < host->first + host->n; c++) {
+		struct tls_pair *p = &tls->pair[c];
+
+		if (p->cert == NULL)
+			continue;
+		if (ctx == NULL)
+			ctx = ctx_new(tls);
+		if (ctx == NULL || SSL_CTX_use_cert_and_key(ctx, p->cert,
+			p->key, p->chain, 1) != 1) {
+			SSL_CTX_free(ctx);
+			*ok = false;
+			return NULL;
+		}
+	}
+	return ctx;
+}
+
+static void
+ctx_free_all(SSL_CTX **ctx, uint32_t n)
+{
+	for (uint32_t i = 0; ctx != NULL && i < n; i++)
+		SSL_CTX_free(ctx[i]);
+	free(ctx);
+}
+
+_Bool
+tls_commit(struct tls *tls)
+{
+	uint32_t n = tls->conf->n_host;
+	SSL_CTX **fresh = calloc(n + 1, sizeof(SSL_CTX *));
+	bool ok = fresh != NULL;
+
+	ERR_clear_error();
+	for (uint32_t i = 0; ok && i < n; i++)
+		fresh[i] = ctx_for_host(tls, i, &ok);
+	if (!ok) {
+		ctx_free_all(fresh, n);
+		return 0;
+	}
+	ctx_free_all(tls->ctx, n);
+	tls->ctx = fresh;
+	return 1;
+}
+
+const char *
+tls_pair_take(struct tls *tls, uint32_t index, int cert_fd, int key_fd)
+{
+	struct tls_pair fresh = TLS_PAIR_INIT;
+	enum tls_flaw flaw;
+
+	if (index >= tls->conf->n_cert)
+		return "is not in the configuration";
+	flaw = tls_pair_read_chain(cert_fd, &fresh);
+	if (flaw == TLS_SOUND)
+		flaw = tls_pair_read_key(key_fd, &fresh);
+	if (flaw == TLS_SOUND && tls_pair_matches(&fresh)) {
+		tls_pair_free(&tls->pair[index]);
+		tls->pair[index] = fresh;
+		return NULL;
+	}
+	tls_pair_free(&fresh);
+	return flaw != TLS_SOUND ? tls_flaw_text(flaw) :
+	    "does not belong to its key";
+}
+
+/* The first host that has a pair; host 0 is meant to. */
+static SSL_CTX *
+ctx_default(const struct tls *tls)
+{
+	for (uint32_t i = 0; i < tls->conf->n_host; i++)
+		if (tls->ctx[i] != NULL)
+			return tls->ctx[i];
+	return NULL;
+}
+
+_Bool
+tls_ready(const struct tls *tls)
+{
+	return ctx_default(tls) != NULL;
+}
+
+SSL *
+tls_accept(struct tls *tls, int fd)
+{
+	SSL_CTX *ctx = ctx_default(tls);
+	SSL *ssl = ctx != NULL ? SSL_new(ctx) : NULL;
+	BIO *bio = ssl != NULL ? tls_bio_new(fd) : NULL;
+
+	if (bio == NULL) {
+		SSL_free(ssl);
+		return NULL;
+	}
+	SSL_set_bio(ssl, bio, bio);
+	SSL_set_accept_state(ssl);
+	return ssl;
+}
+
+struct tls *
+tls_new(const struct conf_gate *conf)
+{
+	struct tls *tls = calloc(1, sizeof(*tls));
+
+	if (tls == NULL)
+		return NULL;
+	tls->conf = conf;
+	tls->pair = calloc(conf->n_cert + 1, sizeof(struct tls_pair));
+	tls->ctx = calloc(conf->n_host + 1, sizeof(SSL_CTX *));
+	if (tls->pair == NULL || tls->ctx == NULL)
+		tls_destroy(&tls);
+	return tls;
+}
+
+void
+tls_destroy(struct tls **tlsp)
+{
+	struct tls *tls = *tlsp;
+
+	if (tls == NULL)
+		return;
+	ctx_free_all(tls->ctx, tls->conf->n_host);
+	for (uint32_t i = 0; tls->pair != NULL && i < tls->conf->n_cert; i++)
+		tls_pair_free(&tls->pair[i]);
+	free(tls->pair);
+	OPENSSL_cleanse(tls->ticket, sizeof(tls->ticket));
+	free(tls);
+	*tlsp = NULL;
+}
+
+_Bool
+tls_warm(void)
+{
+	static const struct conf_gate none;
+	unsigned char octet;
+	struct tls *tls;
+	SSL_CTX *ctx;
+	BIO *bio;
+	bool ok;
+
+	/* No openssl.cnf: what a gate does is Culver's configuration alone,
+	 * and in the chroot there is none to read. */
+	if (OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG |
+		OPENSSL_INIT_LOAD_SSL_STRINGS |
+		OPENSSL_INIT_LOAD_CRYPTO_STRINGS, NULL) != 1 ||
+	    RAND_bytes(&octet, 1) != 1 || (tls = tls_new(&none)) == NULL)
+		return 0;
+	ctx = ctx_new(tls);
+	bio = tls_bio_new(-1);
+	ok = ctx != NULL && bio != NULL;
+	BIO_free(bio);
+	SSL_CTX_free(ctx);
+	tls_destroy(&tls);
+	return ok;
+}
+
+const char *
+tls_error_text(void)
+{
+	const char *text = ERR_reason_error_string(ERR_peek_error());
+
+	ERR_clear_error();
+	return text != NULL ? text : "connection lost";
+}

@@ -1,0 +1,70 @@
+/*
+ * tls.h - the TLS of a gate: contexts by host name, certificates that can be
+ * replaced while connections live, session tickets.
+ *
+ * Runs in gate, confined: files come as descriptors.  Clients are hostile.
+ * TLS 1.2 and 1.3, no renegotiation, no compression, no client certificates;
+ * ALPN "pop3" is accepted and everything else refused (RFC 7301 3.2).
+ */
+#ifndef TLS_TLS_H
+#define TLS_TLS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <openssl/ssl.h>
+
+struct conf_gate;
+struct tls;
+
+enum {
+	TLS_TICKET_SIZE = 80,	/* 16 name, 32 HMAC, 32 AES */
+	TLS_TICKET_KEYS = 3
+};
+
+/*
+ * Make OpenSSL load all that it loads lazily; call before confinement, no
+ * file is touched after it.  False: this OpenSSL cannot do what is needed.
+ */
+_Bool tls_warm(void);
+
+/* No certificate yet.  Borrows CONF (its hosts) for its life. */
+struct tls *tls_new(const struct conf_gate *conf);
+void tls_destroy(struct tls **tls);
+
+/*
+ * Read certificate INDEX of conf_gate.cert[] and its key; both descriptors
+ * stay the caller's.  In force after tls_commit().  NULL, or what is wrong;
+ * then the pair of before stays.
+ */
+const char *tls_pair_take(struct tls *tls, uint32_t index, int cert_fd,
+    int key_fd);
+
+/*
+ * Make contexts of all pairs and use them for new connections; established
+ * ones go on as they are.  A host without a pair gets the default's.
+ * False: nothing changed, the reason is on OpenSSL's error queue.
+ */
+_Bool tls_commit(struct tls *tls);
+
+/* Is there a certificate to answer with? */
+_Bool tls_ready(const struct tls *tls);
+
+/*
+ * Take the ticket keys in the sealed memfds FDS, newest first: it encrypts,
+ * all of them decrypt.  False: one is not what it should be; the keys of
+ * before stay.
+ */
+_Bool tls_tickets_take(struct tls *tls, const int *fds, unsigned n);
+
+/* The server's end of a connection over the blocking socket FD; NULL if
+ * !tls_ready() or without memory.  The caller frees it with SSL_free(). */
+SSL *tls_accept(struct tls *tls, int fd);
+
+/* Does NAME (as a client sends it) match PATTERN, a name or "*.domain"? */
+_Bool tls_host_match(const char *pattern, const char *name);
+
+/* A word for the log about what OpenSSL's queue says; empties the queue. */
+const char *tls_error_text(void);
+
+#endif /* TLS_TLS_H */
