@@ -1,0 +1,194 @@
+/*
+ * spawn.c - start a role: fork, drop, verify, execute.
+ *
+ * The child is root until priv_drop() returns; between the fork and that it
+ * only moves descriptors.  Ids are looked up in /etc/passwd by fgetpwent(),
+ * never through NSS, which would load libraries.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/close_range.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "core/master/spawn.h"
+
+static const char *const default_user[9] = {
+	[1] = CULVER_USER_CONFIG, [2] = CULVER_USER_GATE,
+	[3] = CULVER_USER_AUTH, [4] = CULVER_USER_AUTH,
+	[6] = CULVER_USER_GATE, [7] = CULVER_USER_LOG,
+};
+
+unsigned
+spawn_index(enum ipc_role role)
+{
+	return (unsigned)__builtin_ctz(role);
+}
+
+static _Bool
+passwd_find(const char *name, struct priv_ids *out)
+{
+	FILE *f = fopen("/etc/passwd", "re");
+	struct passwd *pw = NULL;
+
+	if (f == NULL)
+		return 0;
+	while ((pw = fgetpwent(f)) != NULL && strcmp(pw->pw_name, name) != 0)
+		;
+	if (pw != NULL)
+		*out = (struct priv_ids){.uid = pw->pw_uid, .gid = pw->pw_gid};
+	fclose(f);
+	return pw != NULL;
+}
+
+static _Bool
+ids_find(const char *who, struct priv_ids *out)
+{
+	char *end;
+	unsigned long n = strtoul(who, &end, 10);
+
+	if (*who < '0' || *who > '9' || *end != 0)
+		return passwd_find(who, out) && out->uid != 0 && out->gid != 0;
+	*out = (struct priv_ids){.uid = (uid_t)n, .gid = (gid_t)n};
+	return n > 0 && n < UINT32_MAX;
+}
+
+static _Bool
+folders_find(struct spawn_env *env)
+{
+	char exe[256];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	char *slash;
+
+	if (n <= 0 || (size_t)n >= sizeof(exe) - 1)
+		return 0;
+	exe[n] = 0;
+	if ((slash = strrchr(exe, '/')) == NULL)
+		return 0;
+	*slash = 0;
+	snprintf(env->libexec, sizeof(env->libexec), "%s/%s", exe,
+	    REL_LIBEXEC);
+	snprintf(env->plugins, sizeof(env->plugins), "%s/%s", exe, REL_PLUGIN);
+	return 1;
+}
+
+_Bool
+spawn_setup(struct spawn_env *env, const char *const override[9], char *err,
+    size_t errlen)
+{
+	if (!folders_find(env)) {
+		snprintf(err, errlen, "/proc/self/exe: cannot tell where the "
+		    "programs are; is /proc mounted?");
+		return 0;
+	}
+	for (unsigned i = 0; i < 9; i++) {
+		const char *who = override[i] ? override[i] : default_user[i];
+
+		env->ids[i] = (struct priv_ids){.uid = getuid(),
+		    .gid = getgid()};
+		if (geteuid() != 0 || who == NULL || ids_find(who, &env->ids[i]))
+			continue;
+		snprintf(err, errlen, "user '%s' of role %s is not in "
+		    "/etc/passwd (or is root): create it, or name another "
+		    "with -u %s=NAME-OR-NUMBER", who, ipc_role_name(1u << i),
+		    ipc_role_name(1u << i));
+		return 0;
+	}
+	return 1;
+}
+
+_Bool
+spawn_bounds(void)
+{
+	static const unsigned keep[] = {CAP_CHOWN, CAP_DAC_OVERRIDE,
+	    CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_KILL, CAP_SETGID, CAP_SETUID,
+	    CAP_SETPCAP, CAP_NET_BIND_SERVICE, CAP_SYS_CHROOT,
+	    CAP_SYS_RESOURCE};
+	uint64_t set = 0;
+
+	if (geteuid() != 0)
+		return 1;
+	for (size_t i = 0; i < sizeof(keep) / sizeof(keep[0]); i++)
+		set |= 1ull << keep[i];
+	for (unsigned long cap = 0; cap < 64; cap++)
+		if ((set & (1ull << cap)) == 0 &&
+		    prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1 &&
+		    prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0)
+			return 0;
+	return 1;
+}
+
+/* Put FD[i] at 3 + i, and nothing else above 2. */
+static _Bool
+fds_place(const struct spawn *s)
+{
+	int high[SPAWN_MAX_FDS];
+
+	for (int i = 0; i < SPAWN_MAX_FDS; i++)
+		high[i] = s->fd[i] < 0 ? -1 :
+		    fcntl(s->fd[i], F_DUPFD_CLOEXEC, 3 + SPAWN_MAX_FDS);
+	for (int i = 0; i < SPAWN_MAX_FDS; i++) {
+		close(3 + i);
+		if (s->fd[i] >= 0 && dup2(high[i], 3 + i) < 0)
+			return 0;
+	}
+	return syscall(SYS_close_range, 3 + SPAWN_MAX_FDS, ~0u, 0) == 0;
+}
+
+static _Bool
+std_null(_Bool keep_stderr)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	return null >= 0 && dup2(null, 0) == 0 && dup2(null, 1) == 1 &&
+	    (keep_stderr || dup2(null, 2) == 2);
+}
+
+static void __attribute__((noreturn))
+child(const struct spawn_env *env, const struct spawn *s)
+{
+	char path[640], number[16];
+	char *argv[3 + SPAWN_MAX_ARGS] = {NULL};
+	char *envp[4] = {NULL};
+	const char *tz = getenv("TZ");
+	char tzvar[128];
+	sigset_t none;
+
+	sigemptyset(&none);
+	snprintf(path, sizeof(path), "%s/%s", env->libexec,
+	    ipc_role_name(s->role));
+	snprintf(number, sizeof(number), "%u", s->instance);
+	argv[0] = (char *)(uintptr_t)ipc_role_name(s->role);
+	argv[1] = number;
+	for (int i = 0; i < SPAWN_MAX_ARGS && s->arg[i] != NULL; i++)
+		argv[2 + i] = (char *)(uintptr_t)s->arg[i];
+	envp[0] = (char *)(uintptr_t)"PATH=/usr/bin:/bin";
+	if (tz != NULL && (size_t)snprintf(tzvar, sizeof(tzvar), "TZ=%s",
+	    tz) < sizeof(tzvar))
+		envp[1] = tzvar;
+	if (!std_null(s->keep_stderr) || !fds_place(s) ||
+	    sigprocmask(SIG_SETMASK, &none, NULL) != 0 ||
+	    !priv_drop(&env->ids[spawn_index(s->role)], s->keep_chroot))
+		_exit(71);
+	execve(path, argv, envp);
+	_exit(72);
+}
+
+pid_t
+spawn_role(const struct spawn_env *env, const struct spawn *s)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		child(env, s);
+	return pid;
+}

@@ -1,0 +1,49 @@
+/*
+ * spawn.h - start one unprivileged process that executes a role's program.
+ *
+ * Runs as root in master and in culverctl, up to the drop.
+ */
+#ifndef MASTER_SPAWN_H
+#define MASTER_SPAWN_H
+
+#include <sys/types.h>
+
+#include "core/base/priv.h"
+#include "core/ipc/ipc.h"
+
+enum { SPAWN_MAX_FDS = 6, SPAWN_MAX_ARGS = 4 };
+
+struct spawn {
+	enum ipc_role role;	/* program, and argv[0] */
+	uint32_t instance;	/* argv[1] */
+	const char *arg[SPAWN_MAX_ARGS];	/* argv[2] ..., NULL ends */
+	int fd[SPAWN_MAX_FDS];	/* become 3, 4, ...; -1: left closed */
+	_Bool keep_chroot;	/* see priv_drop() */
+	_Bool keep_stderr;	/* else descriptors 0 to 2 are /dev/null */
+};
+
+/* Who the roles are; and the folder with their programs. */
+struct spawn_env {
+	struct priv_ids ids[9];	/* by bit number of enum ipc_role */
+	char libexec[512], plugins[512];
+};
+
+/*
+ * Fill in ENV: programs relative to /proc/self/exe, ids from configure's
+ * names or, where OVERRIDE[i] is not NULL, that name or number, looked up in
+ * /etc/passwd only.  Not as root everything is the caller's.  On failure a
+ * text in ERR says what to do.
+ */
+_Bool spawn_setup(struct spawn_env *env, const char *const override[9],
+    char *err, size_t errlen);
+
+/* Bit number of a role, as an index. */
+unsigned spawn_index(enum ipc_role role);
+
+/* Start it; -1 with errno.  The descriptors stay the caller's. */
+pid_t spawn_role(const struct spawn_env *env, const struct spawn *s);
+
+/* The bounding set: keep only what master itself needs. */
+_Bool spawn_bounds(void);
+
+#endif /* MASTER_SPAWN_H */
