@@ -1,25 +1,18 @@
 /*
  * control.c - the socket that culverctl talks to.
  *
- * Runs as root.  Requests are messages of messages.def; answers are fixed
- * records in a memfd, so no text is made or read here.  Who may connect is
- * the socket file's mode; who may change something is root (or the user that
- * master runs as).
+ * Runs as root.  Requests are messages of messages.def; no text is made or
+ * read here.  Who may connect is the socket file's mode; who may change
+ * something is root (or the user that master runs as).
  */
 #include "config.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
+#include <stddef.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "core/base/clock.h"
-#include "core/base/log.h"
-#include "core/base/sandbox.h"
 #include "core/master/master.h"
-#include "core/master/records.h"
 
 enum { MAX_CLIENTS = 16 };
 
@@ -50,82 +43,23 @@ answer(struct client *c, uint32_t status, uint32_t count, int fd)
 		client_close(c);
 }
 
-/* A text of ours at the end of a zeroed field. */
-static void
-text_set(char *field, size_t size, const char *s)
-{
-	memcpy(field, s, strnlen(s, size - 1));
-}
-
-static void
-write_who(const struct session *s, void *fd)
-{
-	struct rec_who r = {.session = s->id,
-	    .age_ns = clock_now() - s->started, .pid = (uint32_t)s->pid,
-	    .uid = s->uid, .flags = s->flags, .section = s->section};
-
-	text_set(r.user, sizeof(r.user), s->user);
-	text_set(r.remote, sizeof(r.remote), s->remote);
-	text_set(r.mech, sizeof(r.mech), s->mech);
-	if (write(*(int *)fd, &r, sizeof(r)) != (ssize_t)sizeof(r))
-		log_warn("control: memfd");
-}
-
-static void
-count_who(const struct session *s, void *n)
-{
-	(void)s;
-	++*(uint32_t *)n;
-}
-
-static void
-write_child(const struct child *c, int fd)
-{
-	struct rec_status r = {.role = c->role, .instance = c->instance,
-	    .section = c->place != NULL ? c->place->section : 0,
-	    .generation = c->gen->number, .pid = (uint32_t)c->pid,
-	    .phase = c->phase == P_START ? REC_STARTING :
-		c->phase == P_RUN ? REC_RUNNING : REC_DRAINING,
-	    .restarts = c->place != NULL ? c->place->restarts : 0,
-	    .missing = c->missing, .age_ns = clock_now() - c->started};
-
-	if (write(fd, &r, sizeof(r)) != (ssize_t)sizeof(r))
-		log_warn("control: memfd");
-}
-
+/*
+ * Answer with what master knows: a copy of it, dropped to the log role's
+ * user, writes the records, so that none of that runs as root.
+ */
 static void
 report(struct client *c, _Bool who)
 {
-	struct rec_head h = {.magic = who ? REC_MAGIC_WHO : REC_MAGIC_STATUS,
-	    .size = who ? sizeof(struct rec_who) : sizeof(struct rec_status),
-	    .pid = (uint32_t)getpid(), .generation = master.gen->number,
-	    .sessions = master.sessions,
-	    .sessions_max = master.gen->conf.sessions_max,
-	    .missing = master.missing,
-	    .uptime_ns = clock_now() - master.started,
-	    .logins = master.logins, .refused = master.refused,
-	    .breaches = master.breaches, .version = PACKAGE_VERSION};
-	int fd = memfd_create("answer", MFD_CLOEXEC);
-	struct child *child;
+	pid_t pid = fork();
 
-	if (fd < 0) {
+	if (pid < 0)
 		answer(c, (uint32_t)errno, 0, -1);
+	if (pid != 0)
 		return;
-	}
-	if (who)
-		session_each(count_who, &h.count);
-	else
-		TAILQ_FOREACH (child, &master.children, link)
-			h.count++;
-	if (write(fd, &h, sizeof(h)) != (ssize_t)sizeof(h))
-		log_warn("control: memfd");
-	if (who)
-		session_each(write_who, &fd);
-	else
-		TAILQ_FOREACH (child, &master.children, link)
-			write_child(child, fd);
-	answer(c, 0, h.count, fd);
-	close(fd);
+	if (!priv_drop(&master.env.ids[spawn_index(R_LOG)], 0))
+		_exit(71);
+	report_send(c->io.fd, who);
+	_exit(0);
 }
 
 static void

@@ -90,8 +90,8 @@ pair_send(struct load *l, uint32_t i)
 	int fds[2];
 	unsigned n = 0;
 
-	if (!conf_extra(l->gen->master_snap, &l->gen->conf.head, i, &files,
-	    sizeof(files)))
+	if (!conf_cert_files(l->gen->master_snap, &l->gen->conf.head, i,
+	    &files))
 		return 0;
 	l->cert_fd[2 * i] = file_open_cert(files.cert, &l->cert_stat[2 * i],
 	    &m.cert_error);
@@ -142,8 +142,8 @@ certs_changed(struct generation *gen)
 	struct stat st;
 
 	for (uint32_t i = 0; i < gen->conf.n_cert; i++) {
-		if (!conf_extra(gen->master_snap, &gen->conf.head, i, &files,
-		    sizeof(files)))
+		if (!conf_cert_files(gen->master_snap, &gen->conf.head, i,
+		    &files))
 			return 0;
 		for (unsigned k = 0; k < 2; k++) {
 			const struct stat *old = &gen->cert_stat[2 * i + k];

@@ -190,4 +190,7 @@ void session_kill_all(void);
 _Bool control_open(int fd);
 void control_reloaded(uint32_t status, int diag);
 
+/* report.c: runs after a drop; answer `who` or `status` on CLIENT. */
+void report_send(int client, _Bool who);
+
 #endif /* MASTER_MASTER_H */

@@ -133,6 +133,29 @@ on_timer(struct loop_timer *t)
 	}
 }
 
+static void
+session_log_end(const struct session *s, int status)
+{
+	char reason[32];
+	struct ipc_log_session line = {.session = s->id,
+	    .pid = (uint32_t)s->pid, .flags = s->flags, .user = s->user,
+	    .remote = s->remote, .duration = clock_now() - s->started,
+	    .retr = s->end.retr, .retr_octets = s->end.retr_octets,
+	    .top = s->end.top, .deleted = s->end.deleted,
+	    .left = s->end.left, .left_octets = s->end.left_octets,
+	    .reason = s->reason};
+
+	if (!s->ended) {
+		line.reason = reason;
+		snprintf(reason, sizeof(reason), WIFSIGNALED(status) ?
+		    "killed-by-signal-%d" : "died-with-status-%d",
+		    WIFSIGNALED(status) ? WTERMSIG(status) :
+		    WEXITSTATUS(status));
+	}
+	if (master.log != NULL)
+		ipc_send(master.log->io.fd, IPC_LOG_SESSION, &line, NULL, 0);
+}
+
 /* May this grant be served?  NULL, or what is wrong with it. */
 static const char *
 grant_check(const struct generation *gen, const struct ipc_grant *g)
@@ -174,18 +197,6 @@ session_grant(struct child *auth, const struct ipc_grant *g)
 		child_end(auth, "sent a malformed grant");
 		return;
 	}
-	if (wrong != NULL) {
-		struct kv kv;
-
-		kv_start(&kv, "grant-refused");
-		kv_text(&kv, "user", g->user);
-		kv_u64(&kv, "uid", g->uid);
-		kv_u64(&kv, "gid", g->gid);
-		kv_text(&kv, "reason", wrong);
-		log_at(LOG_WARN_, "%s", kv.buf);
-		/* Kept all the same: the gate's hand-over must find it, and
-		 * is refused. */
-	}
 	s = calloc(1, sizeof(*s) + user + remote + mech + g->tail.n);
 	if (s == NULL)
 		return;
@@ -193,8 +204,7 @@ session_grant(struct child *auth, const struct ipc_grant *g)
 	    .gate = g->gate, .kind = g->kind, .section = g->section,
 	    .flags = g->flags, .uid = g->uid, .gid = g->gid, .gen = auth->gen,
 	    .io.fd = -1, .client = -1, .slot = -1, .tail_len = g->tail.n};
-	if (wrong != NULL)
-		s->kind = 0;
+	s->started = clock_now();
 	memcpy(s->user, g->user, user);
 	s->remote = memcpy(s->user + user, g->remote, remote);
 	s->mech = memcpy(s->remote + remote, g->mech, mech);
@@ -202,7 +212,14 @@ session_grant(struct child *auth, const struct ipc_grant *g)
 	gen_ref(s->gen);
 	LIST_INSERT_HEAD(&by_id[s->id % BUCKETS], s, by_id);
 	s->timer.due = on_timer;
-	loop_timer_set(master.loop, &s->timer, clock_now() + GRANT_TIME);
+	loop_timer_set(master.loop, &s->timer, s->started + GRANT_TIME);
+	if (wrong != NULL) {
+		/* Kept all the same: the gate's hand-over must find it. */
+		snprintf(s->reason, sizeof(s->reason), "%s", wrong);
+		s->kind = 0;
+		s->ended = 1;
+		session_log_end(s, 0);
+	}
 }
 
 /* --- fork ------------------------------------------------------------------- */
@@ -418,29 +435,6 @@ on_worker(struct loop_io *io, unsigned events)
 		return;
 	loop_unwatch(master.loop, io);
 	loop_timer_set(master.loop, &s->timer, clock_now() + START_TIME);
-}
-
-static void
-session_log_end(const struct session *s, int status)
-{
-	char reason[32];
-	struct ipc_log_session line = {.session = s->id,
-	    .pid = (uint32_t)s->pid, .flags = s->flags, .user = s->user,
-	    .remote = s->remote, .duration = clock_now() - s->started,
-	    .retr = s->end.retr, .retr_octets = s->end.retr_octets,
-	    .top = s->end.top, .deleted = s->end.deleted,
-	    .left = s->end.left, .left_octets = s->end.left_octets,
-	    .reason = s->reason};
-
-	if (!s->ended) {
-		line.reason = reason;
-		snprintf(reason, sizeof(reason), WIFSIGNALED(status) ?
-		    "killed-by-signal-%d" : "died-with-status-%d",
-		    WIFSIGNALED(status) ? WTERMSIG(status) :
-		    WEXITSTATUS(status));
-	}
-	if (master.log != NULL)
-		ipc_send(master.log->io.fd, IPC_LOG_SESSION, &line, NULL, 0);
 }
 
 /* PID was reaped: false if it is no worker. */
