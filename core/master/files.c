@@ -21,6 +21,8 @@
 #include "core/base/log.h"
 #include "core/master/master.h"
 
+#define OPEN_READ (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+
 /* Root's (or the caller's), and nobody else may write it. */
 static _Bool
 trusted(int fd)
@@ -32,29 +34,23 @@ trusted(int fd)
 	    (st.st_uid == 0 || st.st_uid == geteuid());
 }
 
+/* conf_path is absolute: main() resolved it. */
 int
 file_open_config(const char *name, uint32_t *error)
 {
-	struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK |
-	    O_NOCTTY, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+	struct open_how how = {.flags = OPEN_READ,
+	    .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+	const char *file = strrchr(master.conf_path, '/') + 1;
 	char dir[CONF_PATH];
-	const char *slash = strrchr(master.conf_path, '/');
-	int fd;
+	int at, fd;
 
-	if (*name != 0) {
-		fd = (int)syscall(SYS_openat2, master.conf_dir, name, &how,
-		    sizeof(how));
-	} else {
-		snprintf(dir, sizeof(dir), "%.*s",
-		    slash ? (int)(slash - master.conf_path) + 1 : 1,
-		    slash ? master.conf_path : ".");
-		if (master.conf_dir >= 0)
-			close(master.conf_dir);
-		master.conf_dir = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		fd = open(master.conf_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK |
-		    O_NOCTTY);
-	}
+	snprintf(dir, sizeof(dir), "%.*s", (int)(file - master.conf_path),
+	    master.conf_path);
+	at = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	fd = (int)syscall(SYS_openat2, at, *name ? name : file, &how,
+	    sizeof(how));
 	*error = fd < 0 ? (uint32_t)errno : 0;
+	close(at);
 	if (fd >= 0 && !trusted(fd)) {
 		close(fd);
 		*error = EPERM;
@@ -64,17 +60,11 @@ file_open_config(const char *name, uint32_t *error)
 }
 
 int
-file_open_cert(const char *path, struct stat *st, uint32_t *error)
+file_open_cert(const char *path, uint32_t *error)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int fd = open(path, OPEN_READ);
 
-	memset(st, 0, sizeof(*st));
 	*error = fd < 0 ? (uint32_t)errno : 0;
-	if (fd >= 0 && (fstat(fd, st) != 0 || !S_ISREG(st->st_mode))) {
-		close(fd);
-		*error = EINVAL;
-		return -1;
-	}
 	return fd;
 }
 
@@ -145,70 +135,54 @@ file_run_dir(const char *run_dir)
 	return fd;
 }
 
-/* A name that a dead process left behind is in the way of bind(). */
-static void
-stale_unlink(const struct sockaddr_un *sun)
+/*
+ * A listening socket.  A unix socket's file replaces the one that a dead
+ * process left, and is nobody else's until it has its owner and mode.
+ */
+static int
+socket_listen(const struct sockaddr_storage *addr, socklen_t n, int type,
+    mode_t mode, uid_t uid, gid_t gid)
 {
+	const char *path = ((const struct sockaddr_un *)addr)->sun_path;
+	_Bool local = addr->ss_family == AF_UNIX;
 	struct stat st;
+	int one = 1, fd = socket(addr->ss_family, type | SOCK_CLOEXEC |
+	    SOCK_NONBLOCK, 0);
 
-	if (lstat(sun->sun_path, &st) == 0 && S_ISSOCK(st.st_mode))
-		unlink(sun->sun_path);
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (addr->ss_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+	if (local && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+		unlink(path);
+	umask(0177);
+	one = bind(fd, (const struct sockaddr *)addr, n);
+	umask(022);
+	if (one == 0 && listen(fd, 4096) == 0 && (!local ||
+	    (chown(path, uid, gid) == 0 && chmod(path, mode) == 0)))
+		return fd;
+	close(fd);
+	return -1;
 }
 
 int
 file_listen(const struct conf_listen *l)
 {
-	const struct sockaddr_un *sun = (const void *)&l->addr;
-	_Bool local = l->addr.ss_family == AF_UNIX;
-	int one = 1, fd = socket(l->addr.ss_family, SOCK_STREAM |
-	    SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0)
-		return -1;
-	if (local)
-		stale_unlink(sun);
-	else if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one,
-	    sizeof(one)) != 0 || (l->addr.ss_family == AF_INET6 &&
-	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) != 0))
-		goto fail;
-	if (bind(fd, (const struct sockaddr *)&l->addr, l->addr_len) != 0 ||
-	    listen(fd, 4096) != 0)
-		goto fail;
-	if (local && ((l->has_mode && chmod(sun->sun_path, l->mode) != 0) ||
-	    ((l->uid != UINT32_MAX || l->gid != UINT32_MAX) &&
-	    chown(sun->sun_path, l->uid, l->gid) != 0)))
-		goto fail;
-	return fd;
-fail:
-	close(fd);
-	return -1;
+	return socket_listen(&l->addr, l->addr_len, SOCK_STREAM,
+	    l->has_mode ? l->mode : 0666, l->uid, l->gid);
 }
 
 int
 file_control(const char *run_dir, uint32_t gid)
 {
-	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC |
-	    SOCK_NONBLOCK, 0);
-	mode_t old;
-	_Bool ok;
+	struct sockaddr_storage addr = {.ss_family = AF_UNIX};
+	struct sockaddr_un *sun = (struct sockaddr_un *)&addr;
 
-	if (fd < 0)
+	errno = ENAMETOOLONG;
+	if ((size_t)snprintf(sun->sun_path, sizeof(sun->sun_path),
+	    "%s/control", run_dir) >= sizeof(sun->sun_path))
 		return -1;
-	if ((size_t)snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/control",
-	    run_dir) >= sizeof(sun.sun_path)) {
-		errno = ENAMETOOLONG;
-		goto fail;
-	}
-	stale_unlink(&sun);
-	old = umask(0177);
-	ok = bind(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0;
-	umask(old);
-	if (ok && listen(fd, 16) == 0 && (gid == UINT32_MAX ||
-	    (chown(sun.sun_path, (uid_t)-1, gid) == 0 &&
-	    chmod(sun.sun_path, 0660) == 0)))
-		return fd;
-fail:
-	close(fd);
-	return -1;
+	return socket_listen(&addr, sizeof(*sun), SOCK_SEQPACKET,
+	    gid == UINT32_MAX ? 0600 : 0660, (uid_t)-1, gid);
 }

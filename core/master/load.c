@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
@@ -31,7 +32,6 @@ struct load {
 	_Bool want_ticket;
 	int ticket;
 	int cert_fd[2 * CONF_MAX_CERT];
-	struct stat cert_stat[2 * CONF_MAX_CERT];
 };
 
 static struct load *
@@ -65,7 +65,6 @@ load_finish(_Bool ok)
 		if (l->cert_fd[i] >= 0)
 			close(l->cert_fd[i]);
 	}
-	memcpy(l->gen->cert_stat, l->cert_stat, sizeof(l->cert_stat));
 	if (l->ticket >= 0) {
 		if (master.ticket[TICKETS - 1] >= 0)
 			close(master.ticket[TICKETS - 1]);
@@ -82,6 +81,34 @@ load_finish(_Bool ok)
 
 /* --- certcheck ------------------------------------------------------------------ */
 
+static void
+mix(uint64_t *sum, uint64_t v)
+{
+	*sum = (*sum ^ v) * UINT64_C(0x100000001b3);
+}
+
+/* A number that changes when a certificate or key file, or what its name
+ * leads to, does. */
+uint64_t
+certs_stamp(const struct generation *gen)
+{
+	struct conf_cert_files files;
+	uint64_t sum = UINT64_C(0xcbf29ce484222325);
+	struct stat st;
+
+	for (uint32_t i = 0; i < 2 * gen->conf.n_cert; i++) {
+		if (!conf_cert_files(gen->master_snap, &gen->conf.head, i / 2,
+		    &files) || stat(i % 2 ? files.key : files.cert, &st) != 0)
+			memset(&st, 0, sizeof(st));
+		mix(&sum, st.st_dev);
+		mix(&sum, st.st_ino);
+		mix(&sum, (uint64_t)st.st_size);
+		mix(&sum, (uint64_t)st.st_mtim.tv_sec);
+		mix(&sum, (uint64_t)st.st_mtim.tv_nsec);
+	}
+	return sum;
+}
+
 static _Bool
 pair_send(struct load *l, uint32_t i)
 {
@@ -93,10 +120,8 @@ pair_send(struct load *l, uint32_t i)
 	if (!conf_cert_files(l->gen->master_snap, &l->gen->conf.head, i,
 	    &files))
 		return 0;
-	l->cert_fd[2 * i] = file_open_cert(files.cert, &l->cert_stat[2 * i],
-	    &m.cert_error);
-	l->cert_fd[2 * i + 1] = file_open_cert(files.key,
-	    &l->cert_stat[2 * i + 1], &m.key_error);
+	l->cert_fd[2 * i] = file_open_cert(files.cert, &m.cert_error);
+	l->cert_fd[2 * i + 1] = file_open_cert(files.key, &m.key_error);
 	for (unsigned k = 0; k < 2; k++)
 		if (l->cert_fd[2 * i + k] >= 0)
 			fds[n++] = l->cert_fd[2 * i + k];
@@ -111,6 +136,7 @@ certcheck_start(struct load *l)
 	struct ipc_cert_go go = {.want_ticket = l->want_ticket};
 
 	l->complete = 0;
+	l->gen->certs = certs_stamp(l->gen);
 	l->child = child_new(R_CERTCHECK, l->gen, &s);
 	if (l->child == NULL)
 		return 0;
@@ -132,33 +158,6 @@ load_certs(_Bool ticket, load_done *done)
 	if (!certcheck_start(l))
 		load_finish(0);
 	return 1;
-}
-
-/* Did a certificate or key file, or what its name leads to, change? */
-_Bool
-certs_changed(struct generation *gen)
-{
-	struct conf_cert_files files;
-	struct stat st;
-
-	for (uint32_t i = 0; i < gen->conf.n_cert; i++) {
-		if (!conf_cert_files(gen->master_snap, &gen->conf.head, i,
-		    &files))
-			return 0;
-		for (unsigned k = 0; k < 2; k++) {
-			const struct stat *old = &gen->cert_stat[2 * i + k];
-
-			if (stat(k ? files.key : files.cert, &st) != 0)
-				memset(&st, 0, sizeof(st));
-			if (st.st_dev != old->st_dev ||
-			    st.st_ino != old->st_ino ||
-			    st.st_size != old->st_size ||
-			    st.st_mtim.tv_sec != old->st_mtim.tv_sec ||
-			    st.st_mtim.tv_nsec != old->st_mtim.tv_nsec)
-				return 1;
-		}
-	}
-	return 0;
 }
 
 /* --- config role ------------------------------------------------------------------ */

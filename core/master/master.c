@@ -32,7 +32,7 @@
 #define TICKET_TIME (3600 * NS_PER_S)
 enum { HIGH_FD = 64 };			/* above what session_setup() takes */
 
-struct master master = {.conf_dir = -1, .log_target = -1,
+struct master master = {.log_target = -1,
     .children = TAILQ_HEAD_INITIALIZER(master.children),
     .ticket = {-1, -1, -1}};
 
@@ -154,7 +154,7 @@ watch_due(struct loop_timer *t)
 	master_notify("WATCHDOG=1");
 	if (master.stopping || master.load != NULL ||
 	    master.gen->conf.n_cert == 0 ||
-	    (now < ticket_at && !certs_changed(master.gen)))
+	    (now < ticket_at && certs_stamp(master.gen) == master.gen->certs))
 		return;
 	if (load_certs(now >= ticket_at, certs_done) && now >= ticket_at)
 		ticket_at = now + TICKET_TIME;

@@ -12,7 +12,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
-#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "core/base/loop.h"
@@ -62,7 +61,7 @@ struct generation {
 	int master_snap, gate_snap, auth_snap, log_snap, cert_snap;
 	int pool_snap[CONF_MAX_AUTH], storage_snap[CONF_MAX_STORAGE];
 	int cert_fd[2 * CONF_MAX_CERT];
-	struct stat cert_stat[2 * CONF_MAX_CERT];
+	uint64_t certs;			/* certs_stamp() when they were read */
 	int listen_fd[CONF_MAX_LISTEN];
 	unsigned n_place;
 	struct place place[1 + MAX_POOLS + MAX_GATES];	/* [0] is auth */
@@ -109,7 +108,6 @@ struct master {
 	struct loop *loop;
 	struct spawn_env env;
 	const char *conf_path;
-	int conf_dir;			/* for includes */
 	_Bool foreground;
 	int stderr_fd;
 	struct generation *gen;		/* the current one */
@@ -146,11 +144,11 @@ _Bool load_start(const char *mode, load_done *done);
 _Bool load_certs(_Bool ticket, load_done *done);	/* certcheck alone, for master.gen */
 void load_message(struct child *c, struct ipc_in *in);
 void load_exit(struct child *c);
-_Bool certs_changed(struct generation *gen);
+uint64_t certs_stamp(const struct generation *gen);
 
 /* files.c: everything that master opens by name. */
 int file_open_config(const char *name, uint32_t *error);
-int file_open_cert(const char *path, struct stat *st, uint32_t *error);
+int file_open_cert(const char *path, uint32_t *error);
 int file_open_log(const char *log, _Bool *syslog);
 int file_run_dir(const char *run_dir);
 int file_listen(const struct conf_listen *l);
