@@ -196,6 +196,13 @@ md_file_commit(const struct md_index *ix, const char *name, int fd,
 		status = md_fail(call, errno, "cannot write %s/%s", ix->path,
 		    tmp);
 	close(fd);
+	/*
+	 * Where it need not last, not over the old one: file systems with
+	 * delayed allocation write a replacement out at once, which costs
+	 * more than the login.
+	 */
+	if (!sync && status == CULVER_OK)
+		unlinkat(ix->fd, name, 0);
 	if (status == CULVER_OK && renameat(ix->fd, tmp, ix->fd, name) != 0)
 		status = md_fail(call, errno, "cannot rename %s/%s", ix->path,
 		    tmp);

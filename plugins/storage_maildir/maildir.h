@@ -169,7 +169,8 @@ culver_status md_file_read(const struct md_index *ix, const char *name,
 /*
  * Replace NAME atomically, in two steps so that its content may name its own
  * inode: create an empty NAME.new and learn about it; then fill it and rename
- * it, with SYNC durably.  Commit closes FD and on failure removes NAME.new.
+ * it, with SYNC durably; without, the old one may be lost for the new one.
+ * Commit closes FD and on failure removes NAME.new.
  * Only the holder of the lock may do this.
  */
 culver_status md_file_create(const struct md_index *ix, const char *name,

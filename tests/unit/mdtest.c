@@ -71,11 +71,12 @@ int
 __wrap_fsync(int fd)
 {
 	mdtest_hook.syncs++;
-	if (mdtest_hook.fail_sync != 0) {
+	if (mdtest_hook.fail_sync != 0 &&
+	    mdtest_hook.syncs >= mdtest_hook.fail_sync_from) {
 		errno = mdtest_hook.fail_sync;
 		return -1;
 	}
-	return __real_fsync(fd);
+	return mdtest_hook.skip_sync ? 0 : __real_fsync(fd);
 }
 
 int

@@ -27,6 +27,8 @@ extern struct mdtest_hook {
 	unsigned stats;		/* fstatat() */
 	unsigned syncs;		/* fsync() */
 	int fail_sync;		/* errno for every fsync(), or 0 */
+	bool skip_sync;		/* only count: the test is long enough */
+	unsigned fail_sync_from;	/* but only from the n-th on */
 	void (*on_list)(unsigned nth);	/* before a directory is read */
 	void (*on_listed)(unsigned nth);	/* before it is closed */
 	void (*on_unlink)(const char *name);
