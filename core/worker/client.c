@@ -1,0 +1,299 @@
+/*
+ * client.c - see client.h.  Runs in worker on octets of the network.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "core/worker/client.h"
+
+#define TICK (30 * NS_PER_S)
+#define LOOK (50 * NS_PER_MS)	/* how often a busy worker looks at master */
+#define LINGER NS_PER_S		/* for a client that pipelined too much */
+
+static void
+set_option(int fd, int level, int name, int value)
+{
+	/* only tuning: a socket without it works */
+	(void)setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+static void
+tune(int fd, uint64_t idle_time)
+{
+	socklen_t len = sizeof(int);
+	int domain = AF_UNIX;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) != 0 ||
+	    domain == AF_UNIX)
+		return;
+	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 20);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+	/* not less than what a client may take that only reads slowly: the
+	 * kernel counts a closed window as well */
+	set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
+	    (int)(idle_time / NS_PER_MS < INT32_MAX ? idle_time / NS_PER_MS :
+	    INT32_MAX));
+}
+
+void
+client_start(struct client *c, int fd, int channel, uint64_t idle_time)
+{
+	c->fd = fd;
+	c->channel = channel;
+	c->idle_time = idle_time;
+	c->end = CLIENT_OPEN;
+	c->splitter = (struct pop3_splitter)POP3_SPLITTER_INIT;
+	c->looked = clock_now();
+	c->tick_at = c->looked + TICK;
+	c->tick = NULL;
+	c->ctx = NULL;
+	c->in_at = c->in_n = c->out_n = 0;
+	tune(fd, idle_time);
+}
+
+static void
+tick(struct client *c, uint64_t now)
+{
+	if (now < c->tick_at)
+		return;
+	c->tick_at = now + TICK;
+	if (c->tick != NULL)
+		c->tick(c->ctx);
+}
+
+/*
+ * Wait until the client is ready for EVENTS, at most until DEADLINE.  A
+ * waiting reader also ends when master says so; a reply goes on.
+ */
+static bool
+wait_for(struct client *c, short events, uint64_t deadline)
+{
+	struct pollfd p[2] = { { .fd = c->fd, .events = events },
+	    { .fd = c->channel, .events = POLLIN | POLLRDHUP } };
+	uint64_t now, until;
+	int n;
+
+	while (c->end == CLIENT_OPEN) {
+		now = clock_now();
+		tick(c, now);
+		if (now >= deadline) {
+			c->end = CLIENT_IDLE;
+			break;
+		}
+		until = (c->tick_at < deadline ? c->tick_at : deadline) - now;
+		n = poll(p, events == POLLIN ? 2 : 1,
+		    (int)(until / NS_PER_MS) + 1);
+		if (n < 0 && errno != EINTR)
+			c->end = CLIENT_GONE;
+		if (n <= 0)
+			continue;
+		if (events == POLLIN)
+			c->looked = clock_now();
+		if (events == POLLIN && p[1].revents != 0)
+			c->end = CLIENT_SHUTDOWN;
+		else
+			return true;
+	}
+	return false;
+}
+
+/* Has master asked us to end?  Looks at most every LOOK. */
+static bool
+told_to_end(struct client *c)
+{
+	struct pollfd p = { .fd = c->channel, .events = POLLIN | POLLRDHUP };
+	uint64_t now = clock_now();
+
+	if (now - c->looked < LOOK)
+		return false;
+	c->looked = now;
+	return poll(&p, 1, 0) > 0;
+}
+
+static void
+fill(struct client *c, uint64_t deadline)
+{
+	ssize_t got;
+
+	if (c->in_at > 0) {
+		memmove(c->in, c->in + c->in_at, c->in_n - c->in_at);
+		c->in_n -= c->in_at;
+		c->in_at = 0;
+	}
+	if (!wait_for(c, POLLIN, deadline))
+		return;
+	got = recv(c->fd, c->in + c->in_n, sizeof(c->in) - c->in_n,
+	    MSG_DONTWAIT);
+	if (got > 0)
+		c->in_n += (size_t)got;
+	else if (got == 0 || (errno != EAGAIN && errno != EINTR))
+		c->end = CLIENT_GONE;
+}
+
+enum pop3_split
+client_line(struct client *c, struct pop3_line *line)
+{
+	uint64_t deadline = 0;
+	enum pop3_split got;
+
+	while (c->end == CLIENT_OPEN) {
+		got = pop3_split(&c->splitter, c->in + c->in_at,
+		    c->in_n - c->in_at, line);
+		c->in_at += line->used;
+		if (got == POP3_GOT || got == POP3_LONG) {
+			if (!told_to_end(c))
+				return got;
+			c->end = CLIENT_SHUTDOWN;
+			break;
+		}
+		if (got == POP3_FLOOD) {
+			c->end = CLIENT_FLOOD;
+			break;
+		}
+		if (deadline == 0) {
+			client_flush(c);
+			/* from here: octets are no commands */
+			deadline = clock_now() + c->idle_time;
+		}
+		if (c->end == CLIENT_OPEN)
+			fill(c, deadline);
+	}
+	return POP3_MORE;
+}
+
+void
+client_flush_first(struct client *c, size_t n)
+{
+	size_t at = 0;
+	ssize_t sent;
+
+	while (at < n && c->end == CLIENT_OPEN) {
+		sent = send(c->fd, c->out + at, n - at,
+		    MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (sent > 0)
+			at += (size_t)sent;
+		else if (sent < 0 && errno == EAGAIN)
+			wait_for(c, POLLOUT, clock_now() + c->idle_time);
+		else if (sent == 0 || errno != EINTR)
+			c->end = CLIENT_GONE;
+	}
+	memmove(c->out, c->out + n, c->out_n - n);
+	c->out_n -= n;
+}
+
+void
+client_flush(struct client *c)
+{
+	client_flush_first(c, c->out_n);
+}
+
+void
+client_forget(struct client *c, size_t n)
+{
+	if (n < c->out_n)
+		c->out_n = n;
+}
+
+void
+client_put(struct client *c, const void *p, size_t n)
+{
+	const uint8_t *from = p;
+
+	while (n > 0) {
+		size_t room = sizeof(c->out) - c->out_n;
+
+		if (room > n)
+			room = n;
+		memcpy(c->out + c->out_n, from, room);
+		c->out_n += room;
+		from += room;
+		n -= room;
+		if (c->out_n == sizeof(c->out))
+			client_flush(c);
+	}
+}
+
+void
+client_text(struct client *c, const char *text)
+{
+	client_put(c, text, strlen(text));
+}
+
+void
+client_number(struct client *c, uint64_t v)
+{
+	char digits[20];
+	size_t n = sizeof(digits);
+
+	do {
+		digits[--n] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v > 0);
+	client_put(c, digits + n, sizeof(digits) - n);
+}
+
+void
+client_abort(struct client *c)
+{
+	struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+	c->out_n = 0;
+	if (c->end == CLIENT_OPEN || c->end == CLIENT_SHUTDOWN)
+		c->end = CLIENT_BROKEN;
+	/* a socket pair cannot reset; its client misses the final dot */
+	(void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+}
+
+/*
+ * A close with unread input is a reset, which can overtake our last reply:
+ * read away what is there, for a moment.
+ */
+static void
+drain(struct client *c)
+{
+	struct pollfd p = { .fd = c->fd, .events = POLLIN };
+	uint64_t until = clock_now() + LINGER, now;
+	size_t left = 1 << 20;
+	ssize_t got;
+
+	if (c->in_at == c->in_n &&
+	    recv(c->fd, c->in, sizeof(c->in), MSG_DONTWAIT) <= 0)
+		return;
+	shutdown(c->fd, SHUT_WR);
+	while (left > 0 && (now = clock_now()) < until &&
+	    poll(&p, 1, (int)((until - now) / NS_PER_MS) + 1) > 0) {
+		got = recv(c->fd, c->in, sizeof(c->in), MSG_DONTWAIT);
+		if (got <= 0)
+			break;
+		left -= (size_t)got < left ? (size_t)got : left;
+	}
+}
+
+void
+client_close(struct client *c)
+{
+	if (c->end == CLIENT_OPEN || c->end == CLIENT_SHUTDOWN ||
+	    c->end == CLIENT_FLOOD) {
+		enum client_end end = c->end;
+
+		c->end = CLIENT_OPEN;	/* so that the rest is sent */
+		client_flush(c);
+		if (c->end == CLIENT_OPEN)
+			drain(c);
+		c->end = end;
+	}
+	close(c->fd);
+	c->fd = -1;
+}

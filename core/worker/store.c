@@ -1,0 +1,370 @@
+/*
+ * store.c - call a storage plugin and check what it says; see store.h.
+ *
+ * Runs in worker, as the mailbox's owner.
+ */
+#include "config.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/plugin/host.h"
+#include "core/worker/store-private.h"
+#include "core/worker/store.h"
+
+enum {
+	ARENA_MAX = 64 << 20,
+	SIDE_MAX = 1 << 20,
+	PATHS_MAX = 64
+};
+
+_Bool
+store_init(struct store *s, const struct culver_storage_ops *ops,
+    uint64_t caps)
+{
+	*s = (struct store){ .ops = ops, .caps = caps,
+	    .arena = arena_new(ARENA_MAX), .side = arena_new(SIDE_MAX) };
+	return s->arena != NULL && s->side != NULL;
+}
+
+struct culver_call
+store_begin(struct store *s, uint64_t time)
+{
+	arena_reset(s->arena);
+	return plugin_call(s->arena, &s->err, clock_now() + time);
+}
+
+/* Statuses of storage calls; anything else is a failure of the plugin. */
+static culver_status
+normal(culver_status st, bool may_be_done)
+{
+	if (st == CULVER_OK || (st == CULVER_DONE && may_be_done))
+		return st;
+	return st < CULVER_OK && st >= CULVER_E_CONFIG ? st : CULVER_E_TEMP;
+}
+
+static int
+level_of(culver_status st)
+{
+	switch (st) {
+	case CULVER_E_IN_USE:
+	case CULVER_E_GONE:
+		return LOG_INFO_;
+	case CULVER_E_PERM:
+	case CULVER_E_CORRUPT:
+	case CULVER_E_CONFIG:
+	case CULVER_E_UNSUPPORTED:
+		return LOG_ERROR_;
+	default:
+		return LOG_WARN_;
+	}
+}
+
+/* The end of every call: one log line for a failure, a status to go on with. */
+culver_status
+store_end(struct store *s, const char *what, culver_status st,
+    _Bool may_be_done)
+{
+	culver_status n = normal(st, may_be_done);
+	const char *sep = "", *text = "";
+
+	if (n >= CULVER_OK)
+		return n;
+	if (s->err.sys_errno != 0) {
+		sep = ": ";
+		text = strerror(s->err.sys_errno);
+	}
+	log_at(level_of(n), "storage: %s: %s%s%s (status %d)", what,
+	    plugin_error_text(&s->err), sep, text, (int)st);
+	return n;
+}
+
+/* The plugin broke its contract: that is never the client's fault. */
+culver_status
+store_broken(const char *what, const char *how)
+{
+	log_errorx("storage: %s: the plugin returned %s", what, how);
+	return CULVER_E_CORRUPT;
+}
+
+culver_status
+store_create(struct store *s, const struct culver_host *host,
+    const struct culver_values *values, const struct culver_user *user)
+{
+	struct culver_call call = store_begin(s, STORE_SHORT_CALL);
+	culver_status st;
+
+	st = store_end(s, "create", s->ops->create(&s->store, host, values, user,
+	    &call), false);
+	if (st != CULVER_OK)
+		s->store = NULL;
+	else if (s->store == NULL)
+		st = store_broken("create", "no store");
+	return st;
+}
+
+culver_status
+store_paths(struct store *s, const struct culver_path **out, uint32_t *n)
+{
+	static struct culver_path paths[PATHS_MAX];
+	struct culver_call call;
+	culver_status st;
+	uint32_t i, cap = 8;
+
+	for (;;) {
+		call = store_begin(s, STORE_SHORT_CALL);
+		memset(paths, 0, sizeof(paths));
+		*n = 0;
+		st = store_end(s, "paths", s->ops->paths(s->store, paths, cap, n,
+		    &call), false);
+		if (st != CULVER_OK)
+			return st;
+		if (*n <= cap)
+			break;
+		if (cap == PATHS_MAX || *n > PATHS_MAX)
+			return store_broken("paths", "too many paths");
+		cap = PATHS_MAX;
+	}
+	for (i = 0; i < *n; i++)
+		if (paths[i].path == NULL || paths[i].path[0] != '/')
+			return store_broken("paths",
+			    "a path that is not absolute");
+	*out = paths;
+	return CULVER_OK;
+}
+
+/* --- listing ---------------------------------------------------------------- */
+
+/* UIDLs seen so far: indices + 1 in open addressing, at most half full. */
+struct seen {
+	uint32_t *slot;
+	size_t mask, n;
+	uint64_t seed;
+};
+
+/* Length of a legal UIDL (RFC 1939 7: 1 to 70 of 0x21..0x7E), or 0. */
+static size_t
+uid_length(const char *uid)
+{
+	size_t n = 0;
+
+	while (n <= 70 && uid[n] >= 0x21 && uid[n] <= 0x7e)
+		n++;
+	return n <= 70 && uid[n] == '\0' ? n : 0;
+}
+
+static uint64_t
+uid_hash(const struct seen *t, const char *uid, size_t n)
+{
+	uint64_t h = t->seed, w;
+
+	for (; n > 0; uid += sizeof(w), n -= n < 8 ? n : 8) {
+		w = 0;
+		memcpy(&w, uid, n < 8 ? n : 8);
+		h = (h ^ w) * UINT64_C(0x9e3779b97f4a7c15);
+		h ^= h >> 29;
+	}
+	return h;
+}
+
+static void
+seen_put(struct seen *t, uint32_t index, uint64_t hash)
+{
+	size_t at = hash & t->mask;
+
+	while (t->slot[at] != 0)
+		at = (at + 1) & t->mask;
+	t->slot[at] = index + 1;
+}
+
+static bool
+seen_grow(struct seen *t, const struct store *s)
+{
+	size_t size = t->slot == NULL ? 256 : (t->mask + 1) * 4;
+	uint32_t *old = t->slot;
+	size_t i, n = t->slot == NULL ? 0 : t->mask + 1;
+
+	t->slot = calloc(size, sizeof(*t->slot));
+	if (t->slot == NULL) {
+		t->slot = old;
+		return false;
+	}
+	t->mask = size - 1;
+	for (i = 0; i < n; i++) {
+		const char *uid;
+
+		if (old[i] == 0)
+			continue;
+		uid = s->msg[old[i] - 1].uid;
+		seen_put(t, old[i] - 1, uid_hash(t, uid, strlen(uid)));
+	}
+	free(old);
+	return true;
+}
+
+/* Is this UIDL, of message INDEX, new?  Remember it. */
+static culver_status
+seen_add(struct seen *t, const struct store *s, uint32_t index)
+{
+	const char *uid = s->msg[index].uid;
+	size_t n, at;
+	uint64_t h;
+
+	if (uid == NULL || (n = uid_length(uid)) == 0)
+		return store_broken("list", "an illegal UIDL");
+	if ((t->slot == NULL || t->n * 2 >= t->mask) && !seen_grow(t, s)) {
+		log_errorx("storage: no memory for %u messages", index);
+		return CULVER_E_NOMEM;
+	}
+	h = uid_hash(t, uid, n);
+	for (at = h & t->mask; t->slot[at] != 0; at = (at + 1) & t->mask)
+		if (strcmp(s->msg[t->slot[at] - 1].uid, uid) == 0)
+			return store_broken("list", "the same UIDL twice");
+	t->slot[at] = index + 1;
+	t->n++;
+	return CULVER_OK;
+}
+
+static culver_status
+list_add(struct store *s, const struct culver_message *m, uint32_t n,
+    struct seen *seen, uint32_t *cap)
+{
+	culver_status st;
+	uint32_t i;
+
+	if (n > *cap - s->n) {
+		uint32_t more = *cap == 0 ? 512 : *cap * 2;
+		struct store_message *msg = reallocarray(s->msg, more,
+		    sizeof(*msg));
+
+		if (msg == NULL) {
+			log_errorx("storage: no memory for %u messages", more);
+			return CULVER_E_NOMEM;
+		}
+		s->msg = msg;
+		*cap = more;
+	}
+	for (i = 0; i < n; i++) {
+		s->msg[s->n] = (struct store_message){ .uid = m[i].uid,
+		    .octets = m[i].octets,
+		    .flags = (m[i].flags & CULVER_MSG_OCTETS_EXACT) != 0 ?
+		    STORE_EXACT : 0 };
+		if (m[i].octets > INT64_MAX / STORE_MAX_MESSAGES)
+			return store_broken("list", "an impossible size");
+		st = seen_add(seen, s, s->n);
+		if (st != CULVER_OK)
+			return st;
+		s->n++;
+	}
+	return CULVER_OK;
+}
+
+static culver_status
+list_all(struct store *s, struct seen *seen)
+{
+	enum { BATCH = 512 };
+	static struct culver_message batch[BATCH];
+	uint32_t n, cap = 0;
+	culver_status st;
+
+	for (;;) {
+		struct culver_call call = store_begin(s, STORE_LONG_CALL);
+
+		n = 0;
+		memset(batch, 0, sizeof(batch));
+		st = store_end(s, "list", s->ops->list(s->mailbox, s->n, batch,
+		    BATCH, &n, &call), true);
+		if (st == CULVER_DONE && n == 0)
+			return CULVER_OK;
+		if (st < CULVER_OK)
+			return st;
+		if (n == 0 || n > BATCH)
+			return store_broken("list", "an impossible count");
+		if (s->n + n > STORE_MAX_MESSAGES)
+			return store_broken("list", "too many messages");
+		st = list_add(s, batch, n, seen, &cap);
+		if (st != CULVER_OK)
+			return st;
+	}
+}
+
+culver_status
+store_open(struct store *s)
+{
+	struct culver_call call = store_begin(s, STORE_LONG_CALL);
+	struct seen seen = { .slot = NULL };
+	culver_status st;
+
+	/* a place in memory that nobody outside knows */
+	seen.seed = clock_now() ^ (uintptr_t)&call ^ (uintptr_t)s->arena << 20;
+	st = store_end(s, "open", s->ops->open(s->store, CULVER_OPEN_EXCLUSIVE,
+	    &s->mailbox, &call), false);
+	if (st != CULVER_OK)
+		s->mailbox = NULL;
+	else if (s->mailbox == NULL)
+		st = store_broken("open", "no mailbox");
+	if (st == CULVER_OK)
+		st = list_all(s, &seen);
+	free(seen.slot);
+	if (st != CULVER_OK)
+		store_close(s);
+	return st;
+}
+
+void
+store_close(struct store *s)
+{
+	if (s->mailbox != NULL)
+		s->ops->close(s->mailbox);
+	s->mailbox = NULL;
+	free(s->msg);
+	s->msg = NULL;
+	s->n = 0;
+}
+
+void
+store_destroy(struct store *s)
+{
+	store_close(s);
+	if (s->store != NULL)
+		s->ops->destroy(s->store);
+	s->store = NULL;
+	arena_free(&s->arena);
+	arena_free(&s->side);
+}
+
+/* --- changing ------------------------------------------------------------------ */
+
+culver_status
+store_expunge(struct store *s, const uint32_t *index, uint32_t n,
+    uint32_t *removed)
+{
+	struct culver_call call = store_begin(s, STORE_LONG_CALL);
+	struct culver_expunge_result res = { .size = sizeof(res) };
+	culver_status st;
+
+	st = store_end(s, "expunge", s->ops->expunge(s->mailbox, index, n, &res,
+	    &call), false);
+	*removed = res.removed <= n ? res.removed : n;
+	if (st == CULVER_E_GONE && res.removed == n)
+		st = CULVER_OK;		/* others removed some: as good */
+	if (st == CULVER_OK)
+		*removed = n;
+	return st;
+}
+
+culver_status
+store_keepalive(struct store *s)
+{
+	struct culver_call call;
+
+	if ((s->caps & CULVER_ST_KEEPALIVE) == 0 || s->mailbox == NULL)
+		return CULVER_OK;
+	arena_reset(s->side);
+	call = plugin_call(s->side, &s->err, clock_now() + STORE_SHORT_CALL);
+	return store_end(s, "keepalive", s->ops->keepalive(s->mailbox, &call),
+	    false);
+}
