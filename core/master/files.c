@@ -8,13 +8,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -22,42 +20,6 @@
 #include "core/master/master.h"
 
 #define OPEN_READ (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
-
-/* Root's (or the caller's), and nobody else may write it. */
-static _Bool
-trusted(int fd)
-{
-	struct stat st;
-
-	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-	    (st.st_mode & 022) == 0 &&
-	    (st.st_uid == 0 || st.st_uid == geteuid());
-}
-
-/* conf_path is absolute: main() resolved it. */
-int
-file_open_config(const char *name, uint32_t *error)
-{
-	struct open_how how = {.flags = OPEN_READ,
-	    .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
-	const char *file = strrchr(master.conf_path, '/') + 1;
-	char dir[CONF_PATH];
-	int at, fd;
-
-	snprintf(dir, sizeof(dir), "%.*s", (int)(file - master.conf_path),
-	    master.conf_path);
-	at = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	fd = (int)syscall(SYS_openat2, at, *name ? name : file, &how,
-	    sizeof(how));
-	*error = fd < 0 ? (uint32_t)errno : 0;
-	close(at);
-	if (fd >= 0 && !trusted(fd)) {
-		close(fd);
-		*error = EPERM;
-		return -1;
-	}
-	return fd;
-}
 
 int
 file_open_cert(const char *path, uint32_t *error)

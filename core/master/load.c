@@ -17,9 +17,8 @@
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "core/master/conffile.h"
 #include "core/master/master.h"
-
-enum { MAX_FILES = 101 };
 
 struct load {
 	struct generation *gen;
@@ -186,8 +185,8 @@ send_file(struct load *l, const char *name)
 	int fd = -1;
 
 	m.error = EMFILE;	/* too many files */
-	if (l->files++ < MAX_FILES)
-		fd = file_open_config(name, &m.error);
+	if (l->files++ < CONFFILE_MAX)
+		fd = conffile_open(master.conf_path, name, &m.error);
 	if (ipc_send(l->child->io.fd, IPC_CONFIG_FILE, &m, &fd, fd >= 0) !=
 	    CULVER_OK)
 		child_end(l->child, "does not read its channel");

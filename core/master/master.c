@@ -17,6 +17,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -337,27 +338,6 @@ usage(void)
 	exit(EX_USAGE);
 }
 
-/* -u ROLE=ID */
-static void
-user_option(const char *override[9], char *arg)
-{
-	char *eq = strchr(arg, '=');
-
-	if (eq == NULL)
-		usage();
-	*eq = 0;
-	for (unsigned i = 0; i < 9; i++)
-		if (strcmp(arg, ipc_role_name(1u << i)) == 0) {
-			override[i] = eq + 1;
-			if (i == 2)	/* certcheck is the gate's user, */
-				override[6] = eq + 1;
-			if (i == 3)	/* a pool the coordinator's */
-				override[4] = eq + 1;
-			return;
-		}
-	usage();
-}
-
 /* Leave the terminal; the first process waits until a gate serves. */
 static void
 go_background(void)
@@ -437,8 +417,8 @@ main(int argc, char **argv)
 			master.foreground = 1;
 		else if (opt == 't')
 			check = 1;
-		else if (opt == 'u')
-			user_option(override, optarg);
+		else if (opt == 'u' && spawn_override(override, optarg))
+			continue;
 		else if (opt == 'V')
 			return printf("culverd %s\n", PACKAGE_VERSION) < 0;
 		else

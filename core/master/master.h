@@ -147,7 +147,6 @@ void load_exit(struct child *c);
 uint64_t certs_stamp(const struct generation *gen);
 
 /* files.c: everything that master opens by name. */
-int file_open_config(const char *name, uint32_t *error);
 int file_open_cert(const char *path, uint32_t *error);
 int file_open_log(const char *log, _Bool *syslog);
 int file_run_dir(const char *run_dir);

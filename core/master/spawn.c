@@ -107,6 +107,27 @@ spawn_setup(struct spawn_env *env, const char *const override[9], char *err,
 }
 
 _Bool
+spawn_override(const char *override[9], char *arg)
+{
+	char *eq = strchr(arg, '=');
+
+	if (eq == NULL)
+		return 0;
+	*eq = 0;
+	for (unsigned i = 0; i < 9; i++) {
+		if (strcmp(arg, ipc_role_name(1u << i)) != 0)
+			continue;
+		override[i] = eq + 1;
+		if (i == spawn_index(R_GATE))
+			override[spawn_index(R_CERTCHECK)] = eq + 1;
+		if (i == spawn_index(R_AUTH))
+			override[spawn_index(R_POOL)] = eq + 1;
+		return 1;
+	}
+	return 0;
+}
+
+_Bool
 spawn_bounds(void)
 {
 	static const unsigned keep[] = {CAP_CHOWN, CAP_DAC_OVERRIDE,

@@ -37,6 +37,10 @@ struct spawn_env {
 _Bool spawn_setup(struct spawn_env *env, const char *const override[9],
     char *err, size_t errlen);
 
+/* "-u ROLE=ID" of a command line: certcheck is the gate's user and a pool the
+ * coordinator's.  ARG is cut in two and stays in use; false: no such role. */
+_Bool spawn_override(const char *override[9], char *arg);
+
 /* Bit number of a role, as an index. */
 unsigned spawn_index(enum ipc_role role);
 
