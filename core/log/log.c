@@ -51,7 +51,7 @@ static struct loop *loop;
 static struct out out;
 static struct ipc_in in;
 static struct conf_log conf;
-static struct sender master = {.role = R_MASTER, .name = "master/1"};
+static struct sender master = {.role = R_MASTER, .name = "master/0"};
 static struct sender *senders;	/* without master's channel */
 static unsigned n_senders;
 static _Bool draining, done;
@@ -233,7 +233,7 @@ sender_add(uint32_t role, uint32_t instance, int fd)
 	snprintf(s->name, sizeof(s->name), "%s/%u", ipc_role_name(s->role),
 	    instance);
 	s->io = (struct loop_io){.fd = fd, .ready = sender_ready};
-	if (!loop_watch(loop, &s->io, LOOP_READ)) {
+	if (out.fd >= 0 && !loop_watch(loop, &s->io, LOOP_READ)) {
 		log_error("cannot watch the log of %s", s->name);
 		close(fd);
 		free(s);
@@ -259,18 +259,32 @@ sender_remove(struct sender *s)
 	n_senders--;
 }
 
+/* A target, and maybe a newer snapshot; the first one lets senders speak. */
+static void
+on_target(uint32_t kind)
+{
+	static struct conf_log newer;
+	_Bool first = out.fd < 0;
+
+	if (in.nfds == 2 && conf_read(in.fd[1], CONF_LOG, &newer,
+	    sizeof(newer)))
+		conf = newer;
+	out_target(&out, in.fd[0], kind == 1 ? OUT_SYSLOG : OUT_FILE);
+	in.fd[0] = -1;
+	for (struct sender *s = senders; first && s != NULL; s = s->next)
+		loop_watch(loop, &s->io, LOOP_READ);
+}
+
 /* LOG_TARGET and LOG_SENDER count on master's channel only. */
 static void
-channel_message(int *fd)
+channel_message(void)
 {
 	if (in.type == IPC_LOG_TARGET) {
-		out_target(&out, *fd, in.m.log_target.kind == 1 ?
-		    OUT_SYSLOG : OUT_FILE);
-		*fd = -1;
+		on_target(in.m.log_target.kind);
 	} else if (in.type == IPC_LOG_SENDER) {
 		sender_add(in.m.log_sender.role, in.m.log_sender.instance,
-		    *fd);
-		*fd = -1;
+		    in.fd[0]);
+		in.fd[0] = -1;
 	}
 }
 
@@ -295,7 +309,7 @@ message(struct sender *s)
 		break;
 	default:
 		if (s == &master)
-			channel_message(&in.fd[0]);
+			channel_message();
 		break;
 	}
 }

@@ -206,11 +206,12 @@ void
 out_target(struct out *out, int fd, enum out_kind kind)
 {
 	out_flush(out);
-	for (size_t i = 0; i < out->n; i++)
-		out->lost += out->buf[i] == '\n';
-	out->n = 0;
-	if (out->fd >= 0)
+	if (out->fd >= 0) {
+		for (size_t i = 0; i < out->n; i++)
+			out->lost += out->buf[i] == '\n';
+		out->n = 0;
 		close(out->fd);
+	}
 	out->fd = fd;
 	out->kind = kind;
 }
