@@ -31,7 +31,7 @@
 #include "core/tls/check.h"
 #include "core/tls/tls.h"
 
-static struct conf_gate conf;
+static struct conf_certcheck conf;
 static struct ipc_in in;
 static unsigned mistakes;
 
@@ -75,7 +75,7 @@ take_pair(void)
 	const struct ipc_cert_pair *m = &in.m.cert_pair;
 	struct check_files files = {.cert_fd = -1, .key_fd = -1,
 	    .cert_error = m->cert_error, .key_error = m->key_error};
-	struct conf_gate_cert where;
+	struct conf_cert where;
 	unsigned n = 0;
 
 	if (m->cert_error == 0 && n < in.nfds)
@@ -83,8 +83,7 @@ take_pair(void)
 	if (m->key_error == 0 && n < in.nfds)
 		files.key_fd = in.fd[n++];
 	if (n != in.nfds || m->index >= conf.n_cert ||
-	    !conf_extra(FD_SNAPSHOT, &conf.head, m->index, &where,
-		sizeof(where))) {
+	    !conf_cert(FD_SNAPSHOT, &conf.head, m->index, &where)) {
 		log_errorx("certcheck: a certificate that is not configured");
 		return false;
 	}
@@ -170,7 +169,7 @@ main(void)
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	ipclog_open(FD_LOG);
-	if (!conf_read(FD_SNAPSHOT, CONF_GATE, &conf, sizeof(conf))) {
+	if (!conf_read(FD_SNAPSHOT, CONF_CERTCHECK, &conf, sizeof(conf))) {
 		log_errorx("certcheck: the snapshot is not mine");
 		return EX_CONFIG;
 	}

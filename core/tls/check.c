@@ -21,7 +21,7 @@
 #include "core/tls/pair.h"
 
 struct check {
-	const struct conf_gate_cert *where;
+	const struct conf_cert *where;
 	const char *host;
 	time_t now;
 	int out;
@@ -34,7 +34,7 @@ static void __attribute__((format(printf, 4, 0)))
 say(struct check *c, enum half half, const char *warning, const char *fmt,
     va_list ap)
 {
-	const struct conf_gate_cert *w = c->where;
+	const struct conf_cert *w = c->where;
 	char text[1024];
 
 	vsnprintf(text, sizeof(text), fmt, ap);
@@ -233,7 +233,7 @@ explain_flaw(struct check *c, enum half half, enum tls_flaw flaw)
 }
 
 unsigned
-check_pair(const struct conf_gate_cert *where, const struct check_files *f,
+check_pair(const struct conf_cert *where, const struct check_files *f,
     const char *host, time_t now, int out_fd)
 {
 	struct check c = {.where = where, .host = host, .now = now,

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <time.h>
 
-struct conf_gate_cert;
+struct conf_cert;
 
 struct check_files {		/* descriptors, or the errno of opening */
 	int cert_fd, key_fd;	/* -1: none */
@@ -21,7 +21,7 @@ struct check_files {		/* descriptors, or the errno of opening */
  * same.  HOST is the name that it is for, or "" for the default.  Returns the
  * number of mistakes, warnings aside.  The descriptors stay the caller's.
  */
-unsigned check_pair(const struct conf_gate_cert *where,
+unsigned check_pair(const struct conf_cert *where,
     const struct check_files *files, const char *host, time_t now, int out_fd);
 
 #endif /* TLS_CHECK_H */
