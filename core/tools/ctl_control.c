@@ -1,0 +1,339 @@
+/*
+ * ctl_control.c - the commands that ask a running culverd over its control
+ * socket: status, who, kick, reload.
+ *
+ * Runs in culverctl as its caller.  Answers are fixed records in a memfd of
+ * master; they are checked, since master may be of another version.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "core/base/sandbox.h"
+#include "core/master/records.h"
+#include "core/tools/ctl.h"
+#include "core/tools/ctl_conf.h"
+
+enum { ANSWER_MS = 60000 };	/* a reload checks configuration and keys */
+
+static struct ipc_in in;
+
+static int
+connect_error(const char *path)
+{
+	switch (errno) {
+	case ENOENT:
+	case ECONNREFUSED:
+		ctl_warnx("no culverd answers at %s: is it running, with this "
+		    "configuration?", path);
+		return -EX_UNAVAILABLE;
+	case EACCES:
+	case EPERM:
+		ctl_warnx("%s is for root and the control_group only", path);
+		return -EX_NOPERM;
+	default:
+		ctl_warn("%s", path);
+		return -EX_UNAVAILABLE;
+	}
+}
+
+/* A connection to master's control socket, or a negative exit status. */
+static int
+control_connect(struct ctl *ctl)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	char *path = NULL;
+	int fd = -1, dir = -1, status;
+
+	if (ctl->socket != NULL)
+		path = strdup(ctl->socket);
+	else if ((status = conf_control_path(ctl, &path)) != 0)
+		return -status;
+	if (path == NULL)
+		return -EX_OSERR;
+	if (strlen(path) < sizeof(sun.sun_path)) {
+		memcpy(sun.sun_path, path, strlen(path) + 1);
+	} else {
+		/* A long path is reached through its folder. */
+		char *slash = strrchr(path, '/');
+
+		*slash = 0;
+		dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		snprintf(sun.sun_path, sizeof(sun.sun_path),
+		    "/proc/self/fd/%d/%.64s", dir, slash + 1);
+		*slash = '/';
+	}
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&sun, sizeof(sun)) != 0) {
+		status = connect_error(path);
+		if (fd >= 0)
+			close(fd);
+		fd = status;
+	}
+	if (dir >= 0)
+		close(dir);
+	free(path);
+	return fd;
+}
+
+/* Ask and wait; 0 with the answer in `in`, or an exit status. */
+static int
+control_ask(struct ctl *ctl, enum ipc_type type, const void *msg)
+{
+	int fd = control_connect(ctl), status = 0;
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+
+	if (fd < 0)
+		return -fd;
+	if (ipc_send(fd, type, msg, NULL, 0) != CULVER_OK ||
+	    poll(&pfd, 1, ANSWER_MS) != 1 ||
+	    ipc_recv(fd, &in, R_MASTER, R_CTL, P_ANY) != IPC_GOT ||
+	    in.type != IPC_CTL_ANSWER) {
+		ctl_warnx("culverd gave no answer to %s", ctl->argv[0]);
+		status = EX_UNAVAILABLE;
+	}
+	close(fd);
+	return status;
+}
+
+/* The head of an answer with records of SIZE octets; 0 or an exit status. */
+static int
+answer_head(struct rec_head *head, uint32_t magic, size_t size)
+{
+	if (in.m.ctl_answer.status != 0) {
+		errno = (int)in.m.ctl_answer.status;
+		ctl_warn("culverd refused");
+		return errno == EPERM || errno == EACCES ? EX_NOPERM :
+		    EX_UNAVAILABLE;
+	}
+	if (in.nfds != 1 || pread(in.fd[0], head, sizeof(*head), 0) !=
+	    (ssize_t)sizeof(*head) || head->magic != magic ||
+	    head->size != size || head->count != in.m.ctl_answer.count) {
+		ctl_warnx("culverd and culverctl are of different versions: "
+		    "restart culverd or use its culverctl");
+		return EX_PROTOCOL;
+	}
+	head->version[sizeof(head->version) - 1] = 0;
+	return 0;
+}
+
+static _Bool
+answer_record(uint32_t i, void *rec, size_t size)
+{
+	return pread(in.fd[0], rec, size, (off_t)(sizeof(struct rec_head) +
+	    (uint64_t)i * size)) == (ssize_t)size;
+}
+
+/* "seccomp landlock" of a set of bits. */
+static const char *
+parts_text(uint32_t missing)
+{
+	static char text[128];
+	size_t n = 0;
+
+	text[0] = 0;
+	for (unsigned bit = 0; bit < 32; bit++)
+		if (missing & 1u << bit && n < sizeof(text))
+			n += (size_t)snprintf(text + n, sizeof(text) - n,
+			    "%s%s", n > 0 ? " " : "",
+			    sandbox_part_name((enum sandbox_part)(1u << bit)));
+	return text;
+}
+
+static void
+status_head(const struct rec_head *h, _Bool json)
+{
+	double up = (double)h->uptime_ns / (double)NS_PER_S;
+
+	if (json) {
+		printf("{\"version\": ");
+		json_text(h->version);
+		printf(", \"pid\": %" PRIu32 ", \"uptime\": %.3f, "
+		    "\"generation\": %" PRIu32 ", \"sessions\": %" PRIu32
+		    ", \"sessions_max\": %" PRIu32 ", \"logins\": %" PRIu64
+		    ", \"refused\": %" PRIu64 ", \"breaches\": %" PRIu64
+		    ", \"sandbox_missing\": ", h->pid, up, h->generation,
+		    h->sessions, h->sessions_max, h->logins, h->refused,
+		    h->breaches);
+		json_text(parts_text(h->missing));
+		printf(",\n \"roles\": ");
+		return;
+	}
+	printf("culverd ");
+	plain_text(h->version);
+	printf(", process %" PRIu32 ", up %.0f s, generation %" PRIu32 "\n"
+	    "sessions %" PRIu32 " of at most %" PRIu32 ", logins %" PRIu64
+	    ", refused %" PRIu64 ", breaches %" PRIu64 "\n", h->pid, up,
+	    h->generation, h->sessions, h->sessions_max, h->logins,
+	    h->refused, h->breaches);
+	if (h->missing != 0)
+		printf("not confined by: %s\n", parts_text(h->missing));
+	putchar('\n');
+}
+
+int
+ctl_status(struct ctl *ctl)
+{
+	static const struct ctl_column columns[] = {{"role", 9},
+	    {"instance", 8}, {"section", 7}, {"generation", 10}, {"pid", 8},
+	    {"phase", 8}, {"restarts", 8}, {"age", 10}, {"missing", 7}};
+	static const char *const phases[] = {"starting", "running",
+	    "draining", "waiting"};
+	const struct ipc_ctl_status ask = {0};
+	struct rec_head head;
+	struct rec_status r;
+	struct ctl_list l;
+	int status;
+
+	if (ctl->argc != 1)
+		return ctl_usage(ctl);
+	if ((status = control_ask(ctl, IPC_CTL_STATUS, &ask)) != 0 ||
+	    (status = answer_head(&head, REC_MAGIC_STATUS, sizeof(r))) != 0)
+		return status;
+	status_head(&head, ctl->json);
+	list_begin(&l, columns, 9, ctl->json);
+	for (uint32_t i = 0; i < head.count; i++) {
+		if (!answer_record(i, &r, sizeof(r)))
+			return EX_PROTOCOL;
+		list_text(&l, ipc_role_name((enum ipc_role)r.role));
+		list_u64(&l, r.instance);
+		list_u64(&l, r.section);
+		list_u64(&l, r.generation);
+		list_u64(&l, r.pid);
+		list_text(&l, r.phase < 4 ? phases[r.phase] : "?");
+		list_u64(&l, r.restarts);
+		list_ns(&l, r.age_ns);
+		list_text(&l, parts_text(r.missing));
+	}
+	list_end(&l);
+	if (ctl->json)
+		printf("}\n");
+	ipc_done(&in);
+	return 0;
+}
+
+int
+ctl_who(struct ctl *ctl)
+{
+	static const struct ctl_column columns[] = {{"session", 16},
+	    {"user", 24}, {"remote", 20}, {"tls", 3}, {"mech", 6},
+	    {"uid", 6}, {"pid", 8}, {"age", 8}};
+	const struct ipc_ctl_who ask = {0};
+	struct rec_head head;
+	struct ctl_list l;
+	struct rec_who r;
+	char id[20];
+	int status;
+
+	if (ctl->argc != 1)
+		return ctl_usage(ctl);
+	if ((status = control_ask(ctl, IPC_CTL_WHO, &ask)) != 0 ||
+	    (status = answer_head(&head, REC_MAGIC_WHO, sizeof(r))) != 0)
+		return status;
+	list_begin(&l, columns, 8, ctl->json);
+	for (uint32_t i = 0; i < head.count; i++) {
+		if (!answer_record(i, &r, sizeof(r)))
+			return EX_PROTOCOL;
+		r.user[sizeof(r.user) - 1] = 0;
+		r.remote[sizeof(r.remote) - 1] = 0;
+		r.mech[sizeof(r.mech) - 1] = 0;
+		snprintf(id, sizeof(id), "%016" PRIx64, r.session);
+		list_text(&l, id);
+		list_text(&l, r.user);
+		list_text(&l, r.remote);
+		list_bool(&l, (r.flags & IPC_TLS) != 0);
+		list_text(&l, r.mech);
+		list_u64(&l, r.uid);
+		list_u64(&l, r.pid);
+		list_ns(&l, r.age_ns);
+	}
+	list_end(&l);
+	if (ctl->json)
+		printf("\n");
+	ipc_done(&in);
+	return 0;
+}
+
+static _Bool
+session_parse(const char *text, uint64_t *out)
+{
+	char *end;
+
+	if (strspn(text, "0123456789abcdefABCDEF") != strlen(text) ||
+	    strlen(text) < 1 || strlen(text) > 16)
+		return 0;
+	*out = strtoull(text, &end, 16);
+	return *out != 0;
+}
+
+int
+ctl_kick(struct ctl *ctl)
+{
+	struct ipc_ctl_kick ask = {.user = ""};
+	int status;
+
+	if (ctl->argc == 3 && strcmp(ctl->argv[1], "--session") == 0) {
+		if (!session_parse(ctl->argv[2], &ask.session)) {
+			ctl_warnx("%s is not a session as `culverctl who` "
+			    "shows it", ctl->argv[2]);
+			return EX_USAGE;
+		}
+	} else if (ctl->argc == 2 && ctl->argv[1][0] != '-' &&
+	    ctl->argv[1][0] != 0 && strlen(ctl->argv[1]) <= 255) {
+		ask.user = ctl->argv[1];
+	} else {
+		return ctl_usage(ctl);
+	}
+	if ((status = control_ask(ctl, IPC_CTL_KICK, &ask)) != 0)
+		return status;
+	if (in.m.ctl_answer.status != 0) {
+		errno = (int)in.m.ctl_answer.status;
+		if (errno != ENOENT && errno != ESRCH) {
+			ctl_warn("culverd refused");
+			return errno == EPERM || errno == EACCES ? EX_NOPERM :
+			    EX_UNAVAILABLE;
+		}
+		in.m.ctl_answer.count = 0;
+	}
+	if (ctl->json)
+		printf("{\"ended\": %" PRIu32 "}\n", in.m.ctl_answer.count);
+	else if (in.m.ctl_answer.count > 0)
+		printf("sessions told to end: %" PRIu32 "\n",
+		    in.m.ctl_answer.count);
+	else
+		ctl_warnx("no session of %s", ctl->argv[ctl->argc - 1]);
+	return in.m.ctl_answer.count > 0 ? 0 : 1;
+}
+
+int
+ctl_reload(struct ctl *ctl)
+{
+	const struct ipc_ctl_reload ask = {0};
+	int status;
+
+	if (ctl->argc != 1)
+		return ctl_usage(ctl);
+	if ((status = control_ask(ctl, IPC_CTL_RELOAD, &ask)) != 0)
+		return status;
+	if (in.nfds == 1)
+		ctl_copy_text(in.fd[0], 2);
+	if (in.m.ctl_answer.status == 0)
+		return 0;
+	errno = (int)in.m.ctl_answer.status;
+	if (in.nfds == 1)
+		ctl_warnx("culverd refused the configuration; nothing "
+		    "changed");
+	else
+		ctl_warn("culverd did not reload; nothing changed");
+	return errno == EPERM || errno == EACCES ? EX_NOPERM : 1;
+}
