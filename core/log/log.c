@@ -392,7 +392,8 @@ confine(void)
 
 	close(FD_SNAPSHOT);
 	return sandbox_limits(&limits) && sandbox_landlock(NULL, 0, 0) &&
-	    sandbox_seccomp(filter, n);
+	    sandbox_trap() && (sandbox_seccomp(filter, n) ||
+	    (sandbox_missing() & SANDBOX_SECCOMP) != 0);
 }
 
 static void

@@ -394,7 +394,7 @@ session_refuse(struct session *s, culver_status status)
 void
 session_run(struct session *s)
 {
-	culver_status st = store_open(s->store);
+	culver_status st = store_open(s->store, CULVER_OPEN_EXCLUSIVE);
 
 	if (st != CULVER_OK) {
 		session_refuse(s, st);

@@ -292,7 +292,7 @@ list_all(struct store *s, struct seen *seen)
 }
 
 culver_status
-store_open(struct store *s)
+store_open(struct store *s, uint32_t flags)
 {
 	struct culver_call call = store_begin(s, STORE_LONG_CALL);
 	struct seen seen = { .slot = NULL };
@@ -300,8 +300,8 @@ store_open(struct store *s)
 
 	/* a place in memory that nobody outside knows */
 	seen.seed = clock_now() ^ (uintptr_t)&call ^ (uintptr_t)s->arena << 20;
-	st = store_end(s, "open", s->ops->open(s->store, CULVER_OPEN_EXCLUSIVE,
-	    &s->mailbox, &call), false);
+	st = store_end(s, "open", s->ops->open(s->store, flags, &s->mailbox,
+	    &call), false);
 	if (st != CULVER_OK)
 		s->mailbox = NULL;
 	else if (s->mailbox == NULL)

@@ -57,9 +57,9 @@ culver_status store_create(struct store *s, const struct culver_host *host,
 culver_status store_paths(struct store *s, const struct culver_path **out,
     uint32_t *n);
 
-/* Lock the mailbox and list it whole into s->msg.  Fails as a whole: UIDLs
- * that are illegal or double are E_CORRUPT. */
-culver_status store_open(struct store *s);
+/* Open the mailbox with CULVER_OPEN_* FLAGS and list it whole into s->msg.
+ * Fails as a whole: UIDLs that are illegal or double are E_CORRUPT. */
+culver_status store_open(struct store *s, uint32_t flags);
 
 /* Release the lock and the list; then the rest.  Both may be called at any
  * time, also twice. */

@@ -185,6 +185,7 @@ worker_main(const struct worker_start *ws)
 {
 	static struct worker w;		/* too large for a stack */
 	culver_status st;
+	int status = 0;
 
 	w.ws = ws;
 	ignore_signals();
@@ -199,15 +200,18 @@ worker_main(const struct worker_start *ws)
 		log_errorx("the storage section's snapshot is malformed");
 	else
 		st = start(&w);
-	if (st == CULVER_OK) {
+	if (ws->job != NULL) {
+		status = ws->job(&w.store, st, ws->job_arg);
+	} else if (st == CULVER_OK) {
 		w.session.bad_commands = w.conf.bad_commands;
 		w.session.expire_days = expire_days(&w);
 		session_run(&w.session);
 	} else {
 		session_refuse(&w.session, st);
+		status = 1;
 	}
 	store_destroy(&w.store);
 	values_destroy(&w.values);
 	report(&w);
-	return st == CULVER_OK ? 0 : 1;
+	return status;
 }

@@ -8,6 +8,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <culver/abi.h>
+
+struct store;
+
+/*
+ * What culverctl does in a mailbox instead of a session: runs confined, with
+ * the store created but not open; ST is not OK if that failed (logged).
+ * Returns the exit status.
+ */
+typedef int worker_job(struct store *store, culver_status st, void *arg);
+
 struct worker_start {
 	int client;		/* socket of the client or of its TLS relay */
 	int channel;		/* to master; half-closed when we must end */
@@ -18,6 +29,8 @@ struct worker_start {
 	uint32_t uid, gid;	/* verified: what this process is */
 	uint64_t session;
 	const char *remote, *mech;
+	worker_job *job;	/* NULL: serve CLIENT, a POP3 session */
+	void *job_arg;
 };
 
 /*
