@@ -24,6 +24,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "core/master/grant.h"
 #include "core/master/master.h"
 #include "core/worker/worker.h"
 
@@ -156,40 +157,12 @@ session_log_end(const struct session *s, int status)
 		ipc_send(master.log->io.fd, IPC_LOG_SESSION, &line, NULL, 0);
 }
 
-/* May this grant be served?  NULL, or what is wrong with it. */
-static const char *
-grant_check(const struct generation *gen, const struct ipc_grant *g)
-{
-	const struct conf_master *c = &gen->conf;
-	_Bool in_range = c->n_range == 0;
-
-	for (uint32_t i = 0; i < c->n_range; i++)
-		in_range |= g->uid >= c->range[i].first &&
-		    g->uid <= c->range[i].last;
-	if (g->uid == 0 || g->gid == 0 || g->uid == UINT32_MAX ||
-	    g->gid == UINT32_MAX)
-		return "uid or gid 0";
-	if (g->uid < c->uid_min)
-		return "uid below uid_min";
-	if (!in_range)
-		return "uid outside uid_ranges";
-	if (geteuid() != 0)
-		return g->uid == getuid() && g->gid == getgid() ? NULL :
-		    "not this user, and not root";
-	for (unsigned i = 0; i < 9; i++)
-		if (i != 0 && i != 5 && i != 8 &&
-		    (g->gid == master.env.ids[i].gid ||
-		    g->uid == master.env.ids[i].uid))
-			return "an id of one of Culver's own roles";
-	return g->section >= c->n_storage ? "unknown storage section" : NULL;
-}
-
 void
 session_grant(struct child *auth, const struct ipc_grant *g)
 {
 	size_t user = strlen(g->user) + 1, remote = strlen(g->remote) + 1;
 	size_t mech = strlen(g->mech) + 1;
-	const char *wrong = grant_check(auth->gen, g);
+	const char *wrong = grant_check(&auth->gen->conf, &master.env, g);
 	struct session *s;
 
 	if (g->kind != IPC_GRANT_SESSION || g->id >> 40 != auth->instance ||
