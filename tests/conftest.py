@@ -1,0 +1,186 @@
+"""conftest.py - the options and fixtures that the black-box suites share.
+
+    make install DESTDIR=$PWD/inst
+    pytest ../tests --culver-root=$PWD/inst --culver-build=$PWD [--quick]
+
+What cannot run here (no root, a program that is missing, --quick) is not
+collected, and the summary says NOT RUN and why: nothing is skipped silently.
+"""
+import os
+import random
+import resource
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import culver
+
+NOT_RUN = []
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("culver")
+    group.addoption("--culver-root", metavar="DIR",
+                    help="the installed tree (make install DESTDIR=DIR)")
+    group.addoption("--culver-build", metavar="DIR",
+                    help="the build directory, for test programs"
+                         " [parent of the installed tree]")
+    group.addoption("--quick", action="store_true",
+                    help="leave out what takes long; 20 kills a role")
+    group.addoption("--kills", type=int, metavar="N",
+                    help="kills a role [1000, with --quick 20]")
+    group.addoption("--seed", type=int, metavar="N",
+                    help="of what is random [from the clock]")
+
+
+def pytest_configure(config):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if not config.getoption("--seed"):
+        config.option.seed = random.SystemRandom().randrange(1, 1 << 31)
+
+
+def reason_not_to_run(item):
+    if item.get_closest_marker("needs_root") and not culver.ROOT:
+        return "needs root"
+    for mark in item.iter_markers("needs"):
+        for program in mark.args:
+            if shutil.which(program) is None:
+                return f"{program} is not installed"
+    if item.get_closest_marker("slow") and item.config.getoption("--quick"):
+        return "--quick"
+    return None
+
+
+def pytest_collection_modifyitems(config, items):
+    keep, out = [], []
+    for item in items:
+        reason = reason_not_to_run(item)
+        if reason:
+            out.append(item)
+            NOT_RUN.append((item.nodeid.split("[")[0], reason))
+        else:
+            keep.append(item)
+    items[:] = keep
+    config.hook.pytest_deselected(items=out)
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["not_run"] = NOT_RUN
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    NOT_RUN.extend(map(tuple, getattr(node, "workeroutput", {})
+                       .get("not_run", [])))
+
+
+def pytest_report_header(config):
+    return f"culver: seed {config.option.seed}," \
+           f" {'root' if culver.ROOT else 'not root'}"
+
+
+def pytest_terminal_summary(terminalreporter):
+    for nodeid, reason in sorted(set(NOT_RUN)):
+        terminalreporter.write_line(f"NOT RUN {nodeid}: {reason}")
+
+
+def pytest_configure_node(node):
+    node.workerinput["culver_seed"] = node.config.option.seed
+
+
+@pytest.fixture(scope="session")
+def seed(request):
+    """One seed for the run, the same in all xdist workers."""
+    inputs = getattr(request.config, "workerinput", {})
+    return inputs.get("culver_seed", request.config.option.seed)
+
+
+@pytest.fixture(scope="session")
+def tree(request):
+    """The installed tree, made searchable for roles that are not root."""
+    given = request.config.getoption("--culver-root") or \
+        os.environ.get("CULVER_ROOT")
+    if not given:
+        pytest.exit("say --culver-root=DIR, what `make install DESTDIR=DIR`"
+                    " made", 4)
+    path = Path(given).resolve()
+    if not (path / "usr/local/sbin/culverd").exists():
+        pytest.exit(f"{path}: no usr/local/sbin/culverd there", 4)
+    return path
+
+
+@pytest.fixture(scope="session")
+def build(request, tree):
+    given = request.config.getoption("--culver-build")
+    return Path(given).resolve() if given else tree.parent
+
+
+@pytest.fixture(scope="session")
+def kills(request):
+    given = request.config.getoption("--kills")
+    if given:
+        return given
+    return 20 if request.config.getoption("--quick") else 1000
+
+
+@pytest.fixture(scope="module")
+def make_instance(tree):
+    """Instances with a configuration of the test's own, ended after it."""
+    made = []
+
+    def make(tree=tree, **kw):
+        instance = culver.Instance(tree, **kw)
+        made.append(instance)
+        return instance
+
+    yield make
+    failures = []
+    for instance in made:
+        try:
+            instance.stop()
+        except culver.Failure as e:
+            failures.append(str(e))
+        if not os.environ.get("CULVER_KEEP"):
+            instance.remove()
+    assert not failures, "\n".join(failures)
+
+
+@pytest.fixture
+def one_instance(tree):
+    """As make_instance, but ended after the one test."""
+    made = []
+
+    def make(tree=tree, **kw):
+        instance = culver.Instance(tree, **kw)
+        made.append(instance)
+        return instance
+
+    yield make
+    failures = []
+    for instance in made:
+        try:
+            instance.stop()
+        except culver.Failure as e:
+            failures.append(str(e))
+        if not os.environ.get("CULVER_KEEP"):
+            instance.remove()
+    assert not failures, "\n".join(failures)
+
+
+@pytest.fixture(scope="session")
+def evil_tree(tree, build, tmp_path_factory):
+    """A copy of the tree with the test plugins and programs in it."""
+    path = Path(culver.tempdir("")) / f"culver-evil-{os.getpid()}"
+    shutil.copytree(tree, path, symlinks=True)
+    os.chmod(path, 0o711)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def compile_module(source, target):
+    """A storage module from one file, as the author of a plugin would."""
+    top = Path(__file__).resolve().parent.parent
+    subprocess.run(["cc", "-std=gnu11", "-O1", "-fPIC", "-shared", "-I",
+                    str(top / "include"), "-o", str(target), str(source)],
+                   check=True)
