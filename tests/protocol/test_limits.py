@@ -1,0 +1,183 @@
+"""Time-outs and counts of the `limits` section, with small values."""
+import time
+
+import pytest
+
+from culver import Pop, numbered, until
+
+MODES = ("plain", "stls", "tls")
+
+
+@pytest.fixture(scope="module")
+def short(make_instance):
+    """Short times; idle_time below ten minutes is only warned about."""
+    inst = make_instance(users=3, limits='login_time = "2s" idle_time = "2s"')
+    for u in inst.users:
+        u.deliver_all(numbered(i) for i in (1, 2))
+    return inst.start()
+
+
+def ends(pop, least=0.5, most=15):
+    """The server closes, not at once and not never."""
+    start = time.monotonic()
+    rest = pop.eof()
+    assert least <= time.monotonic() - start <= most
+    return rest
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_login_time(short, mode):
+    with short.connect(mode) as pop:
+        ends(pop)
+
+
+def test_login_time_counts_from_accept(short):
+    """A client that keeps talking does not win time."""
+    with short.connect() as pop:
+        start = time.monotonic()
+        with pytest.raises((EOFError, OSError)):
+            while time.monotonic() - start < 15:
+                pop.multi("CAPA")
+                time.sleep(0.2)
+        assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize("port", (3110, 3995))
+def test_silent_from_the_start(short, port):
+    with Pop(short.address, port=port, greet=False) as pop:
+        rest = ends(pop)
+        assert rest.startswith(b"+OK") or port == 3995
+
+
+def test_silent_in_the_handshake(short):
+    with Pop(short.address) as pop:
+        pop.ok("STLS")
+        pop.send(b"\x16\x03\x01\x02\x00\x01\x00")
+        ends(pop)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_idle_time(short, mode):
+    """RFC 1939 section 3: closed without a reply that looks like an answer
+    to the next command, and no UPDATE."""
+    user = short.users[0]
+    with short.login(user, mode) as pop:
+        pop.ok("DELE 1")
+        rest = ends(pop)
+        assert rest == b"" or rest.startswith(b"-ERR")
+    with short.login(user) as pop:
+        assert pop.stat()[0] == 2
+    short.wait_log("session-end", user.name, "timeout")
+
+
+def test_idle_time_starts_again_with_each_command(short):
+    user = short.users[1]
+    with short.login(user) as pop:
+        end = time.monotonic() + 4
+        while time.monotonic() < end:
+            pop.ok("NOOP")
+            time.sleep(0.25)
+        pop.quit()
+
+
+def test_one_octet_a_second_is_idle(short):
+    """Octets are no commands."""
+    with short.login(short.users[1]) as pop:
+        start = time.monotonic()
+        with pytest.raises((EOFError, OSError)):
+            while time.monotonic() - start < 15:
+                pop.send("N")
+                time.sleep(0.3)
+                pop.sock.settimeout(0.01)
+                try:
+                    pop.fill()
+                except TimeoutError:
+                    pass
+        assert time.monotonic() - start < 12
+
+
+@pytest.mark.parametrize("mode", ("plain", "tls"))
+def test_a_client_that_does_not_read(short, mode):
+    """The reply is stuck: the session ends and frees the lock."""
+    user = short.users[2]
+    user.deliver(numbered(3, 20_000_000))
+    try:
+        with short.login(user, mode) as pop:
+            pop.send("RETR 3\r\n")
+            until("the end of the session", lambda: short.log_lines(
+                "session-end", user.name), 25)
+            with short.login(user) as other:
+                other.quit()
+    finally:
+        user.empty()
+        user.deliver_all(numbered(i) for i in (1, 2))
+
+
+def test_connections_per_ip(make_instance):
+    inst = make_instance(users=1)
+    inst.parts["limits"] = "connections_per_ip = 5 "
+    inst.write_conf(inst.conf_text().replace(
+        "connections_per_ip = 20000", ""))
+    inst.start()
+    held, refused = [], 0
+    for _ in range(40):
+        try:
+            pop = Pop(inst.address, source="127.0.0.9", timeout=5)
+            if pop.greeting.startswith(b"+OK"):
+                held.append(pop)
+            else:
+                refused += 1
+        except (EOFError, OSError):
+            refused += 1
+    # across gates is not counted yet: at most that many a gate
+    gates = len(inst.role("gate"))
+    assert len(held) <= 5 * gates and refused >= 40 - 5 * gates
+    with Pop(inst.address, source="127.0.0.10") as pop:
+        pop.ok("QUIT")      # another address is not affected
+    for pop in held:
+        pop.close()
+    until("a place again", lambda: greeted(inst, "127.0.0.9"))
+
+
+def greeted(inst, source):
+    try:
+        with Pop(inst.address, source=source, timeout=5) as pop:
+            return pop.greeting.startswith(b"+OK")
+    except (EOFError, OSError):
+        return False
+
+
+def test_failure_delay(make_instance):
+    """It doubles, and parallel attempts get a place each behind the other:
+    n at once are not cheaper than n in a row."""
+    inst = make_instance(users=1)
+    inst.write_conf(inst.conf_text().replace(
+        'failure_delay = "10ms"', 'failure_delay = "200ms"').replace(
+        'failure_delay_max = "10ms"', 'failure_delay_max = "800ms"'))
+    inst.start()
+    start = time.monotonic()
+    with inst.connect() as pop:
+        for _ in range(3):
+            assert pop.login("user1", "wrong").startswith(b"-ERR [AUTH]")
+    in_a_row = time.monotonic() - start
+    assert in_a_row >= 0.2 + 0.4
+    start = time.monotonic()
+    pops = [inst.connect() for _ in range(5)]
+    for pop in pops:
+        pop.send("USER nobody\r\nPASS wrong\r\n")
+    for pop in pops:
+        assert pop.line().startswith(b"+OK")
+        assert pop.line().startswith(b"-ERR [AUTH]")
+        pop.close()
+    assert time.monotonic() - start >= 1.0
+
+
+def test_right_password_is_not_delayed_by_others(make_instance):
+    """A stranger's failures must not lock a user out."""
+    inst = make_instance(users=1)
+    inst.write_conf(inst.conf_text().replace("10ms", "15s"))
+    inst.start()
+    with inst.connect(source="127.0.0.11") as bad:
+        bad.send("USER nobody\r\nPASS wrong\r\n")
+        with inst.connect(source="127.0.0.12", timeout=10) as pop:
+            assert pop.login("user1").startswith(b"+OK")
