@@ -84,28 +84,6 @@ stop_now(struct loop_timer *t)
 			kill(c->pid, SIGKILL);
 }
 
-/* Sessions end first, then the roles, then the log role. */
-void
-master_stop_step(void)
-{
-	struct child *c;
-	_Bool others = 0;
-
-	if (!master.stopping || master.sessions > 0)
-		return;
-	TAILQ_FOREACH (c, &master.children, link) {
-		others |= c != master.log;
-		if (c != master.log)
-			child_close(c);
-	}
-	if (others)
-		return;
-	if (master.log != NULL)
-		child_close(master.log);
-	else
-		loop_stop(master.loop);
-}
-
 void
 master_stop(void)
 {
@@ -125,12 +103,11 @@ master_stop(void)
 	if (master.previous != NULL)
 		gen_retire(master.previous);
 	gen_ref(master.gen);
-	gen_retire(master.gen);
 	session_kick(0, NULL, NULL);
 	stop_timer.due = stop_now;
 	loop_timer_set(master.loop, &stop_timer, clock_now() +
 	    master.gen->conf.stop_grace);
-	master_stop_step();
+	gen_retire(master.gen);
 }
 
 /* --- certificates and tickets ------------------------------------------------------ */
@@ -143,8 +120,8 @@ certs_done(struct generation *gen, int diag)
 	gen_tickets();
 	if (gen != NULL)
 		gen_certs(gen);
-	else if (master.log != NULL)
-		ipc_send(master.log->io.fd, IPC_LOG_TEXT, &text, &diag, 1);
+	else
+		child_tell(master.log, IPC_LOG_TEXT, &text, &diag, 1);
 }
 
 static void
@@ -208,9 +185,7 @@ reload_done(struct generation *gen, int diag)
 	}
 	if (gen == NULL) {
 		log_errorx("reload refused: nothing has changed");
-		if (master.log != NULL)
-			ipc_send(master.log->io.fd, IPC_LOG_TEXT, &text,
-			    &diag, 1);
+		child_tell(master.log, IPC_LOG_TEXT, &text, &diag, 1);
 		master_notify("READY=1");
 		control_reloaded(EINVAL, diag);
 		return;
@@ -221,7 +196,6 @@ reload_done(struct generation *gen, int diag)
 	master.gen = gen;
 	if (!log_reopen(gen))
 		log_error("%s: the old log goes on", gen->conf.log);
-	log_start();
 	gen_start(gen);
 	log_info("reloaded: generation %u", gen->number);
 	control_reloaded(0, -1);
@@ -257,7 +231,6 @@ start_done(struct generation *gen, int diag)
 	}
 	master.gen = gen;
 	master.missing = sandbox_missing();
-	log_start();
 	gen_start(gen);
 	ticket_at = clock_now() + TICKET_TIME;
 	watch_timer.due = watch_due;
@@ -306,10 +279,12 @@ on_signal(struct loop_io *io, unsigned events)
 			master_stop();
 	}
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		if (session_exit(pid, status))
-			master_stop_step();
-		else
+		if (session_exit(pid, status)) {
+			if (master.stopping)
+				gen_step(master.gen);
+		} else {
 			child_exit(pid, status);
+		}
 }
 
 static _Bool

@@ -19,7 +19,7 @@
 #include "core/ipc/ipc.h"
 #include "core/master/spawn.h"
 
-enum { MAX_POOLS = 512, MAX_GATES = 64, TICKETS = 3 };
+enum { TICKETS = 3 };
 
 /* --- one executed role ---------------------------------------------------- */
 
@@ -42,15 +42,14 @@ struct child {
 };
 TAILQ_HEAD(children, child);
 
-/* Where one child belongs; says when it is due to be started again. */
+/* How many children of a role (and auth section) a generation needs. */
 struct place {
 	enum ipc_role role;
-	uint32_t section;		/* of a pool */
-	struct child *child;		/* NULL: to be started at DUE */
-	struct loop_timer due;
-	uint64_t delay;			/* grows while it keeps dying */
+	uint32_t section;		/* of pools */
+	uint32_t want, have;
+	uint64_t due;			/* no start before that */
+	uint64_t delay;			/* grows while they keep dying */
 	uint32_t restarts;
-	struct generation *gen;
 };
 
 /* --- one configuration and the roles that live by it ------------------------- */
@@ -64,7 +63,8 @@ struct generation {
 	uint64_t certs;			/* certs_stamp() when they were read */
 	int listen_fd[CONF_MAX_LISTEN];
 	unsigned n_place;
-	struct place place[1 + MAX_POOLS + MAX_GATES];	/* [0] is auth */
+	struct place place[3 + CONF_MAX_AUTH];
+	struct loop_timer fill;		/* a place is due */
 	unsigned refs;			/* children and grants */
 	_Bool retired;
 	struct loop_timer end;		/* reload_grace is over */
@@ -115,14 +115,13 @@ struct master {
 	struct children children;
 	struct load *load;		/* a (re)load that is under way */
 	struct child *log;
-	struct place log_place;
 	int log_target;
 	_Bool log_syslog;
 	int ticket[TICKETS];		/* newest first; -1: none yet */
 	uint32_t instances;
 	uint32_t generations;
-	uint64_t started, stop_at;
-	_Bool stopping, roles_stopped;
+	uint64_t started;
+	_Bool stopping;
 	uint64_t logins, refused, breaches;
 	uint32_t sessions, missing;
 	struct ipc_in in;
@@ -131,7 +130,6 @@ extern struct master master;
 
 /* master.c: diagnosis before there is a log role, and the clean stop. */
 void master_stop(void);
-void master_stop_step(void);
 void master_notify(const char *state);
 void master_serving(void);
 _Bool master_reload(void);
@@ -160,12 +158,16 @@ void gen_unref(struct generation *gen);
 _Bool gen_listen(struct generation *gen, struct generation *old, int diag);
 void gen_start(struct generation *gen);
 void gen_retire(struct generation *gen);
+void gen_step(struct generation *gen);
 void gen_tickets(void);
 void gen_certs(struct generation *gen);
-void log_start(void);
+void log_retarget(void);
+void log_record(enum ipc_type type, const void *msg);
 struct child *child_new(enum ipc_role role, struct generation *gen,
     struct spawn *s);
 struct child *child_find(enum ipc_role role, uint32_t instance);
+void child_tell(struct child *c, enum ipc_type type, const void *msg,
+    const int *fds, unsigned n);
 void child_end(struct child *c, const char *why);
 void child_exit(pid_t pid, int status);
 void child_close(struct child *c);

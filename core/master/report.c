@@ -80,11 +80,9 @@ put_waiting(int fd, const struct generation *gen, _Bool count_only)
 		    .section = p->section, .generation = gen->number,
 		    .phase = REC_WAITING, .restarts = p->restarts};
 
-		if (p->child != NULL)
-			continue;
-		n++;
-		if (!count_only)
-			put(fd, &r, sizeof(r));
+		for (uint32_t k = p->have; k < p->want; k++, n++)
+			if (!count_only)
+				put(fd, &r, sizeof(r));
 	}
 	return n;
 }

@@ -2,11 +2,11 @@
  * roles.c - the executed roles of a generation: which must run, how they are
  * connected, and what happens when one dies.
  *
- * Runs as root.  A generation is a configuration and a set of places: one for
- * the coordinator, one for every pool process, one for every gate.  A place
- * whose child died is filled again after a delay that grows; places that need
- * the coordinator wait for it.  The communication graph is child_new() and
- * place_fill(): only the socket pairs made there exist.
+ * Runs as root.  A generation is a configuration and a few places, which say
+ * how many processes of a role (and auth section) must run.  A place that
+ * lost one is filled again after a delay that grows; pools and gates wait for
+ * the coordinator.  The communication graph is child_new() and place_spawn():
+ * only the socket pairs made there exist.
  */
 #include "config.h"
 
@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,8 +29,72 @@
 #define CLOSE_TIME (5 * NS_PER_S)
 #define DELAY_FIRST (100 * NS_PER_MS)
 #define DELAY_MAX (30 * NS_PER_S)
+#define LIVED_WELL (60 * NS_PER_S)
+enum { RECORDS_MAX = 4 << 20 };		/* octets that wait for the log role */
 #define CONTAINER(p, type, member) \
 	((type *)((char *)(p) - offsetof(type, member)))
+
+static void
+fds_close(int *fd, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (fd[i] >= 0)
+			close(fd[i]);
+		fd[i] = -1;
+	}
+}
+
+/* --- the log role's channel ------------------------------------------------------- */
+
+struct record {
+	STAILQ_ENTRY(record) link;
+	size_t n;
+	uint8_t buf[];
+};
+static STAILQ_HEAD(, record) records = STAILQ_HEAD_INITIALIZER(records);
+static size_t records_octets;
+
+/* Send what waited while the log role's socket was full. */
+static void
+records_flush(void)
+{
+	struct record *r;
+
+	while (master.log != NULL && (r = STAILQ_FIRST(&records)) != NULL &&
+	       send(master.log->io.fd, r->buf, r->n, MSG_DONTWAIT |
+	       MSG_NOSIGNAL) == (ssize_t)r->n) {
+		STAILQ_REMOVE_HEAD(&records, link);
+		records_octets -= r->n;
+		free(r);
+	}
+	if (master.log != NULL && master.log->io.fd >= 0)
+		loop_watch(master.loop, &master.log->io, LOOP_READ |
+		    (STAILQ_EMPTY(&records) ? 0 : LOOP_WRITE));
+}
+
+/* A record for the log; one that finds the socket full waits its turn. */
+void
+log_record(enum ipc_type type, const void *msg)
+{
+	static uint8_t buf[IPC_MAX];
+	struct record *r;
+	size_t n;
+
+	if (STAILQ_EMPTY(&records) && master.log != NULL &&
+	    ipc_send(master.log->io.fd, type, msg, NULL, 0) == CULVER_OK)
+		return;
+	n = ipc_encode(type, msg, 0, buf, sizeof(buf));
+	if (records_octets + n > RECORDS_MAX ||
+	    (r = malloc(sizeof(*r) + n)) == NULL) {
+		log_errorx("the log role does not keep up: a record is lost");
+		return;
+	}
+	r->n = n;
+	memcpy(r->buf, buf, n);
+	records_octets += n;
+	STAILQ_INSERT_TAIL(&records, r, link);
+	records_flush();
+}
 
 /* --- children ----------------------------------------------------------------- */
 
@@ -45,11 +110,12 @@ child_find(enum ipc_role role, uint32_t instance)
 }
 
 /* A message to C; a peer that does not take it is ended. */
-static void
-tell(struct child *c, enum ipc_type type, const void *msg, const int *fds,
-    unsigned n)
+void
+child_tell(struct child *c, enum ipc_type type, const void *msg,
+    const int *fds, unsigned n)
 {
-	if (c->io.fd >= 0 && ipc_send(c->io.fd, type, msg, fds, n) != CULVER_OK)
+	if (c != NULL && c->io.fd >= 0 &&
+	    ipc_send(c->io.fd, type, msg, fds, n) != CULVER_OK)
 		child_end(c, "does not read its channel");
 }
 
@@ -90,14 +156,17 @@ child_late(struct loop_timer *t)
 	kill(c->pid, SIGKILL);
 }
 
+/* Connect C's log socket, or master's own (NULL), to the log role. */
 static void
-log_sender(struct child *c)
+log_sender(const struct child *c)
 {
-	struct ipc_log_sender m = {.role = c->role, .instance = c->instance};
+	static int pair[2] = {-1, -1};
+	struct ipc_log_sender m = {.role = c ? c->role : R_MASTER,
+	    .instance = c ? c->instance : 0};
 
-	if (master.log != NULL && c->log_end >= 0)
-		ipc_send(master.log->io.fd, IPC_LOG_SENDER, &m, &c->log_end,
-		    1);
+	if (pair[0] < 0 && ipc_pair(pair))
+		ipclog_open(pair[1]);
+	child_tell(master.log, IPC_LOG_SENDER, &m, c ? &c->log_end : pair, 1);
 }
 
 static void on_child(struct loop_io *io, unsigned events);
@@ -113,7 +182,7 @@ child_new(enum ipc_role role, struct generation *gen, struct spawn *s)
 	int chan[2] = {-1, -1}, log[2] = {-1, -1};
 
 	if (c == NULL || !ipc_pair(chan) || !ipc_pair(log))
-		goto fail;
+		goto out;
 	*c = (struct child){.role = role, .phase = P_START, .gen = gen,
 	    .instance = ++master.instances & 0xffffff, .log_end = log[0],
 	    .started = clock_now(),
@@ -126,66 +195,98 @@ child_new(enum ipc_role role, struct generation *gen, struct spawn *s)
 #ifdef WITH_SANITIZERS
 	s->keep_stderr = 1;
 #endif
-	c->pid = spawn_role(&master.env, s);
-	if (c->pid < 0)
-		goto fail;
-	close(chan[1]);
-	close(log[1]);
+	if ((c->pid = spawn_role(&master.env, s)) < 0)
+		goto out;
 	TAILQ_INSERT_TAIL(&master.children, c, link);
 	gen_ref(gen);
 	loop_watch(master.loop, &c->io, LOOP_READ);
 	loop_timer_set(master.loop, &c->timer, c->started + READY_TIME);
 	log_sender(c);
-	return c;
-fail:
-	log_error("cannot start role %s", ipc_role_name(role));
-	for (int i = 0; i < 2; i++) {
-		if (chan[i] >= 0)
-			close(chan[i]);
-		if (log[i] >= 0)
-			close(log[i]);
+	chan[0] = log[0] = -1;
+out:
+	fds_close(chan, 2);
+	fds_close(log, 2);
+	if (c == NULL || c->pid <= 0) {
+		log_error("cannot start role %s", ipc_role_name(role));
+		free(c);
+		c = NULL;
 	}
-	free(c);
-	return NULL;
+	return c;
 }
 
 /* --- places --------------------------------------------------------------------- */
 
-static int
-empty_folder(const struct generation *gen)
+/* The log role of the current generation takes every sender over. */
+static void
+log_connect(struct child *log)
 {
-	char path[CONF_PATH + 8];
-
-	if (geteuid() != 0)
-		return -1;
-	snprintf(path, sizeof(path), "%s/empty", gen->conf.run_dir);
-	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-}
-
-/* Start P's child; SIDE is its end of the pair with the coordinator. */
-static struct child *
-place_spawn(struct place *p, int side)
-{
-	struct generation *gen = p->gen;
-	struct spawn s = {.fd = {-1, -1, -1, -1, -1, -1}};
+	struct ipc_log_target target = {.kind = master.log_syslog};
 	struct child *c;
 
-	s.fd[5] = side;
-	if (p->role == R_AUTH)
-		s.fd[2] = gen->auth_snap;
-	else if (p->role == R_POOL)
-		s.fd[2] = gen->pool_snap[p->section];
-	else if (p->role == R_LOG)
-		s.fd[2] = gen->log_snap;
-	else {
-		s.fd[2] = gen->gate_snap;
-		s.fd[4] = empty_folder(gen);
-		s.keep_chroot = s.fd[4] >= 0;
+	master.log = log;
+	child_tell(log, IPC_LOG_TARGET, &target, &master.log_target, 1);
+	log_sender(NULL);
+	TAILQ_FOREACH (c, &master.children, link)
+		if (c->gen == log->gen && c != log)
+			log_sender(c);
+	records_flush();
+}
+
+/* Send the log role where its lines go from now on. */
+void
+log_retarget(void)
+{
+	struct ipc_log_target target = {.kind = master.log_syslog};
+
+	child_tell(master.log, IPC_LOG_TARGET, &target, &master.log_target, 1);
+}
+
+/* What a child of P gets: its snapshot, the folder to chroot to. */
+static void
+place_fds(struct generation *gen, const struct place *p, struct spawn *s)
+{
+	char empty[CONF_PATH + 8];
+
+	s->fd[2] = p->role == R_LOG ? gen->log_snap :
+	    p->role == R_AUTH ? gen->auth_snap :
+	    p->role == R_POOL ? gen->pool_snap[p->section] : gen->gate_snap;
+	if (p->role != R_GATE || geteuid() != 0)
+		return;
+	snprintf(empty, sizeof(empty), "%s/empty", gen->conf.run_dir);
+	s->fd[4] = open(empty, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	s->keep_chroot = 1;
+}
+
+/* Start one more child of P; pools and gates are paired with AUTH. */
+static _Bool
+place_spawn(struct generation *gen, struct place *p, struct child *auth)
+{
+	struct spawn s = {.fd = {-1, -1, -1, -1, -1, -1}};
+	struct ipc_auth_pool pool = {.section = p->section};
+	struct ipc_auth_gate gate;
+	int pair[2] = {-1, -1};
+	_Bool paired = p->role == R_POOL || p->role == R_GATE;
+	struct child *c = NULL;
+
+	if (!paired || ipc_pair(pair)) {
+		s.fd[5] = pair[1];
+		place_fds(gen, p, &s);
+		c = child_new(p->role, gen, &s);
+		fds_close(&s.fd[4], 1);
 	}
-	c = child_new(p->role, gen, &s);
-	if (s.fd[4] >= 0)
-		close(s.fd[4]);
-	return c;
+	if (c != NULL) {
+		c->place = p;
+		p->have++;
+		pool.instance = gate.gate = c->instance;
+		if (p->role == R_POOL)
+			child_tell(auth, IPC_AUTH_POOL, &pool, pair, 1);
+		else if (p->role == R_GATE)
+			child_tell(auth, IPC_AUTH_GATE, &gate, pair, 1);
+		else if (p->role == R_LOG)
+			log_connect(c);
+	}
+	fds_close(pair, 2);
+	return c != NULL;
 }
 
 static void
@@ -193,80 +294,65 @@ place_wait(struct place *p)
 {
 	p->delay = p->delay == 0 ? DELAY_FIRST :
 	    p->delay * 2 > DELAY_MAX ? DELAY_MAX : p->delay * 2;
-	loop_timer_set(master.loop, &p->due, clock_now() + p->delay);
+	p->due = clock_now() + p->delay;
 }
 
-static void
-place_fill(struct place *p)
+static struct child *
+auth_of(const struct generation *gen)
 {
-	struct child *auth = p->gen->place[0].child;
-	struct ipc_auth_pool pool = {.section = p->section};
-	struct ipc_auth_gate gate;
-	int pair[2] = {-1, -1};
 	struct child *c;
 
-	if (p->child != NULL || p->due.slot != 0 || p->gen->retired ||
-	    master.stopping)
-		return;
-	if (p->role == R_GATE || p->role == R_POOL) {
-		if (auth == NULL || auth->io.fd < 0 || auth->phase != P_RUN)
-			return;		/* filled when it is ready */
-		if (!ipc_pair(pair)) {
-			place_wait(p);
-			return;
-		}
-	}
-	c = p->child = place_spawn(p, pair[1]);
-	if (c == NULL) {
-		place_wait(p);
-	} else {
-		c->place = p;
-		pool.instance = gate.gate = c->instance;
-		if (p->role == R_POOL)
-			tell(auth, IPC_AUTH_POOL, &pool, pair, 1);
-		else if (p->role == R_GATE)
-			tell(auth, IPC_AUTH_GATE, &gate, pair, 1);
-	}
-	if (pair[0] >= 0) {
-		close(pair[0]);
-		close(pair[1]);
-	}
+	TAILQ_FOREACH (c, &master.children, link)
+		if (c->role == R_AUTH && c->gen == gen && c->place != NULL)
+			return c;
+	return NULL;
 }
 
+/* Start what is missing and due; come again when the next one is. */
 static void
 gen_fill(struct generation *gen)
 {
-	for (unsigned i = 0; i < gen->n_place; i++)
-		place_fill(&gen->place[i]);
+	struct child *auth = auth_of(gen);
+	_Bool ready = auth != NULL && auth->phase == P_RUN &&
+	    auth->io.fd >= 0;
+	uint64_t next = UINT64_MAX;
+
+	for (unsigned i = 0; i < gen->n_place && !gen->retired; i++) {
+		struct place *p = &gen->place[i];
+
+		if (!ready && (p->role == R_POOL || p->role == R_GATE))
+			continue;
+		while (p->have < p->want && p->due <= clock_now())
+			if (!place_spawn(gen, p, auth))
+				place_wait(p);
+		if (p->have < p->want && p->due < next)
+			next = p->due;
+	}
+	if (next != UINT64_MAX)
+		loop_timer_set(master.loop, &gen->fill, next);
 }
 
 static void
-place_due(struct loop_timer *t)
+fill_due(struct loop_timer *t)
 {
-	struct place *p = CONTAINER(t, struct place, due);
-
-	if (p->role == R_LOG)
-		log_start();
-	else
-		place_fill(p);
+	gen_fill(CONTAINER(t, struct generation, fill));
 }
 
-/* C leaves its place: filled again, at once if it was told to go. */
+/* C leaves its place, which is filled again: later if C died. */
 static void
 place_leave(struct child *c, _Bool died)
 {
 	struct place *p = c->place;
 
-	c->place = NULL;
 	if (p == NULL)
 		return;
-	p->child = NULL;
-	if (clock_now() - c->started > 60 * NS_PER_S)
+	c->place = NULL;
+	p->have--;
+	if (clock_now() - c->started > LIVED_WELL)
 		p->delay = 0;
-	if (died) {
-		p->restarts++;
+	p->restarts += died;
+	if (died)
 		place_wait(p);
-	}
 }
 
 /* --- gates -------------------------------------------------------------------------- */
@@ -281,7 +367,7 @@ gate_drain(struct child *c)
 	c->phase = P_DRAIN;
 	loop_timer_set(master.loop, &c->timer, clock_now() +
 	    c->gen->conf.reload_grace);
-	tell(c, IPC_GATE_DRAIN, &m, NULL, 0);
+	child_tell(c, IPC_GATE_DRAIN, &m, NULL, 0);
 }
 
 static void
@@ -293,7 +379,7 @@ gate_tickets(struct child *c)
 	while (n < TICKETS && master.ticket[n] >= 0)
 		n++;
 	if (n > 0)
-		tell(c, IPC_GATE_TICKETS, &m, master.ticket, n);
+		child_tell(c, IPC_GATE_TICKETS, &m, master.ticket, n);
 }
 
 static void
@@ -305,9 +391,9 @@ gate_certs(struct child *c)
 	for (uint32_t i = 0; i < gen->conf.n_cert; i++) {
 		struct ipc_gate_cert m = {.index = i};
 
-		tell(c, IPC_GATE_CERT, &m, &gen->cert_fd[2 * i], 2);
+		child_tell(c, IPC_GATE_CERT, &m, &gen->cert_fd[2 * i], 2);
 	}
-	tell(c, IPC_GATE_GO, &go, NULL, 0);
+	child_tell(c, IPC_GATE_GO, &go, NULL, 0);
 }
 
 static void
@@ -322,7 +408,7 @@ gate_ready(struct child *c)
 	for (uint32_t i = 0; i < c->gen->conf.n_listen; i++) {
 		struct ipc_gate_listen m = {.index = i};
 
-		tell(c, IPC_GATE_LISTEN, &m, &c->gen->listen_fd[i], 1);
+		child_tell(c, IPC_GATE_LISTEN, &m, &c->gen->listen_fd[i], 1);
 	}
 	if (master.previous != NULL && c->gen == master.gen) {
 		gen_retire(master.previous);
@@ -421,7 +507,7 @@ child_message(struct child *c, struct ipc_in *in)
 		break;
 	case IPC_LOG_AGAIN:
 		if (log_reopen(master.gen))
-			log_start();
+			log_retarget();
 		break;
 	default:
 		load_message(c, in);
@@ -449,34 +535,18 @@ child_read(struct child *c, struct ipc_in *in)
 static void
 on_child(struct loop_io *io, unsigned events)
 {
-	(void)events;
+	if (events & LOOP_WRITE)
+		records_flush();
 	child_read(CONTAINER(io, struct child, io), &master.in);
-}
-
-/* The coordinator of a retired generation lives as long as its gates. */
-static void
-gate_gone(struct generation *gen)
-{
-	struct child *c, *auth = NULL;
-
-	TAILQ_FOREACH (c, &master.children, link) {
-		if (c->gen == gen && c->role == R_GATE)
-			return;
-		if (c->gen == gen && c->role == R_AUTH)
-			auth = c;
-	}
-	if (gen->retired && auth != NULL)
-		child_close(auth);
 }
 
 /* A dead coordinator takes its gates and pools along: they have no other. */
 static void
 auth_gone(struct generation *gen)
 {
-	struct child *c, *next;
+	struct child *c;
 
-	for (c = TAILQ_FIRST(&master.children); c != NULL; c = next) {
-		next = TAILQ_NEXT(c, link);
+	TAILQ_FOREACH (c, &master.children, link) {
 		if (c->gen != gen || (c->role != R_GATE && c->role != R_POOL))
 			continue;
 		place_leave(c, 0);
@@ -485,6 +555,33 @@ auth_gone(struct generation *gen)
 		else
 			child_close(c);
 	}
+}
+
+/*
+ * One step in the end of a retired generation: first its gates (and, when
+ * master stops, all sessions), then the coordinator and what hangs on it,
+ * then the log role.
+ */
+void
+gen_step(struct generation *gen)
+{
+	unsigned busy = master.stopping ? master.sessions : 0, others = 0;
+	struct child *c;
+
+	TAILQ_FOREACH (c, &master.children, link) {
+		busy += c->gen == gen && c->role == R_GATE &&
+		    !master.stopping;
+		others += c->role != R_LOG && (c->gen == gen ||
+		    master.stopping);
+	}
+	if (!gen->retired || busy > 0)
+		return;
+	TAILQ_FOREACH (c, &master.children, link)
+		if ((c->gen == gen || master.stopping) &&
+		    (c->role != R_LOG || others == 0))
+			child_close(c);
+	if (master.stopping && TAILQ_EMPTY(&master.children))
+		loop_stop(master.loop);
 }
 
 void
@@ -515,61 +612,14 @@ child_exit(pid_t pid, int status)
 		auth_gone(c->gen);
 	TAILQ_REMOVE(&master.children, c, link);
 	loop_timer_clear(master.loop, &c->timer);
-	close(c->log_end);
+	fds_close(&c->log_end, 1);
 	gen = c->gen;
-	if (c->role == R_GATE) {
+	if (c->role == R_GATE)
 		session_gate_gone(c->instance);
-		gate_gone(gen);
-	}
 	free(c);
+	gen_fill(gen);
+	gen_step(gen);
 	gen_unref(gen);
-	if (master.stopping)
-		master_stop_step();
-}
-
-/* --- the log role: one for all generations ------------------------------------------ */
-
-/* Connect everybody, master too, to a new log role. */
-static void
-log_connect(void)
-{
-	struct ipc_log_sender me = {.role = R_MASTER};
-	static int pair[2] = {-1, -1};
-	struct child *c;
-
-	if (pair[0] < 0 && ipc_pair(pair))
-		ipclog_open(pair[1]);
-	ipc_send(master.log->io.fd, IPC_LOG_SENDER, &me, pair, 1);
-	TAILQ_FOREACH (c, &master.children, link)
-		log_sender(c);
-}
-
-/* (Re)start the log role, or give it the target and level in force now. */
-void
-log_start(void)
-{
-	struct ipc_log_target target = {.kind = master.log_syslog};
-	struct place *p = &master.log_place;
-	int fds[2] = {master.log_target, master.gen->log_snap};
-
-	if (master.log == NULL) {
-		p->role = R_LOG;
-		p->due.due = place_due;
-		p->gen = master.gen;
-		master.log = p->child = place_spawn(p, -1);
-		if (p->child == NULL) {
-			place_wait(p);
-			return;
-		}
-		p->child->place = p;
-		log_connect();
-	} else if (master.log->gen != master.gen) {
-		struct generation *old = master.log->gen;
-
-		gen_ref(master.log->gen = master.gen);
-		gen_unref(old);
-	}
-	tell(master.log, IPC_LOG_TARGET, &target, fds, 2);
 }
 
 /* --- generations ------------------------------------------------------------------------ */
@@ -598,23 +648,12 @@ gen_ref(struct generation *gen)
 	gen->refs++;
 }
 
-static void
-fds_close(int *fd, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (fd[i] >= 0)
-			close(fd[i]);
-		fd[i] = -1;
-	}
-}
-
 void
 gen_unref(struct generation *gen)
 {
 	if (--gen->refs > 0)
 		return;
-	for (unsigned i = 0; i < gen->n_place; i++)
-		loop_timer_clear(master.loop, &gen->place[i].due);
+	loop_timer_clear(master.loop, &gen->fill);
 	loop_timer_clear(master.loop, &gen->end);
 	fds_close(&gen->master_snap, 1);
 	fds_close(&gen->gate_snap, 1);
@@ -657,50 +696,45 @@ gen_listen(struct generation *gen, struct generation *old, int diag)
 }
 
 static void
-place_add(struct generation *gen, enum ipc_role role, uint32_t section)
+place_add(struct generation *gen, enum ipc_role role, uint32_t section,
+    uint32_t want)
 {
 	gen->place[gen->n_place++] = (struct place){.role = role,
-	    .section = section, .gen = gen, .due = {.due = place_due}};
+	    .section = section, .want = want};
 }
 
 void
 gen_start(struct generation *gen)
 {
-	uint32_t gates = gen->conf.gates;
+	long gates = gen->conf.gates;
 
 	if (gates == 0)
-		gates = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
-	if (gates < 1 || gates > MAX_GATES)
-		gates = gates < 1 ? 1 : MAX_GATES;
-	place_add(gen, R_AUTH, 0);
+		gates = sysconf(_SC_NPROCESSORS_ONLN);
+	gen->fill.due = fill_due;
+	place_add(gen, R_LOG, 0, 1);
+	place_add(gen, R_AUTH, 0, 1);
 	for (uint32_t i = 0; i < gen->conf.n_auth; i++)
-		for (uint32_t j = 0; j < gen->conf.auth[i].processes &&
-		     gen->n_place < 1 + MAX_POOLS; j++)
-			place_add(gen, R_POOL, i);
-	for (uint32_t i = 0; i < gates; i++)
-		place_add(gen, R_GATE, 0);
+		place_add(gen, R_POOL, i, gen->conf.auth[i].processes);
+	place_add(gen, R_GATE, 0, gates < 1 ? 1 : (uint32_t)gates);
 	gen_fill(gen);
 }
 
 static void
 grace_over(struct loop_timer *t)
 {
-	struct generation *gen = CONTAINER(t, struct generation, end);
-
-	session_kick(0, NULL, gen);
+	session_kick(0, NULL, CONTAINER(t, struct generation, end));
 }
 
-/* GEN starts nothing more; its gates and sessions finish.  Its coordinator
- * and pools stay for those gates and end with them. */
+/* GEN starts nothing more; its gates and sessions finish. */
 void
 gen_retire(struct generation *gen)
 {
 	gen->retired = 1;
 	fds_close(gen->listen_fd, CONF_MAX_LISTEN);
 	each_gate(gen, gate_drain);
-	gate_gone(gen);
 	gen->end.due = grace_over;
 	loop_timer_set(master.loop, &gen->end, clock_now() +
 	    gen->conf.reload_grace);
+	gen_step(gen);
 	gen_unref(gen);
 }

@@ -111,9 +111,7 @@ refuse(struct session *s, culver_status status)
 	struct child *gate = child_find(R_GATE, s->gate);
 
 	master.refused++;
-	if (gate != NULL && ipc_send(gate->io.fd, IPC_REFUSED, &no, NULL, 0) !=
-	    CULVER_OK)
-		child_end(gate, "does not read its channel");
+	child_tell(gate, IPC_REFUSED, &no, NULL, 0);
 }
 
 static void
@@ -153,8 +151,7 @@ session_log_end(const struct session *s, int status)
 		    WIFSIGNALED(status) ? WTERMSIG(status) :
 		    WEXITSTATUS(status));
 	}
-	if (master.log != NULL)
-		ipc_send(master.log->io.fd, IPC_LOG_SESSION, &line, NULL, 0);
+	log_record(IPC_LOG_SESSION, &line);
 }
 
 void
@@ -343,11 +340,8 @@ worker_up(struct session *s)
 	master.logins++;
 	slot_free(s);
 	loop_timer_clear(master.loop, &s->timer);
-	if (gate != NULL && ipc_send(gate->io.fd, IPC_STARTED, &up, NULL, 0) !=
-	    CULVER_OK)
-		child_end(gate, "does not read its channel");
-	if (master.log != NULL)
-		ipc_send(master.log->io.fd, IPC_LOG_LOGIN, &line, NULL, 0);
+	child_tell(gate, IPC_STARTED, &up, NULL, 0);
+	log_record(IPC_LOG_LOGIN, &line);
 	if (master.stopping)
 		shutdown(s->io.fd, SHUT_WR);
 	queue_run();
@@ -365,9 +359,8 @@ worker_message(struct session *s, const struct ipc_in *in)
 		line.text = s->log_lines++ < WORKER_LOG_MAX ?
 		    in->m.worker_log.text : "more lines than a session may "
 		    "log: the rest is left out";
-		if (s->log_lines <= WORKER_LOG_MAX + 1 && master.log != NULL)
-			ipc_send(master.log->io.fd, IPC_LOG_WORKER, &line,
-			    NULL, 0);
+		if (s->log_lines <= WORKER_LOG_MAX + 1)
+			log_record(IPC_LOG_WORKER, &line);
 	} else if (in->type == IPC_WORKER_END && !s->ended) {
 		s->ended = 1;
 		s->end = in->m.worker_end;
