@@ -28,6 +28,8 @@ int __real_closedir(DIR *d);
 int __wrap_closedir(DIR *d);
 int __real_fstatat(int fd, const char *name, struct stat *st, int flags);
 int __wrap_fstatat(int fd, const char *name, struct stat *st, int flags);
+int __real_fstat(int fd, struct stat *st);
+int __wrap_fstat(int fd, struct stat *st);
 int __real_fsync(int fd);
 int __wrap_fsync(int fd);
 int __real_unlinkat(int fd, const char *name, int flags);
@@ -64,7 +66,20 @@ int
 __wrap_fstatat(int fd, const char *name, struct stat *st, int flags)
 {
 	mdtest_hook.stats++;
+	if (mdtest_hook.on_stat != NULL)
+		mdtest_hook.on_stat(name);
 	return __real_fstatat(fd, name, st, flags);
+}
+
+int
+__wrap_fstat(int fd, struct stat *st)
+{
+	int r = __real_fstat(fd, st);
+
+	if (r == 0 && mdtest_hook.still != 0 && S_ISDIR(st->st_mode))
+		st->st_mtim = st->st_ctim =
+		    (struct timespec){ .tv_sec = mdtest_hook.still };
+	return r;
 }
 
 int

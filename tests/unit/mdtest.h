@@ -27,11 +27,13 @@ extern struct mdtest_hook {
 	unsigned stats;		/* fstatat() */
 	unsigned syncs;		/* fsync() */
 	int fail_sync;		/* errno for every fsync(), or 0 */
+	int64_t still;		/* time stamp that directories keep, or 0 */
 	bool skip_sync;		/* only count: the test is long enough */
 	unsigned fail_sync_from;	/* but only from the n-th on */
 	void (*on_list)(unsigned nth);	/* before a directory is read */
 	void (*on_listed)(unsigned nth);	/* before it is closed */
 	void (*on_unlink)(const char *name);
+	void (*on_stat)(const char *name);
 } mdtest_hook;
 
 /* The directory, made anew for each test, and the drive. */

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static culver_status
@@ -288,11 +289,55 @@ test_a_file_that_one_listing_missed_is_not_lost(void **state)
 	(void)state;
 	mdtest_put("cur/1.a:2,", "one\n");
 	mdtest_put("cur/2.b:2,", "two\n");
+	mdtest_hook.ahead = 10;
 	mdtest_hook.on_list = hide_in_first_listing;
 	mdtest_hook.on_listed = show_after_first_listing;
 	mdtest_open(2);
 	assert_string_equal(mdtest.msg[0].uid, "1.a");
 	mdtest_fetch_is(0, "one\r\n");
+}
+
+/*
+ * The same on a file system whose clock is too coarse to show it: then a
+ * second listing has to agree, because the time stamps are young, or because
+ * a message that was there is missing.
+ */
+static void
+test_a_file_is_not_lost_behind_a_coarse_clock(void **state)
+{
+	(void)state;
+	mdtest_put("cur/1.a:2,", "one\n");
+	mdtest_put("cur/2.b:2,", "two\n");
+	mdtest_hook.still = 9;
+	mdtest_hook.ahead = 10 - time(NULL);
+	mdtest_hook.on_list = hide_in_first_listing;
+	mdtest_hook.on_listed = show_after_first_listing;
+	mdtest_open(2);
+}
+
+static void
+hide_in_second_session(unsigned nth)
+{
+	if (nth == 5)		/* the second listing of cur/ */
+		mdtest_rename("cur/1.a:2,", "hidden");
+	if (nth == 6)
+		mdtest_rename("hidden", "cur/1.a:2,S");
+}
+
+static void
+test_a_missing_message_takes_two_listings(void **state)
+{
+	(void)state;
+	mdtest_put("cur/1.a:2,", "one\n");
+	mdtest_put("cur/2.b:2,", "two\n");
+	mdtest_hook.still = 8;
+	mdtest_open(2);
+	assert_int_equal(mdtest_hook.listed, 3);	/* new/, cur/, tmp/ */
+	mdtest_hook.still = 9;
+	mdtest_hook.on_list = hide_in_second_session;
+	mdtest_reopen(2);
+	mdtest_fetch_is(0, "one\r\n");
+	assert_int_equal(mdtest_hook.listed, 8);
 }
 
 static void
@@ -403,6 +448,32 @@ test_one_session_and_the_lock_ends_with_its_process(void **state)
 	}
 }
 
+/* Who held the lock before removes its file, after we locked that. */
+static void
+remove_lock_once(const char *name)
+{
+	if (strcmp(name, "culver.lock") == 0) {
+		mdtest_hook.on_stat = NULL;
+		mdtest_remove("culver.lock");
+	}
+}
+
+static void
+test_a_lock_file_that_was_removed_is_no_lock(void **state)
+{
+	struct drive other;
+
+	(void)state;
+	mdtest_hook.on_stat = remove_lock_once;
+	mdtest_open(0);
+	assert_null(mdtest_hook.on_stat);
+	drive_init(&other, &storage_maildir_LTX_culver_plugin);
+	drive_set(&other, "path", mdtest_path("M"));
+	assert_int_equal(drive_start(&other), CULVER_OK);
+	assert_int_equal(drive_open(&other, EXCL), CULVER_E_IN_USE);
+	drive_stop(&other);
+}
+
 static void
 test_reading_only_leaves_nothing(void **state)
 {
@@ -443,11 +514,14 @@ main(void)
 		T(test_size_changed_since_it_was_listed),
 		T(test_replaced_by_something_else),
 		T(test_a_file_that_one_listing_missed_is_not_lost),
+		T(test_a_file_is_not_lost_behind_a_coarse_clock),
+		T(test_a_missing_message_takes_two_listings),
 		T(test_a_mailbox_that_never_rests_is_temporary),
 		T(test_moved_from_new_to_cur_while_listed),
 		T(test_deadline),
 		T(test_expunge_is_an_error_if_it_may_not_last),
 		T(test_one_session_and_the_lock_ends_with_its_process),
+		T(test_a_lock_file_that_was_removed_is_no_lock),
 		T(test_reading_only_leaves_nothing),
 	};
 

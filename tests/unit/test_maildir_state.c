@@ -365,6 +365,14 @@ test_a_uidl_that_cannot_be_kept_is_not_shown(void **state)
 	mdtest_open_fails(CULVER_E_TEMP, MD_UIDL);
 	mdtest_hook.fail_sync = 28;
 	mdtest_open_fails(CULVER_E_NOSPACE, MD_UIDL);
+	/* renamed, but the directory may forget it */
+	mdtest_hook.syncs = 0;
+	mdtest_hook.fail_sync_from = 2;
+	mdtest_open_fails(CULVER_E_NOSPACE, "sync");
+	/* the next session cannot know, so it syncs again */
+	mdtest_hook.syncs = 0;
+	mdtest_hook.fail_sync_from = 1;
+	mdtest_open_fails(CULVER_E_NOSPACE, "sync");
 	mdtest_hook.fail_sync = 0;
 	mdtest_open(3);
 }
