@@ -68,11 +68,11 @@ await(int fd, enum ipc_role role, enum ipc_type type)
 	}
 }
 
-/* A grant of the test's user "one", password "secret". */
+/* A grant of the test's first user (tests/culver.py). */
 static uint64_t
 get_grant(void)
 {
-	static const char login[] = "one\0secret";
+	static const char login[] = "user1\0geheim";
 	struct ipc_auth_begin m = {.serial = serial, .mech = "USER",
 	    .service = "pop3", .remote = "192.0.2.1", .local = "192.0.2.2",
 	    .flags = IPC_LOOPBACK,

@@ -1,0 +1,90 @@
+"""A gate that an attacker owns gets no session but what was granted to it.
+
+tests/security/evilgate takes the gate's place in a copy of the tree, gets a
+grant and misuses it as its host name says.  What must happen is what an
+administrator sees: the gate is killed, and no session begins.
+"""
+import re
+import shutil
+
+import pytest
+
+import culver
+
+BREACHES = ["foreign", "serial", "othergate", "directory", "phase", "early",
+            "nofd", "twofds", "fourfds", "truncated", "oversized",
+            "trailing", "flood", "notmine"]
+
+
+@pytest.fixture(scope="module")
+def evil_tree(tree, build, tmp_path_factory):
+    """A copy of the tree whose gate is evilgate."""
+    program = build / "tests/security/evilgate"
+    if not program.exists():
+        pytest.fail(f"{program} is missing: make check builds it")
+    top = tmp_path_factory.mktemp("evil")
+    for path in (top, *top.parents):
+        if path.owner() == "root" and str(path) != "/" and \
+                str(path).startswith(str(tmp_path_factory.getbasetemp())):
+            path.chmod(0o711)
+    tmp_path_factory.getbasetemp().chmod(0o711)
+    tmp_path_factory.getbasetemp().parent.chmod(0o711)
+    copy = top / "inst"
+    shutil.copytree(tree, copy, symlinks=True)
+    gate = copy / "usr/local/libexec/culver/gate"
+    shutil.copy2(program, gate)
+    gate.chmod(0o755)
+    return copy
+
+
+@pytest.fixture
+def attack(evil_tree):
+    instances = []
+
+    def run(mode):
+        inst = culver.Instance(evil_tree, users=1,
+                               top="gates = 2" if mode == "othergate"
+                               else "gates = 1")
+        instances.append(inst)
+        inst.write_conf(inst.conf_text().replace(
+            'hostname = "localhost"', f'hostname = "{mode}.example"'))
+        inst.start(wait=False)
+        return inst
+    yield run
+    for inst in instances:
+        inst.stop()
+
+
+def killed(inst):
+    return re.search(r"gate \d+ \(pid \d+\).*killed", inst.log_text())
+
+
+def logins(inst):
+    return len(re.findall(r"\blogin user=", inst.log_text()))
+
+
+def test_the_harness_itself_gets_a_session(attack):
+    """A grant used as it must be works, so the others fail for their fault."""
+    inst = attack("good")
+    culver.until("a session", lambda: logins(inst) == 1)
+
+
+@pytest.mark.parametrize("mode", BREACHES)
+def test_breach_ends_the_gate_and_gives_no_session(attack, mode):
+    inst = attack(mode)
+    culver.until("the gate is killed", lambda: killed(inst))
+    assert logins(inst) == 0
+
+
+def test_a_grant_works_once(attack):
+    inst = attack("twice")
+    culver.until("the gate is killed", lambda: killed(inst))
+    assert logins(inst) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_grant_is_void_after_30_seconds(attack):
+    inst = attack("late")
+    culver.until("the gate is killed", lambda: killed(inst), patience=60)
+    assert logins(inst) == 0
