@@ -19,7 +19,7 @@ enum { POP3_CAPA_MAX = 1024 };
 #define POP3_EXPIRE_NONE	(UINT32_MAX - 1)	/* not announced */
 
 struct pop3_capa {
-	_Bool stls;		/* STLS would be taken, were this before login */
+	_Bool stls;		/* STLS would be taken before login */
 	_Bool user;		/* so would USER and PASS */
 	const char *sasl;	/* mechanisms that would; NULL or "": none */
 	uint32_t expire_days;	/* POP3_EXPIRE_* or days */

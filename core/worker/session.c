@@ -216,7 +216,7 @@ do_capa(struct session *s)
 	client_put(s->client, buf, pop3_capa(&capa, buf, sizeof(buf)));
 }
 
-/* --- UPDATE ------------------------------------------------------------------- */
+/* --- UPDATE -------------------------------------------------------------- */
 
 /* Remove what was marked; the status, with s->report filled. */
 static culver_status
@@ -269,7 +269,7 @@ do_quit(struct session *s)
 	s->reason = st == CULVER_OK ? "quit" : "update-failed";
 }
 
-/* --- the loop -------------------------------------------------------------------- */
+/* --- the loop ------------------------------------------------------------ */
 
 static void
 bad_command(struct session *s, const char *reply)

@@ -97,8 +97,8 @@ store_create(struct store *s, const struct culver_host *host,
 	struct culver_call call = store_begin(s, STORE_SHORT_CALL);
 	culver_status st;
 
-	st = store_end(s, "create", s->ops->create(&s->store, host, values, user,
-	    &call), false);
+	st = store_end(s, "create", s->ops->create(&s->store, host, values,
+	    user, &call), false);
 	if (st != CULVER_OK)
 		s->store = NULL;
 	else if (s->store == NULL)
@@ -118,8 +118,8 @@ store_paths(struct store *s, const struct culver_path **out, uint32_t *n)
 		call = store_begin(s, STORE_SHORT_CALL);
 		memset(paths, 0, sizeof(paths));
 		*n = 0;
-		st = store_end(s, "paths", s->ops->paths(s->store, paths, cap, n,
-		    &call), false);
+		st = store_end(s, "paths", s->ops->paths(s->store, paths, cap,
+		    n, &call), false);
 		if (st != CULVER_OK)
 			return st;
 		if (*n <= cap)
@@ -136,7 +136,7 @@ store_paths(struct store *s, const struct culver_path **out, uint32_t *n)
 	return CULVER_OK;
 }
 
-/* --- listing ---------------------------------------------------------------- */
+/* --- listing ------------------------------------------------------------- */
 
 /* UIDLs seen so far: indices + 1 in open addressing, at most half full. */
 struct seen {
@@ -336,7 +336,7 @@ store_destroy(struct store *s)
 	arena_free(&s->side);
 }
 
-/* --- changing ------------------------------------------------------------------ */
+/* --- changing ------------------------------------------------------------ */
 
 culver_status
 store_expunge(struct store *s, const uint32_t *index, uint32_t n,
