@@ -25,7 +25,7 @@
 extern const struct culver_plugin auth_passwdfile_LTX_culver_plugin;
 static const struct culver_auth_ops *ops;
 
-/* --- a host ------------------------------------------------------------------- */
+/* --- a host -------------------------------------------------------------- */
 
 static char logged[8192];
 static uint64_t now_ns = 1;
@@ -83,7 +83,7 @@ static const struct culver_host host = {
 	.now = host_now, .random = host_random, .wipe = host_wipe,
 };
 
-/* --- a section ----------------------------------------------------------------- */
+/* --- a section ----------------------------------------------------------- */
 
 struct section {
 	char dir[64], path[96];
@@ -201,7 +201,7 @@ lookup(struct section *s, const char *user, struct culver_user *out)
 	return ops->lookup_user(s->au, &rq, out, &s->call);
 }
 
-/* --- tests -------------------------------------------------------------------- */
+/* --- tests --------------------------------------------------------------- */
 
 /* crypt(3) at the lowest cost, so that the tests stay quick */
 #define SHA512 "$6$rounds=1000$culver$"

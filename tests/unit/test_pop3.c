@@ -18,7 +18,7 @@
 #include "core/pop3/line.h"
 #include "core/pop3/reply.h"
 
-/* --- lines ---------------------------------------------------------------- */
+/* --- lines --------------------------------------------------------------- */
 
 struct trace {
 	size_t n;
@@ -110,11 +110,11 @@ lines_do_not_depend_on_pieces(void **state)
 		assert_int_equal(cut.n, whole.n);
 		assert_memory_equal(cut.text, whole.text, whole.n);
 	}
-	whole.text[whole.n] = 0;
+	whole.text[whole.n] = '\0';
 	assert_memory_equal(whole.text, "1:4:STAT\n1:4:LIST\n1:0:\n1:0:\n"
 	    "1:3:\rx\r\n1:9:TOP 1 1\r\0\n1:253:AAA", 55);
 	/* the last QUIT has no end and is not executed */
-	assert_string_equal(whole.text + whole.n - 13, "2:0:\n1:4:QUIT\n" + 1);
+	assert_string_equal(whole.text + whole.n - 14, "2:0:\n1:4:QUIT\n");
 }
 
 static void
@@ -162,7 +162,7 @@ response_lines_may_be_long(void **state)
 	assert_int_equal(pop3_split(&s, in, 5000, &l), POP3_LONG);
 }
 
-/* --- commands ----------------------------------------------------------------- */
+/* --- commands ------------------------------------------------------------ */
 
 #define A POP3_AUTHORIZATION
 #define T POP3_TRANSACTION
@@ -346,7 +346,7 @@ arguments_are_kept_whole(void **state)
 	assert_memory_equal(c.arg[1].p, "YQ==", 4);
 }
 
-/* --- replies -------------------------------------------------------------------- */
+/* --- replies ------------------------------------------------------------- */
 
 static void
 check_reply(const char *r, const char *begins)
@@ -429,7 +429,7 @@ parse_errors_are_errors(void **state)
 	}
 }
 
-/* --- CAPA ------------------------------------------------------------------------- */
+/* --- CAPA ---------------------------------------------------------------- */
 
 static void
 check_capa(const struct pop3_capa *c, const char *wanted)
