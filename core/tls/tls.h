@@ -33,7 +33,7 @@ struct tls *tls_new(const struct conf_gate *conf);
 void tls_destroy(struct tls **tls);
 
 /*
- * Read certificate INDEX of conf_gate.cert[] and its key; both descriptors
+ * Read certificate INDEX of the snapshot's and its key; both descriptors
  * stay the caller's.  In force after tls_commit().  NULL, or what is wrong;
  * then the pair of before stays.
  */

@@ -1,0 +1,214 @@
+/*
+ * authz.c - the commands of the AUTHORIZATION state and SASL responses.
+ *
+ * Runs in gate.  A line is hostile; core/pop3 parses it.  No credentials are
+ * looked at where the listener's `plain_login` does not allow them.
+ */
+#include "config.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "core/gate/base64.h"
+#include "core/gate/gate.h"
+#include "core/pop3/capa.h"
+#include "core/pop3/command.h"
+#include "core/pop3/reply.h"
+#include "core/tls/tls.h"
+
+static bool
+may_log_in(const struct conn *c)
+{
+	if (c->ssl != NULL)
+		return true;
+	switch (c->gate->conf.listen[c->listen].plain_login) {
+	case CONF_PLAIN_ALWAYS:
+		return true;
+	case CONF_PLAIN_LOCAL:
+		return peer_is_local(&c->peer);
+	default:
+		return false;
+	}
+}
+
+static bool
+may_start_tls(const struct conn *c)
+{
+	return c->ssl == NULL && tls_ready(c->gate->tls) &&
+	    c->gate->conf.listen[c->listen].tls == CONF_TLS_STARTTLS;
+}
+
+uint32_t
+authz_flags(const struct conn *c)
+{
+	return (c->ssl != NULL ? IPC_TLS : 0u) |
+	    (peer_is_local(&c->peer) ? IPC_LOOPBACK : 0u) |
+	    (may_start_tls(c) ? IPC_STLS : 0u) |
+	    (may_log_in(c) ? IPC_PLAIN : 0u);
+}
+
+void
+authz_bad(struct conn *c, const char *reply)
+{
+	if (++c->bad < c->gate->conf.bad_commands) {
+		conn_say(c, reply);
+		return;
+	}
+	conn_say(c, POP3_TOO_MANY);
+	conn_finish(c, "bad-commands");
+}
+
+static void
+do_user(struct conn *c, const struct pop3_arg *name)
+{
+	if (!may_log_in(c)) {
+		authz_bad(c, POP3_NEED_TLS);
+		return;
+	}
+	c->user = strndup((const char *)name->p, name->n);
+	conn_say(c, c->user != NULL ? POP3_SEND_PASS :
+	    pop3_status_reply(CULVER_E_TEMP, POP3_AT_COMMAND));
+}
+
+static void
+do_pass(struct conn *c, char *user, const struct pop3_arg *password)
+{
+	uint8_t data[2 * POP3_LINE_MAX];
+	size_t n;
+
+	if (!may_log_in(c)) {
+		authz_bad(c, POP3_NEED_TLS);
+		return;
+	}
+	if (user == NULL) {
+		authz_bad(c, POP3_NEED_USER);
+		return;
+	}
+	n = strlen(user) + 1;	/* both came in lines of POP3_LINE_MAX */
+	memcpy(data, user, n);
+	memcpy(data + n, password->p, password->n);
+	n += password->n;
+	login_begin(c, "USER", false, data, n);
+	explicit_bzero(data, n);
+}
+
+/* The name of a mechanism that is offered; NULL: there is no such. */
+static const char *
+find_mech(const struct pop3_arg *arg)
+{
+	static const char *const mechs[] = {"PLAIN", "LOGIN"};
+
+	for (size_t i = 0; i < sizeof(mechs) / sizeof(mechs[0]); i++)
+		if (strlen(mechs[i]) == arg->n && strncasecmp(mechs[i],
+			(const char *)arg->p, arg->n) == 0)
+			return mechs[i];
+	return NULL;
+}
+
+/* RFC 5034 4: "=" is an initial response of no octets. */
+static void
+do_auth(struct conn *c, const struct pop3_command *cmd)
+{
+	uint8_t data[POP3_AUTH_MAX];
+	const struct pop3_arg *ir = &cmd->arg[1];
+	const char *mech;
+	size_t n = 0;
+
+	if (cmd->n_args == 0) {
+		conn_say(c, may_log_in(c) ?
+		    "+OK Mechanisms follow\r\nPLAIN\r\nLOGIN\r\n.\r\n" :
+		    "+OK No mechanism without TLS\r\n.\r\n");
+		return;
+	}
+	mech = find_mech(&cmd->arg[0]);
+	if (!may_log_in(c))
+		authz_bad(c, POP3_NEED_TLS);
+	else if (mech == NULL)
+		authz_bad(c, POP3_NO_MECH);
+	else if (cmd->n_args == 1)
+		login_begin(c, mech, false, NULL, 0);
+	else if (ir->n == 1 && ir->p[0] == '=')
+		login_begin(c, mech, true, NULL, 0);
+	else if (!base64_decode(ir->p, ir->n, data, sizeof(data), &n))
+		authz_bad(c, POP3_BAD_BASE64);
+	else
+		login_begin(c, mech, true, data, n);
+	explicit_bzero(data, sizeof(data));
+}
+
+static void
+do_response(struct conn *c, const uint8_t *line, size_t len)
+{
+	uint8_t data[POP3_AUTH_MAX];
+	size_t n = 0;
+
+	if (len == 1 && line[0] == '*') {
+		login_cancel(c);
+		conn_say(c, POP3_CANCELLED);
+	} else if (!base64_decode(line, len, data, sizeof(data), &n)) {
+		login_cancel(c);
+		authz_bad(c, POP3_BAD_BASE64);
+	} else {
+		login_continue(c, data, n);
+	}
+	explicit_bzero(data, sizeof(data));
+}
+
+static void
+do_capa(struct conn *c)
+{
+	struct pop3_capa capa = {.stls = may_start_tls(c),
+	    .user = may_log_in(c),
+	    .sasl = may_log_in(c) ? POP3_SASL_PLAIN : NULL,
+	    .expire_days = c->gate->conf.expire_days};
+	char text[POP3_CAPA_MAX];
+
+	conn_say_n(c, text, pop3_capa(&capa, text, sizeof(text)));
+}
+
+static void
+do_stls(struct conn *c)
+{
+	if (c->ssl != NULL) {
+		authz_bad(c, POP3_IN_TLS);
+	} else if (!may_start_tls(c)) {
+		authz_bad(c, POP3_NO_TLS);
+	} else {
+		conn_say(c, POP3_BEGIN_TLS);
+		conn_enter(c, CONN_HANDSHAKE, 0);
+	}
+}
+
+void
+authz_line(struct conn *c, const uint8_t *line, size_t n)
+{
+	struct pop3_command cmd;
+	enum pop3_parsed parsed;
+	char *user = c->user;
+
+	if (c->state == CONN_SASL) {
+		do_response(c, line, n);
+		return;
+	}
+	c->user = NULL;		/* PASS counts only right after USER */
+	parsed = pop3_parse(line, n, POP3_AUTHORIZATION, &cmd);
+	if (parsed != POP3_PARSED)
+		authz_bad(c, pop3_parse_reply(parsed, POP3_AUTHORIZATION));
+	else if (cmd.verb == POP3_USER)
+		do_user(c, &cmd.arg[0]);
+	else if (cmd.verb == POP3_PASS)
+		do_pass(c, user, &cmd.arg[0]);
+	else if (cmd.verb == POP3_AUTH)
+		do_auth(c, &cmd);
+	else if (cmd.verb == POP3_CAPA)
+		do_capa(c);
+	else if (cmd.verb == POP3_STLS)
+		do_stls(c);
+	else {
+		conn_say(c, POP3_BYE);
+		conn_finish(c, "quit");
+	}
+	free(user);
+}

@@ -1,0 +1,169 @@
+/*
+ * listen.c - accept connections from the sockets that all gates share.
+ *
+ * Runs in gate.  The listening sockets were bound by master; their
+ * descriptions are shared with the other gates.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/gate/gate.h"
+#include "core/pop3/reply.h"
+
+enum {
+	ACCEPTS = 16,		/* of one listener in one round */
+	PAUSE_S = 1		/* after running out of descriptors */
+};
+
+static void
+stop_watching(struct gate *g)
+{
+	for (uint32_t i = 0; i < CONF_MAX_LISTEN; i++)
+		if (g->listen[i].open)
+			loop_unwatch(g->loop, &g->listen[i].io);
+}
+
+static void
+resume(struct loop_timer *timer)
+{
+	struct gate *g = (struct gate *)(void *)((char *)timer -
+	    offsetof(struct gate, resume));
+
+	for (uint32_t i = 0; i < CONF_MAX_LISTEN; i++)
+		if (g->listen[i].open &&
+		    !loop_watch_shared(g->loop, &g->listen[i].io))
+			log_warn("gate: cannot watch a listener");
+}
+
+/* No descriptor or memory: the backlog has to wait for a moment. */
+static void
+pause_accepting(struct gate *g)
+{
+	uint32_t hidden;
+
+	if (limit_log(g, LIMIT_OTHER, &hidden))
+		log_warn("gate: cannot accept connections");
+	stop_watching(g);
+	g->resume.due = resume;
+	loop_timer_set(g->loop, &g->resume, clock_now() + PAUSE_S * NS_PER_S);
+}
+
+/* In plain a last word; a TLS client could not read one. */
+static void
+turn_away(struct gate *g, int fd, uint32_t index, const struct peer *peer,
+    const char *what)
+{
+	static const char text[] = POP3_BUSY;
+
+	limit_say(g, LIMIT_REFUSED, "limit", peer, "what", what);
+	if (g->conf.listen[index].tls != CONF_TLS_IMPLICIT)
+		(void)!send(fd, text, sizeof(text) - 1,
+		    MSG_DONTWAIT | MSG_NOSIGNAL);
+	close(fd);
+}
+
+static bool
+accept_one(struct listener *l)
+{
+	struct gate *g = l->gate;
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	struct limit_ip *ip;
+	struct peer peer;
+	/* no SOCK_NONBLOCK: a worker may come to own this description */
+	int fd = accept4(l->io.fd, (struct sockaddr *)&ss, &len, SOCK_CLOEXEC);
+
+	if (fd < 0) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+		    errno == ENOMEM)
+			pause_accepting(g);
+		return errno == ECONNABORTED || errno == EINTR;
+	}
+	peer_set(&peer, (struct sockaddr *)&ss, len);
+	if (g->n_conn >= g->conf.connections) {
+		turn_away(g, fd, l->index, &peer, "connections");
+	} else if (!limit_enter(g, &peer, &ip)) {
+		turn_away(g, fd, l->index, &peer, "connections-per-ip");
+	} else {
+		conn_open(g, fd, l->index, &peer, ip);
+	}
+	return true;
+}
+
+static void
+ready(struct loop_io *io, unsigned events)
+{
+	struct listener *l = (struct listener *)(void *)((char *)io -
+	    offsetof(struct listener, io));
+
+	(void)events;
+	for (int i = 0; i < ACCEPTS && l->open && io->events != 0; i++)
+		if (!accept_one(l))
+			break;
+}
+
+/* What each accepted socket inherits, set once.  Keepalive finds clients that
+ * vanished while nothing was sent, the user time-out those that do not take
+ * what was sent; it is not shorter than idle_time, since a client that stops
+ * reading for a while is not dead. */
+static void
+inherit(const struct gate *g, int fd)
+{
+	uint64_t idle = g->conf.idle_time / NS_PER_MS;
+	unsigned user = idle < 60000 ? 60000 : idle > INT32_MAX ? INT32_MAX :
+	    (unsigned)idle;
+	int on = 1, idle_s = 60, every_s = 15, probes = 4;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every_s, sizeof(every_s));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user, sizeof(user));
+}
+
+_Bool
+listen_add(struct gate *g, uint32_t index, int fd)
+{
+	struct listener *l;
+	int flags = fcntl(fd, F_GETFL);
+
+	if (index >= g->conf.n_listen || g->listen[index].open || flags < 0 ||
+	    fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
+		close(fd);
+		return 0;
+	}
+	if (!g->conf.listen[index].is_unix)
+		inherit(g, fd);
+	l = &g->listen[index];
+	*l = (struct listener){.gate = g, .index = index, .open = 1,
+	    .io = {.fd = fd, .ready = ready}};
+	if (g->resume.slot == 0 && !loop_watch_shared(g->loop, &l->io)) {
+		l->open = 0;
+		close(fd);
+		return 0;
+	}
+	return 1;
+}
+
+void
+listen_close(struct gate *g)
+{
+	stop_watching(g);
+	loop_timer_clear(g->loop, &g->resume);
+	for (uint32_t i = 0; i < CONF_MAX_LISTEN; i++) {
+		if (g->listen[i].open)
+			close(g->listen[i].io.fd);
+		g->listen[i].open = 0;
+	}
+}

@@ -1,0 +1,326 @@
+/*
+ * login.c - from credentials to a worker: what a gate asks the coordinator
+ * and master, and what it makes of their answers.
+ *
+ * Runs in gate.  An answer counts only if its serial is that of a connection
+ * that waits for such an answer; serials are 64 bits and never used again, so
+ * a late answer meets nobody.
+ */
+#include "config.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/gate/base64.h"
+#include "core/gate/gate.h"
+#include "core/pop3/reply.h"
+
+enum {
+	WORKER_S = 30,		/* for master to answer a HANDOVER */
+	ANSWERS = 64		/* taken in one round */
+};
+
+static struct conn **
+bucket_of(struct gate *g, uint64_t serial)
+{
+	return &g->by_serial[serial % GATE_BUCKETS];
+}
+
+static struct conn *
+find(struct gate *g, uint64_t serial)
+{
+	struct conn *c = *bucket_of(g, serial);
+
+	while (c != NULL && c->serial != serial)
+		c = c->hash_next;
+	return c;
+}
+
+/* No answer to this attempt counts any more. */
+static void
+forget(struct conn *c)
+{
+	struct conn **at = bucket_of(c->gate, c->serial);
+
+	if (c->serial == 0)
+		return;
+	while (*at != c)
+		at = &(*at)->hash_next;
+	*at = c->hash_next;
+	c->hash_next = NULL;
+	c->serial = 0;
+	c->grant = 0;
+}
+
+/* Another attempt may follow, until the time for all of them is over. */
+static void
+back(struct conn *c, const char *reply)
+{
+	forget(c);
+	conn_say(c, reply);
+	conn_enter(c, CONN_AUTHORIZATION, c->login_by);
+}
+
+static void
+back_failed(struct conn *c)
+{
+	back(c, pop3_status_reply(CULVER_E_TEMP, POP3_AT_LOGIN));
+}
+
+static culver_status
+ask(struct gate *g, enum ipc_type type, const void *msg)
+{
+	culver_status st;
+
+	if (!g->auth_open)
+		return CULVER_E_TEMP;
+	st = ipc_send(g->auth.fd, type, msg, NULL, 0);
+	if (st == CULVER_E_TEMP) {
+		uint32_t hidden;
+
+		if (limit_log(g, LIMIT_OTHER, &hidden))
+			log_warnx("gate: the auth coordinator is too slow: "
+			    "its channel is full");
+	}
+	return st;
+}
+
+/* The server's address as the client sees it. */
+static void
+local_text(const struct conn *c, char text[PEER_TEXT])
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	struct peer local = {.family = AF_UNIX};
+
+	if (getsockname(c->io.fd, (struct sockaddr *)&ss, &len) == 0)
+		peer_set(&local, (struct sockaddr *)&ss, len);
+	peer_text(&local, text);
+}
+
+void
+login_begin(struct conn *c, const char *mech, _Bool has_ir,
+    const uint8_t *data, size_t n)
+{
+	struct gate *g = c->gate;
+	char remote[PEER_TEXT], local[PEER_TEXT];
+	struct ipc_auth_begin msg = {.mech = mech, .service = "pop3",
+	    .remote = remote, .local = local, .serial = ++g->serial,
+	    .flags = authz_flags(c) | (has_ir ? IPC_HAS_IR : 0u),
+	    .data = {.p = data, .n = (uint32_t)n}};
+
+	peer_text(&c->peer, remote);
+	local_text(c, local);
+	if (ask(g, IPC_AUTH_BEGIN, &msg) != CULVER_OK) {
+		back_failed(c);
+		return;
+	}
+	c->serial = msg.serial;
+	c->hash_next = *bucket_of(g, c->serial);
+	*bucket_of(g, c->serial) = c;
+	conn_enter(c, CONN_AUTH, 0);
+}
+
+void
+login_continue(struct conn *c, const uint8_t *data, size_t n)
+{
+	struct ipc_auth_cont msg = {.serial = c->serial,
+	    .data = {.p = data, .n = (uint32_t)n}};
+
+	if (ask(c->gate, IPC_AUTH_CONT, &msg) == CULVER_OK) {
+		conn_enter(c, CONN_AUTH, 0);
+		return;
+	}
+	login_cancel(c);
+	back_failed(c);
+}
+
+void
+login_cancel(struct conn *c)
+{
+	struct ipc_auth_cancel msg = {.serial = c->serial};
+
+	/* An attempt that is decided needs no cancelling: a grant that
+	 * nobody takes expires. */
+	if (c->serial != 0 && c->grant == 0 &&
+	    (c->state == CONN_AUTH || c->state == CONN_SASL))
+		(void)ask(c->gate, IPC_AUTH_CANCEL, &msg);
+	forget(c);
+	if (c->state == CONN_SASL)
+		conn_enter(c, CONN_AUTHORIZATION, 0);
+}
+
+void
+login_deny(struct conn *c)
+{
+	back(c, pop3_status_reply(c->status, POP3_AT_LOGIN));
+}
+
+/* Give the client's socket, or the inner end of its TLS, to master. */
+static bool
+hand_over(struct conn *c)
+{
+	struct ipc_handover msg = {.grant = c->grant, .serial = c->serial};
+	int end = -1, fd = c->io.fd;
+	culver_status st;
+
+	if (c->ssl != NULL) {
+		if (!relay_prepare(c, &end))
+			return false;
+		fd = end;
+	}
+	st = ipc_send(c->gate->master.fd, IPC_HANDOVER, &msg, &fd, 1);
+	if (end >= 0)
+		close(end);
+	if (st != CULVER_OK)
+		relay_free(c);
+	return st == CULVER_OK;
+}
+
+void
+login_resume(struct conn *c)
+{
+	if (!hand_over(c)) {
+		uint32_t hidden;
+
+		if (limit_log(c->gate, LIMIT_OTHER, &hidden))
+			log_warnx("gate: master did not take a client");
+		back_failed(c);
+		return;
+	}
+	conn_enter(c, CONN_HANDOVER, clock_now() + WORKER_S * NS_PER_S);
+}
+
+static void
+on_challenge(struct conn *c, const struct ipc_auth_challenge *m)
+{
+	char text[2 + BASE64_ROOM(12288) + 2];
+	size_t n;
+
+	memcpy(text, "+ ", 2);
+	n = 2 + base64_encode(m->data.p, m->data.n, text + 2);
+	memcpy(text + n, "\r\n", 2);
+	conn_say_n(c, text, n + 2);
+	conn_enter(c, CONN_SASL, 0);
+}
+
+static void
+on_answer(struct gate *g, const struct ipc_in *in)
+{
+	/* every message of the coordinator begins with the serial */
+	struct conn *c = find(g, in->m.auth_no.serial);
+
+	if (c == NULL || c->state != CONN_AUTH || c->grant != 0)
+		return;		/* it went away meanwhile */
+	switch (in->type) {
+	case IPC_AUTH_CHALLENGE:
+		on_challenge(c, &in->m.auth_challenge);
+		break;
+	case IPC_AUTH_NO:
+		c->status = (culver_status)in->m.auth_no.status;
+		c->not_before = in->m.auth_no.not_before;
+		forget(c);
+		conn_enter(c, CONN_DELAY, 0);
+		if (c->not_before <= clock_now())
+			login_deny(c);
+		break;
+	case IPC_AUTH_YES:
+		c->grant = in->m.auth_yes.grant;
+		if (c->grant == 0)
+			back_failed(c);
+		break;
+	default:
+		break;
+	}
+	conn_settle(c);
+}
+
+void
+login_auth_gone(struct gate *g)
+{
+	struct conn *next;
+
+	if (!g->auth_open)
+		return;
+	g->auth_open = 0;
+	loop_unwatch(g->loop, &g->auth);
+	close(g->auth.fd);
+	log_warnx("gate: the auth coordinator is gone");
+	for (struct conn *c = g->all; c != NULL; c = next) {
+		next = c->next;
+		if (c->state != CONN_AUTH || c->grant != 0)
+			continue;
+		back_failed(c);
+		conn_settle(c);
+	}
+	gate_drain(g);
+}
+
+void
+login_auth_ready(struct loop_io *io, unsigned events)
+{
+	struct gate *g = (struct gate *)(void *)((char *)io -
+	    offsetof(struct gate, auth));
+
+	(void)events;
+	for (int i = 0; i < ANSWERS && g->auth_open; i++) {
+		switch (ipc_recv(io->fd, &g->msg, R_AUTH, R_GATE, g->phase)) {
+		case IPC_GOT:
+			on_answer(g, &g->msg);
+			ipc_done(&g->msg);
+			break;
+		case IPC_AGAIN:
+			return;
+		case IPC_BREACH:
+			log_errorx("gate: malformed message of auth");
+			/* FALLTHROUGH */
+		case IPC_EOF:
+			login_auth_gone(g);
+			return;
+		}
+	}
+}
+
+static struct conn *
+find_handed_over(struct gate *g, uint64_t serial)
+{
+	struct conn *c = find(g, serial);
+
+	return c != NULL && c->state == CONN_HANDOVER ? c : NULL;
+}
+
+void
+login_started(struct gate *g, uint64_t serial)
+{
+	struct conn *c = find_handed_over(g, serial);
+
+	gate_count_login(g);
+	if (c == NULL)
+		return;		/* it was given up: the worker sees the end */
+	forget(c);
+	if (c->relay != NULL)
+		relay_start(c);
+	else
+		conn_close(c, "logged-in");
+}
+
+void
+login_refused(struct gate *g, uint64_t serial, culver_status status)
+{
+	struct conn *c = find_handed_over(g, serial);
+
+	if (c == NULL)
+		return;
+	relay_free(c);
+	if (c->gone) {
+		conn_close(c, "client");
+		return;
+	}
+	back(c, pop3_status_reply(status, POP3_AT_LOGIN));
+	conn_settle(c);
+}

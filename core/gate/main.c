@@ -1,0 +1,108 @@
+/*
+ * main.c - start a gate and confine it.
+ *
+ * Executed by master as `culver` with CAP_SYS_CHROOT, which the first
+ * statements use and drop.  After confine() there is no file system, no new
+ * process and no new kind of socket.
+ */
+#include "config.h"
+
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "core/base/log.h"
+#include "core/base/priv.h"
+#include "core/base/sandbox.h"
+#include "core/gate/gate.h"
+#include "core/ipc/ipclog.h"
+#include "core/tls/tls.h"
+
+static struct gate gate;
+
+static bool
+leave_root(bool *chrooted)
+{
+	*chrooted = fcntl(FD_ROOT, F_GETFD) >= 0;
+	if (!*chrooted)
+		return true;	/* not root: there is nothing to leave */
+	if (fchdir(FD_ROOT) != 0 || chroot(".") != 0 || close(FD_ROOT) != 0)
+		return false;
+	return priv_drop_rest();
+}
+
+static bool
+confine(void)
+{
+	static struct sock_filter filter[CONF_MAX_FILTER];
+	const struct conf_gate *conf = &gate.conf;
+	struct sandbox_limits limits = {
+	    /* a client and the inner end of its relay */
+	    .descriptors = 2 * (uint64_t)conf->connections + 256,
+	    .memory = (UINT64_C(256) << 20) +
+		(uint64_t)conf->connections * 131072,
+	    .no_processes = 1};
+	size_t n = conf_filter(FD_SNAPSHOT, &conf->head, filter);
+
+	close(FD_SNAPSHOT);
+	return sandbox_limits(&limits) && sandbox_landlock(NULL, 0, 0) &&
+	    sandbox_trap() &&
+	    (conf->head.filter_n == 0 || sandbox_seccomp(filter, n));
+}
+
+static unsigned
+missing(bool chrooted)
+{
+	return sandbox_missing() | (chrooted ? 0u : SANDBOX_CHROOT) |
+	    (gate.conf.head.filter_n == 0 ? SANDBOX_SECCOMP : 0u);
+}
+
+static int
+start(bool chrooted)
+{
+	struct ipc_ready ready = {.status = 0};
+
+	ipclog_open(FD_LOG);
+	if (!conf_read(FD_SNAPSHOT, CONF_GATE, &gate.conf,
+		sizeof(gate.conf))) {
+		log_errorx("gate: the snapshot is not mine");
+		return EX_CONFIG;
+	}
+	if (!tls_warm() || !gate_init(&gate, FD_CHANNEL, FD_AUTH)) {
+		log_errorx("gate: cannot start: %s", tls_error_text());
+		return EX_OSERR;
+	}
+	if (!confine()) {
+		log_error("gate: not confined");
+		return EX_OSERR;
+	}
+	ready.missing = missing(chrooted);
+	if (ipc_send(FD_CHANNEL, IPC_READY, &ready, NULL, 0) != CULVER_OK)
+		return EX_UNAVAILABLE;
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	bool chrooted;
+	int status;
+
+	if (!leave_root(&chrooted))
+		return EX_OSERR;
+	if (argc < 2)
+		return EX_USAGE;
+	gate.id = (uint32_t)strtoul(argv[1], NULL, 10);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	status = start(chrooted);
+	if (status == 0)
+		status = gate_run(&gate);
+	gate_free(&gate);
+	return status;
+}

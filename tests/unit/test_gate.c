@@ -1,0 +1,817 @@
+/*
+ * test_gate.c - what a client, the coordinator and master see of a gate, in
+ * plain.
+ */
+#include "config.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "core/base/clock.h"
+#include "core/gate/base64.h"
+#include "core/pop3/reply.h"
+#include "tests/unit/gatekit.h"
+
+#define AUTH_FAILED "-ERR [AUTH] Authentication failed\r\n"
+#define NOT_NOW "-ERR [SYS/TEMP] Mailbox not available now, try again " \
+	"later\r\n"
+
+static struct kit kit, *k = &kit;
+
+static int
+setup(void **state)
+{
+	(void)state;
+	kit_start(k);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	ipc_done(&k->in);
+	kit_stop(k);
+	return 0;
+}
+
+/* A greeted client that may log in. */
+static int
+greeted(void)
+{
+	int fd = kit_connect(k, KIT_LOCAL, NULL);
+
+	kit_expect(k, fd, POP3_GREETING);
+	return fd;
+}
+
+/* The last AUTH_BEGIN carried USER and PASSWORD. */
+static void
+asked_for(const char *user, const char *password)
+{
+	const struct ipc_auth_begin *m = &k->in.m.auth_begin;
+	size_t n = strlen(user) + 1;
+
+	assert_string_equal(m->mech, "USER");
+	assert_string_equal(m->service, "pop3");
+	assert_int_equal(m->data.n, n + strlen(password));
+	assert_string_equal((const char *)m->data.p, user);
+	assert_memory_equal(m->data.p + n, password, strlen(password));
+}
+
+static void
+test_commands(void **state)
+{
+	static const struct { const char *say, *hear; } table[] = {
+	    {"CAPA\r\n", "+OK Capability list follows\r\nTOP\r\nUIDL\r\n"
+		"RESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nUSER\r\n"
+		"SASL PLAIN LOGIN\r\nEXPIRE NEVER\r\n"
+		"IMPLEMENTATION Culver\r\n.\r\n"},
+	    {"AUTH\r\n", "+OK Mechanisms follow\r\nPLAIN\r\nLOGIN\r\n.\r\n"},
+	    {"NOOP\r\n", "-ERR Log in first\r\n"},
+	    {"PASS p\r\n", POP3_NEED_USER},
+	    {"USER u\n", POP3_SEND_PASS},
+	    {"CAPA x\r\n", "-ERR Wrong arguments\r\n"},
+	    {"PASS p\r\n", POP3_NEED_USER},
+	    {"quit\r\n", POP3_BYE "EOF"}};
+	int fd = greeted();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		kit_send(k, fd, table[i].say);
+		kit_expect(k, fd, table[i].hear);
+	}
+	close(fd);
+	kit_quiet(k);
+	assert_int_equal(k->gate->n_conn, 0);
+}
+
+static void
+test_stls_is_not_offered_without_certificate(void **state)
+{
+	int fd = greeted();
+
+	(void)state;
+	kit_send(k, fd, "STLS\r\n");
+	kit_expect(k, fd, POP3_NO_TLS);
+	close(fd);
+}
+
+static void
+test_pipelined_login_leaves_the_rest(void **state)
+{
+	int fd = greeted(), worker;
+	char rest[64];
+
+	(void)state;
+	kit_send(k, fd, "CAPA\r\nUSER u\r\nPASS p q \r\nSTAT\r\nLIST\r\nQU");
+	assert_non_null(strstr(kit_hear(k, fd), ".\r\n" POP3_SEND_PASS));
+	worker = kit_login(k, -1);
+	memset(rest, 0, sizeof(rest));
+	assert_int_equal(recv(worker, rest, sizeof(rest), MSG_DONTWAIT), 14);
+	assert_string_equal(rest, "STAT\r\nLIST\r\nQU");
+	assert_int_equal(k->gate->n_conn, 0);
+	/* the gate has let go: only the worker's end is open */
+	close(worker);
+	kit_expect(k, fd, "EOF");
+	close(fd);
+}
+
+static void
+test_password_goes_whole(void **state)
+{
+	int fd = greeted();
+
+	(void)state;
+	kit_send(k, fd, "USER some one \r\nPASS  p q \r\n");
+	kit_auth_got(k, IPC_AUTH_BEGIN);
+	asked_for("some one", " p q ");
+	assert_int_equal(k->in.m.auth_begin.flags,
+	    IPC_LOOPBACK | IPC_PLAIN);
+	assert_string_equal(k->in.m.auth_begin.remote, "unix");
+	close(fd);
+}
+
+static void
+test_octet_by_octet(void **state)
+{
+	static const char say[] = "USER u\r\nPASS p\r\n";
+	int fd = greeted();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(say) - 1; i++) {
+		assert_int_equal(send(fd, say + i, 1, 0), 1);
+		kit_turn(k);
+	}
+	kit_auth_got(k, IPC_AUTH_BEGIN);
+	asked_for("u", "p");
+	kit_expect(k, fd, POP3_SEND_PASS);
+	close(fd);
+}
+
+/* A line that has not ended must not keep the gate busy: its octets leave the
+ * socket, so that it is not readable any more. */
+static void
+test_unfinished_line_is_taken(void **state)
+{
+	int fd = greeted();
+	int queued = -1;
+
+	(void)state;
+	kit_send(k, fd, "USER some");
+	assert_int_equal(recv(k->gate->all->io.fd, &queued, 1,
+	    MSG_PEEK | MSG_DONTWAIT), -1);
+	kit_send(k, fd, "body\r\n");
+	kit_expect(k, fd, POP3_SEND_PASS);
+	close(fd);
+}
+
+static void
+test_long_lines(void **state)
+{
+	static char line[POP3_FLOOD_MAX + 8];
+	int fd = greeted();
+
+	(void)state;
+	memset(line, 'x', 300);
+	line[300] = 0;
+	kit_send(k, fd, line);
+	kit_expect(k, fd, "");
+	kit_send(k, fd, line);
+	kit_send(k, fd, "\r\nUSER u\r\n");
+	kit_expect(k, fd, POP3_TOO_LONG POP3_SEND_PASS);
+	memset(line, 'x', sizeof(line) - 1);
+	line[sizeof(line) - 1] = 0;
+	kit_send(k, fd, line);
+	kit_expect(k, fd, POP3_TOO_LONG "EOF");
+	close(fd);
+}
+
+static void
+test_nul(void **state)
+{
+	int fd = greeted();
+
+	(void)state;
+	assert_int_equal(send(fd, "QUIT\0x\r\n", 8, 0), 8);
+	kit_expect(k, fd, "-ERR NUL or CR in a command\r\n");
+	assert_int_equal(send(fd, "USER u\r\nPASS p\0q\r\n", 18, 0), 18);
+	kit_expect(k, fd, POP3_SEND_PASS "-ERR NUL or CR in a command\r\n");
+	kit_quiet(k);
+	close(fd);
+}
+
+static void
+test_bad_commands(void **state)
+{
+	int fd = greeted();
+
+	(void)state;
+	kit_send(k, fd, "A\r\nB\r\nC\r\nD\r\nE\r\nQUIT\r\n");
+	kit_expect(k, fd, "-ERR Unknown command\r\n-ERR Unknown command\r\n"
+	    "-ERR Unknown command\r\n-ERR Unknown command\r\n" POP3_TOO_MANY
+	    "EOF");
+	close(fd);
+}
+
+static void
+test_unfinished_quit_is_not_run(void **state)
+{
+	int fd = greeted();
+
+	(void)state;
+	kit_send(k, fd, "QUIT");
+	shutdown(fd, SHUT_WR);
+	kit_expect(k, fd, "EOF");
+	close(fd);
+}
+
+static void
+test_plain_login_policy(void **state)
+{
+	static const struct { unsigned listen; const char *from; _Bool may; }
+	    table[] = {{KIT_LOCAL, "127.0.0.9", 1}, {KIT_LOCAL, NULL, 1},
+	    {KIT_LOCAL, "192.0.2.1", 0}, {KIT_NEVER, "127.0.0.1", 0},
+	    {KIT_NEVER, NULL, 0}, {KIT_ALWAYS, "192.0.2.1", 1}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		int fd = kit_connect(k, table[i].listen, table[i].from);
+		_Bool may = table[i].may;
+		const char *capa;
+
+		kit_expect(k, fd, POP3_GREETING);
+		kit_send(k, fd, "CAPA\r\n");
+		capa = kit_hear(k, fd);
+		assert_int_equal(strstr(capa, "\r\nUSER\r\n") != NULL, may);
+		assert_int_equal(strstr(capa, "\r\nSASL ") != NULL, may);
+		kit_send(k, fd, "USER u\r\n");
+		kit_expect(k, fd, may ? POP3_SEND_PASS : POP3_NEED_TLS);
+		if (!may) {
+			kit_send(k, fd, "AUTH PLAIN AHUAcA==\r\nPASS x\r\n");
+			kit_expect(k, fd, POP3_NEED_TLS POP3_NEED_TLS);
+		}
+		kit_quiet(k);
+		close(fd);
+	}
+}
+
+static void
+test_no_then_yes(void **state)
+{
+	struct ipc_auth_no no = {.status = (uint32_t)CULVER_E_AUTH};
+	int fd = greeted(), worker;
+
+	(void)state;
+	kit_send(k, fd, "USER u\r\nPASS x\r\nUSER v\r\nPASS y\r\nSTAT\r\n");
+	kit_auth_got(k, IPC_AUTH_BEGIN);
+	asked_for("u", "x");
+	no.serial = k->in.m.auth_begin.serial;
+	kit_quiet(k);		/* one attempt at a time */
+	kit_auth_say(k, IPC_AUTH_NO, &no);
+	kit_expect(k, fd, POP3_SEND_PASS AUTH_FAILED POP3_SEND_PASS);
+	worker = kit_login(k, -1);
+	assert_int_not_equal(k->in.m.handover.serial, no.serial);
+	close(worker);
+	close(fd);
+}
+
+/* A late or repeated answer must not meet another attempt. */
+static void
+test_stale_answers(void **state)
+{
+	struct ipc_auth_no no = {.status = (uint32_t)CULVER_E_AUTH};
+	struct ipc_auth_yes yes = {.grant = 9};
+	struct ipc_started started;
+	int fd = greeted();
+
+	(void)state;
+	kit_send(k, fd, "USER u\r\nPASS x\r\n");
+	kit_auth_got(k, IPC_AUTH_BEGIN);
+	no.serial = yes.serial = started.serial = k->in.m.auth_begin.serial;
+	kit_master_say(k, IPC_STARTED, &started, NULL, 0);
+	kit_auth_say(k, IPC_AUTH_NO, &no);
+	kit_expect(k, fd, POP3_SEND_PASS AUTH_FAILED);
+	kit_auth_say(k, IPC_AUTH_NO, &no);
+	kit_auth_say(k, IPC_AUTH_YES, &yes);
+	kit_expect(k, fd, "");
+	kit_quiet(k);
+	kit_send(k, fd, "USER u\r\nPASS x\r\n");
+	kit_auth_got(k, IPC_AUTH_BEGIN);
+	assert_int_not_equal(k->in.m.auth_begin.serial, no.serial);
+	kit_auth_say(k, IPC_AUTH_YES, &yes);
+	kit_expect(k, fd, POP3_SEND_PASS);
+	kit_quiet(k);
+	close(fd);
+}
+
+static void
+test_delay(void **state)
+{
+	struct ipc_auth_no no = {.status = (uint32_t)CULVER_E_AUTH};
+	int fd = greeted();
+
+	(void)state;
+	kit_send(k, fd, "USER u\r\nPASS x\r\n");
+	kit_auth_got(k, IPC_AUTH_BEGIN);
+	no.serial = k->in.m.auth_begin.serial;
+	no.not_before = clock_now() + 100 * NS_PER_MS;
+	kit_auth_say(k, IPC_AUTH_NO, &no);
+	/* input is not read meanwhile */
+	kit_send(k, fd, "CAPA\r\n");
+	if (clock_now() < no.not_before)
+		kit_expect(k, fd, POP3_SEND_PASS);
+	while (k->gate->all->state == CONN_DELAY)
+		gate_once(k->gate);
+	assert_true(clock_now() >= no.not_before);
+	assert_non_null(strstr(kit_hear(k, fd), AUTH_FAILED "+OK Capa"));
+	close(fd);
+}
+
+static void
+test_client_vanishes(void **state)
+{
+	struct ipc_auth_yes yes = {.grant = 9};
+	int fd = greeted();
+
+	(void)state;
+	kit_send(k, fd, "USER u\r\nPASS x\r\n");
+	kit_auth_got(k, IPC_AUTH_BEGIN);
+	yes.serial = k->in.m.auth_begin.serial;
+	close(fd);
+	kit_turn(k);
+	kit_auth_got(k, IPC_AUTH_CANCEL);
+	assert_int_equal(k->in.m.auth_cancel.serial, yes.serial);
+	assert_int_equal(k->gate->n_conn, 0);
+	kit_auth_say(k, IPC_AUTH_YES, &yes);
+	kit_quiet(k);
+}
+
+/* It sent everything at once and waits for the answers. */
+static void
+test_half_closed_client_is_served(void **state)
+{
+	int fd = greeted(), worker;
+	char rest[16];
+
+	(void)state;
+	send(fd, "USER u\r\nPASS p\r\nQUIT\r\n", 22, 0);
+	shutdown(fd, SHUT_WR);
+	kit_turn(k);
+	kit_turn(k);
+	worker = kit_login(k, -1);
+	assert_int_equal(recv(worker, rest, sizeof(rest), MSG_DONTWAIT), 6);
+	close(worker);
+	close(fd);
+}
+
+static void
+test_sasl_plain(void **state)
+{
+	const struct ipc_auth_begin *m = &k->in.m.auth_begin;
+	int fd = greeted();
+
+	(void)state;
+	kit_send(k, fd, "auth plain AHUAcA==\r\n");
+	kit_auth_got(k, IPC_AUTH_BEGIN);
+	assert_string_equal(m->mech, "PLAIN");
+	assert_int_equal(m->flags, IPC_LOOPBACK | IPC_HAS_IR | IPC_PLAIN);
+	assert_int_equal(m->data.n, 4);
+	assert_memory_equal(m->data.p, "\0u\0p", 4);
+	close(fd);
+	fd = greeted();
+	kit_auth_got(k, IPC_AUTH_CANCEL);
+	kit_send(k, fd, "AUTH PLAIN =\r\n");
+	kit_auth_got(k, IPC_AUTH_BEGIN);
+	assert_true(m->flags & IPC_HAS_IR);
+	assert_int_equal(m->data.n, 0);
+	close(fd);
+}
+
+static void
+test_sasl_exchange(void **state)
+{
+	struct ipc_auth_challenge ask = {
+	    .data = {.p = (const uint8_t *)"Username:", .n = 9}};
+	struct ipc_auth_no no = {.status = (uint32_t)CULVER_E_TEMP};
+	int fd = greeted();
+
+	(void)state;
+	kit_send(k, fd, "AUTH LOGIN\r\n");
+	kit_auth_got(k, IPC_AUTH_BEGIN);
+	assert_int_equal(k->in.m.auth_begin.flags & IPC_HAS_IR, 0);
+	ask.serial = no.serial = k->in.m.auth_begin.serial;
+	kit_auth_say(k, IPC_AUTH_CHALLENGE, &ask);
+	kit_expect(k, fd, "+ VXNlcm5hbWU6\r\n");
+	kit_send(k, fd, "dQ==\r\n");
+	kit_auth_got(k, IPC_AUTH_CONT);
+	assert_int_equal(k->in.m.auth_cont.data.n, 1);
+	assert_int_equal(k->in.m.auth_cont.data.p[0], 'u');
+	ask.data.n = 0;
+	kit_auth_say(k, IPC_AUTH_CHALLENGE, &ask);
+	kit_expect(k, fd, "+ \r\n");
+	kit_send(k, fd, "\r\n");	/* an empty response */
+	kit_auth_got(k, IPC_AUTH_CONT);
+	assert_int_equal(k->in.m.auth_cont.data.n, 0);
+	kit_auth_say(k, IPC_AUTH_NO, &no);
+	kit_expect(k, fd, NOT_NOW);
+	close(fd);
+}
+
+static void
+test_sasl_stops(void **state)
+{
+	static const struct { const char *say, *hear; } table[] = {
+	    {"*\r\n", POP3_CANCELLED}, {"CAPA?\r\n", POP3_BAD_BASE64},
+	    {"d Q=\r\n", POP3_BAD_BASE64}, {"dR==\r\n", POP3_BAD_BASE64}};
+	int fd = greeted();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct ipc_auth_challenge ask = {.serial = 0};
+
+		kit_send(k, fd, "AUTH LOGIN\r\n");
+		kit_auth_got(k, IPC_AUTH_BEGIN);
+		ask.serial = k->in.m.auth_begin.serial;
+		kit_auth_say(k, IPC_AUTH_CHALLENGE, &ask);
+		kit_expect(k, fd, "+ \r\n");
+		kit_send(k, fd, table[i].say);
+		kit_expect(k, fd, table[i].hear);
+		kit_auth_got(k, IPC_AUTH_CANCEL);
+		assert_int_equal(k->in.m.auth_cancel.serial, ask.serial);
+	}
+	kit_quiet(k);
+	close(fd);
+}
+
+static void
+test_sasl_refused(void **state)
+{
+	int fd = greeted();
+
+	(void)state;
+	kit_send(k, fd, "AUTH CRAM-MD5\r\nAUTH PLAIN !\r\n");
+	kit_expect(k, fd, POP3_NO_MECH POP3_BAD_BASE64);
+	kit_quiet(k);
+	close(fd);
+}
+
+static void
+test_long_response(void **state)
+{
+	static char line[POP3_AUTH_MAX + 8];
+	int fd = greeted();
+
+	(void)state;
+	/* the longest that fits, octets of it in several segments */
+	memcpy(line, "AUTH PLAIN ", 11);
+	memset(line + 11, 'A', 12272);
+	memcpy(line + 11 + 12272, "\r\n", 3);
+	for (size_t at = 0, n = strlen(line); at < n; at += 4000) {
+		size_t len = n - at < 4000 ? n - at : 4000;
+
+		assert_int_equal(send(fd, line + at, len, 0), len);
+		kit_turn(k);
+	}
+	kit_auth_got(k, IPC_AUTH_BEGIN);
+	assert_int_equal(k->in.m.auth_begin.data.n, 12272 / 4 * 3);
+	close(fd);
+}
+
+static void
+test_refused_then_retry(void **state)
+{
+	struct ipc_auth_yes yes = {.grant = 5};
+	struct ipc_refused refused = {.status = (uint32_t)CULVER_E_TEMP};
+	int fd = greeted(), worker;
+
+	(void)state;
+	kit_send(k, fd, "USER u\r\nPASS p\r\nUSER w\r\n");
+	kit_auth_got(k, IPC_AUTH_BEGIN);
+	yes.serial = refused.serial = k->in.m.auth_begin.serial;
+	kit_auth_say(k, IPC_AUTH_YES, &yes);
+	kit_master_got(k, IPC_HANDOVER);
+	assert_int_equal(k->in.m.handover.grant, 5);
+	kit_expect(k, fd, POP3_SEND_PASS);
+	kit_master_say(k, IPC_REFUSED, &refused, NULL, 0);
+	kit_expect(k, fd, NOT_NOW POP3_SEND_PASS);
+	worker = kit_login(k, fd);
+	close(worker);
+	close(fd);
+}
+
+/* What is handed over is the client's own socket: what it gets is what the
+ * worker writes there. */
+static void
+test_right_descriptor(void **state)
+{
+	int a = greeted(), b = greeted(), worker;
+
+	(void)state;
+	worker = kit_login(k, b);
+	kit_expect(k, b, POP3_SEND_PASS);
+	assert_int_equal(send(worker, "+OK hello\r\n", 11, 0), 11);
+	kit_expect(k, b, "+OK hello\r\n");
+	kit_expect(k, a, "");
+	close(worker);
+	close(a);
+	close(b);
+}
+
+static void
+test_auth_goes_away(void **state)
+{
+	int a = greeted(), b = greeted();
+
+	(void)state;
+	kit_send(k, a, "USER u\r\nPASS p\r\n");
+	close(k->auth);
+	k->auth = -1;
+	kit_expect(k, a, POP3_SEND_PASS NOT_NOW);
+	kit_send(k, b, "USER u\r\nPASS p\r\n");
+	kit_expect(k, b, POP3_SEND_PASS NOT_NOW);
+	assert_false(k->gate->stop);
+	close(a);
+	close(b);
+	kit_turn(k);
+	assert_true(k->gate->stop);
+	assert_int_equal(k->gate->status, 0);
+}
+
+static void
+test_drain(void **state)
+{
+	struct ipc_gate_drain drain = {.unused = 0};
+	int fd = greeted(), worker;
+
+	(void)state;
+	kit_master_say(k, IPC_GATE_DRAIN, &drain, NULL, 0);
+	assert_false(k->gate->stop);
+	worker = kit_login(k, fd);	/* it may still finish */
+	assert_true(k->gate->stop);
+	assert_int_equal(k->gate->status, 0);
+	close(worker);
+	close(fd);
+}
+
+static void
+test_master_goes_away(void **state)
+{
+	int fd = greeted();
+
+	(void)state;
+	shutdown(k->master, SHUT_RDWR);
+	kit_turn(k);
+	assert_true(k->gate->stop);
+	close(fd);
+}
+
+static void
+test_breach_of_master_ends_the_gate(void **state)
+{
+	(void)state;
+	assert_int_equal(send(k->master, "junk", 4, 0), 4);
+	kit_turn(k);
+	assert_true(k->gate->stop);
+	assert_int_not_equal(k->gate->status, 0);
+}
+
+static void
+test_login_time(void **state)
+{
+	int fd;
+
+	(void)state;
+	k->gate->conf.login_time = 20 * NS_PER_MS;
+	fd = kit_connect(k, KIT_LOCAL, NULL);
+	while (k->gate->n_conn > 0)
+		gate_once(k->gate);
+	kit_expect(k, fd, POP3_GREETING "EOF");
+	close(fd);
+}
+
+static void
+test_connections_per_ip(void **state)
+{
+	int fd[4];
+
+	(void)state;
+	for (int i = 0; i < 4; i++)
+		fd[i] = kit_connect(k, KIT_ALWAYS, "192.0.2.1");
+	kit_expect(k, fd[2], POP3_GREETING);
+	kit_expect(k, fd[3], "EOF");
+	close(fd[0]);
+	close(fd[3]);
+	kit_turn(k);
+	fd[0] = kit_connect(k, KIT_ALWAYS, "192.0.2.1");
+	fd[3] = kit_connect(k, KIT_ALWAYS, "192.0.2.2");
+	kit_expect(k, fd[0], POP3_GREETING);
+	kit_expect(k, fd[3], POP3_GREETING);
+	for (int i = 0; i < 4; i++)
+		close(fd[i]);
+}
+
+static void
+test_addresses(void **state)
+{
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+	struct limit_ip *ip[4];
+	struct peer p, q;
+	char text[PEER_TEXT];
+
+	(void)state;
+	memcpy(&in6.sin6_addr, "\0\0\0\0\0\0\0\0\0\0\xff\xff\x7f\0\0\1", 16);
+	peer_set(&p, (struct sockaddr *)&in6, sizeof(in6));
+	peer_text(&p, text);
+	assert_string_equal(text, "127.0.0.1");
+	assert_true(peer_is_local(&p));
+	memcpy(&in6.sin6_addr, "\x20\x01\x0d\xb8\0\0\0\1\0\0\0\0\0\0\0\2", 16);
+	peer_set(&p, (struct sockaddr *)&in6, sizeof(in6));
+	peer_text(&p, text);
+	assert_string_equal(text, "2001:db8:0:1::2");
+	assert_false(peer_is_local(&p));
+	/* one /64 is one client, the next one is another */
+	q = p;
+	q.addr[15] = 9;
+	assert_true(limit_enter(k->gate, &p, &ip[0]));
+	assert_true(limit_enter(k->gate, &q, &ip[1]));
+	assert_true(limit_enter(k->gate, &p, &ip[2]));
+	assert_false(limit_enter(k->gate, &q, &ip[3]));
+	q.addr[7] = 2;
+	assert_true(limit_enter(k->gate, &q, &ip[3]));
+	for (int i = 0; i < 4; i++)
+		limit_leave(k->gate, &ip[i]);
+}
+
+static void
+test_log_does_not_flood(void **state)
+{
+	uint32_t hidden = 0, lines = 0;
+
+	(void)state;
+	for (int i = 0; i < 1000; i++)
+		lines += limit_log(k->gate, LIMIT_CLOSED, &hidden);
+	assert_in_range(lines, 20, 40);
+	assert_true(limit_log(k->gate, LIMIT_TLS, &hidden));
+}
+
+/* Send what the socket takes; false: nothing. */
+static _Bool
+more(int fd, const char *p, size_t n, size_t *sent)
+{
+	ssize_t took = send(fd, p + *sent, n - *sent, 0);
+
+	if (took > 0)
+		*sent += (size_t)took;
+	return took > 0;
+}
+
+/* Replies that nobody reads are bounded, and nothing is lost when somebody
+ * does. */
+static void
+test_client_does_not_read(void **state)
+{
+	enum { N = 60000 };
+	static char capa[N * 6 + 1];
+	size_t one, heard = 0, sent = 0;
+	int fd = greeted();
+
+	(void)state;
+	kit_send(k, fd, "CAPA\r\n");
+	one = strlen(kit_hear(k, fd));
+	for (int i = 0; i < N; i++)
+		memcpy(capa + i * 6, "CAPA\r\n", 7);
+	while (more(fd, capa, N * 6, &sent))
+		kit_turn(k);
+	assert_true(sent < N * 6);
+	assert_true(k->gate->all->out.n < 65536);
+	for (int i = 0; i < 20000 && heard < one * N; i++) {
+		heard += strlen(kit_hear(k, fd));
+		more(fd, capa, N * 6, &sent);
+	}
+	assert_int_equal(heard, one * N);
+	close(fd);
+}
+
+static void
+test_spent(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		int fd = greeted(), worker = kit_login(k, fd);
+
+		if (i == 2)
+			kit_master_got(k, IPC_GATE_SPENT);
+		else
+			kit_quiet(k);
+		close(worker);
+		close(fd);
+	}
+}
+
+static void
+test_listener(void **state)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET,
+	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct ipc_gate_listen msg = {.index = KIT_LOCAL};
+	socklen_t len = sizeof(in);
+	int fd = socket(AF_INET, SOCK_STREAM, 0), client[5];
+
+	(void)state;
+	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	assert_int_equal(listen(fd, 16), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+	kit_master_say(k, IPC_GATE_LISTEN, &msg, &fd, 1);
+	close(fd);
+	for (int i = 0; i < 5; i++) {
+		client[i] = socket(AF_INET, SOCK_STREAM, 0);
+		assert_int_equal(connect(client[i], (struct sockaddr *)&in,
+		    sizeof(in)), 0);
+		fcntl(client[i], F_SETFL, O_NONBLOCK);
+		kit_expect(k, client[i], i < 3 ? POP3_GREETING :
+		    POP3_BUSY "EOF");
+	}
+	/* what a worker gets must block */
+	assert_int_equal(fcntl(k->gate->all->io.fd, F_GETFL) & O_NONBLOCK, 0);
+	for (int i = 0; i < 5; i++)
+		close(client[i]);
+}
+
+static void
+test_base64(void **state)
+{
+	static const struct { const char *text; int n; } table[] = {
+	    {"", 0}, {"QQ==", 1}, {"QUI=", 2}, {"QUJD", 3}, {"QUJDRA==", 4},
+	    {"QR==", -1}, {"QUJ=", -1}, {"QQ=", -1}, {"QQ", -1}, {"=", -1},
+	    {"====", -1}, {"Q===", -1}, {"QUJD\n", -1}, {" QUJD", -1},
+	    {"QU D", -1}, {"QU\nD", -1}, {"QQ==QQ==", -1}, {"QU-_", -1}};
+	uint8_t out[16];
+	size_t n;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		const char *t = table[i].text;
+
+		assert_int_equal(base64_decode((const uint8_t *)t, strlen(t),
+		    out, sizeof(out), &n), table[i].n >= 0);
+		if (table[i].n >= 0)
+			assert_int_equal(n, table[i].n);
+	}
+	assert_false(base64_decode((const uint8_t *)"QUJD", 4, out, 2, &n));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(test_commands),
+	    TEST(test_stls_is_not_offered_without_certificate),
+	    TEST(test_pipelined_login_leaves_the_rest),
+	    TEST(test_password_goes_whole),
+	    TEST(test_octet_by_octet),
+	    TEST(test_unfinished_line_is_taken),
+	    TEST(test_long_lines),
+	    TEST(test_nul),
+	    TEST(test_bad_commands),
+	    TEST(test_unfinished_quit_is_not_run),
+	    TEST(test_plain_login_policy),
+	    TEST(test_no_then_yes),
+	    TEST(test_stale_answers),
+	    TEST(test_delay),
+	    TEST(test_client_vanishes),
+	    TEST(test_half_closed_client_is_served),
+	    TEST(test_sasl_plain),
+	    TEST(test_sasl_exchange),
+	    TEST(test_sasl_stops),
+	    TEST(test_sasl_refused),
+	    TEST(test_long_response),
+	    TEST(test_refused_then_retry),
+	    TEST(test_right_descriptor),
+	    TEST(test_auth_goes_away),
+	    TEST(test_drain),
+	    TEST(test_master_goes_away),
+	    TEST(test_breach_of_master_ends_the_gate),
+	    TEST(test_login_time),
+	    TEST(test_connections_per_ip),
+	    TEST(test_addresses),
+	    TEST(test_log_does_not_flood),
+	    TEST(test_client_does_not_read),
+	    TEST(test_spent),
+	    TEST(test_listener),
+	    cmocka_unit_test(test_base64),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
