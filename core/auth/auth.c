@@ -1,0 +1,106 @@
+/*
+ * auth.c - the auth coordinator's program.
+ *
+ * Executed by master as the auth user; argv[1] is the generation that makes
+ * its grants' numbers unique.  Confined before it reads a message: no file,
+ * no network, no plugin.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "core/auth/coord.h"
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/base/sandbox.h"
+#include "core/ipc/ipc.h"
+#include "core/ipc/ipclog.h"
+
+static struct conf_auth conf;
+
+static _Bool
+generation_parse(const char *text, uint32_t *out)
+{
+	char *end;
+	unsigned long v;
+
+	errno = 0;
+	v = strtoul(text, &end, 10);
+	if (errno != 0 || end == text || *end != 0 || v >= 1u << 24)
+		return 0;
+	*out = (uint32_t)v;
+	return 1;
+}
+
+/* Everything is open that this process will ever open: shut the rest. */
+static _Bool
+confine(void)
+{
+	static struct sock_filter filter[CONF_MAX_FILTER];
+	size_t n = conf_filter(FD_SNAPSHOT, &conf.head, filter);
+
+	close(FD_SNAPSHOT);
+	if (!sandbox_landlock(NULL, 0, 0) || !sandbox_trap()) {
+		log_error("cannot confine itself");
+		return 0;
+	}
+	if (n == 0 && (sandbox_missing() & SANDBOX_SECCOMP) != 0)
+		return 1;	/* culverd -t says so */
+	if (sandbox_seccomp(filter, n))
+		return 1;
+	log_error("cannot install its system call filter");
+	return 0;
+}
+
+static void
+master_gone(void *ctx)
+{
+	loop_stop(ctx);
+}
+
+int
+main(int argc, char **argv)
+{
+	const struct sandbox_limits limits = {.descriptors = 4096,
+	    .memory = UINT64_C(1) << 30};
+	struct coord_setup setup = {.master = FD_CHANNEL, .conf = &conf,
+	    .now = clock_now, .gone = master_gone};
+	struct ipc_ready ready = {.status = 0};
+	struct coord *coord = NULL;
+
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	ipclog_open(FD_LOG);
+	if (argc < 2 || !generation_parse(argv[1], &setup.generation)) {
+		log_errorx("is started by culverd only");
+		return 1;
+	}
+	if (!conf_read(FD_SNAPSHOT, CONF_AUTH, &conf, sizeof(conf))) {
+		log_errorx("its configuration is not one");
+		return 1;
+	}
+	setup.loop = loop_new();
+	setup.ctx = setup.loop;
+	if (setup.loop != NULL)
+		coord = coord_new(&setup);
+	if (coord == NULL) {
+		log_error("cannot start");
+		return 1;
+	}
+	if (!sandbox_limits(&limits) || !confine())
+		return 1;
+	ready.missing = sandbox_missing();
+	if (ipc_send(FD_CHANNEL, IPC_READY, &ready, NULL, 0) != CULVER_OK ||
+	    !loop_run(setup.loop)) {
+		log_error("cannot go on");
+		return 1;
+	}
+	coord_destroy(&coord);
+	loop_destroy(&setup.loop);
+	return 0;
+}

@@ -1,0 +1,231 @@
+/*
+ * coord-private.h - the coordinator's state; included by core/auth only.
+ *
+ * A login is a struct job from AUTH_BEGIN to its answer.  Its states:
+ *
+ *	SASL	waits for the client's next response (in no list)
+ *	HELD	waits for its slot (coord.held, in the order of arrival)
+ *	QUEUED	waits for a pool process (coord.active, and its section's queue)
+ *	RUNNING	a pool process works on it (coord.active)
+ *
+ * A cancelled login that is RUNNING stays without a gate until the pool
+ * answers, so that a guess counts whether or not anybody waits for it.
+ */
+#ifndef AUTH_COORD_PRIVATE_H
+#define AUTH_COORD_PRIVATE_H
+
+#include <sys/queue.h>
+
+#include <culver/abi.h>
+
+#include "core/auth/authlog.h"
+#include "core/auth/coord.h"
+#include "core/auth/throttle.h"
+#include "core/auth/user.h"
+#include "core/base/clock.h"
+#include "core/ipc/ipc.h"
+#include "core/sasl/sasl.h"
+
+enum {
+	MAX_GATES = 1024,
+	MAX_GATE_JOBS = 32768,		/* logins begun and not answered */
+	MAX_HELD = 2048,		/* that wait for a slot */
+	MAX_HELD_ADDR = 64,		/* of one address */
+	MAX_HELD_USER = 16,		/* of one user from clean addresses */
+	MAX_QUEUED = 2048,		/* in one section */
+	MAX_SECRETS = 4096,		/* passwords held at once */
+	MAX_REPLIES = 65536,		/* to one gate that does not read */
+	MAX_CHALLENGE = 64,
+	THROTTLE_ENTRIES = 65536,
+	GATE_BUCKETS = 256
+};
+#define JOB_TIME (30 * NS_PER_S)	/* for the answers of all sections */
+#define NO_POOL_TIME (5 * NS_PER_S)	/* wait for a section without any */
+
+enum job_state { J_SASL, J_HELD, J_QUEUED, J_RUNNING };
+enum job_phase { PHASE_VERIFY, PHASE_USER };
+
+/* A password, in memory of its own that is locked if the limits allow. */
+struct secret {
+	struct secret *next_free;
+	size_t n;
+	uint8_t password[SASL_MAX_PASSWORD];
+};
+
+struct job {
+	LIST_ENTRY(job) by_serial;
+	TAILQ_ENTRY(job) list;		/* held, or active */
+	TAILQ_ENTRY(job) queue;		/* of its section */
+	struct coord *coord;
+	struct gate *gate;		/* NULL: nobody waits any more */
+	uint64_t serial, id;
+	enum job_state state;
+	enum job_phase phase;
+	uint32_t flags;			/* IPC_TLS ... */
+	unsigned section;		/* that is asked, or asked next */
+	unsigned asked;			/* PHASE_USER: a bit a section */
+	uint64_t start_at;		/* HELD: its slot, as known last */
+	uint64_t queued_at, deadline;
+	_Bool begun, keyed;
+	struct throttle_key key;
+	struct throttle_slot slot;
+	enum throttle_lane lane;
+	struct secret *secret;
+	uint32_t expire_days;
+	uint64_t login_delay;
+	struct sasl sasl;
+	char service[16], remote[64], local[64];
+	char user[USER_MAX + 1];	/* checked */
+};
+
+struct reply {
+	STAILQ_ENTRY(reply) link;
+	enum ipc_type type;
+	uint64_t serial, number;	/* grant, or not_before */
+	culver_status status;
+	uint32_t n;
+	char challenge[MAX_CHALLENGE];
+};
+
+struct gate {
+	LIST_ENTRY(gate) link;
+	struct coord *coord;
+	struct loop_io io;
+	uint32_t id;
+	uint64_t last_serial;
+	const char *dead;		/* why it has to end, at the next tick */
+	unsigned n_jobs;
+	LIST_HEAD(, job) jobs[GATE_BUCKETS];
+	STAILQ_HEAD(, reply) replies;	/* what its socket did not take yet */
+	unsigned n_replies;
+};
+
+struct pool {
+	LIST_ENTRY(pool) link;
+	struct coord *coord;
+	struct loop_io io;
+	unsigned section;
+	uint32_t instance;
+	_Bool proven;			/* it has answered before */
+	_Bool busy;
+	uint64_t id;			/* of the login it works on */
+	struct job *job;		/* NULL: nobody waits for that */
+};
+
+struct section {
+	LIST_HEAD(, pool) pools;
+	unsigned n_pools;
+	TAILQ_HEAD(, job) queue;
+	unsigned n_queued;
+};
+
+TAILQ_HEAD(job_list, job);
+
+struct coord {
+	struct coord_setup setup;
+	const struct conf_auth *conf;
+	struct loop_io master;
+	struct loop_timer timer;
+	uint64_t grants, jobs;		/* counts: numbers are never used twice */
+	LIST_HEAD(, gate) gates;
+	unsigned n_gates;
+	struct section section[CONF_MAX_AUTH];
+	struct job_list held, active;	/* active: by deadline */
+	unsigned n_held;
+	uint64_t held_next;		/* no slot comes before that */
+	_Bool gates_dead;
+	struct throttle *throttle;
+	struct authlog log;
+	struct secret *secrets, *free_secret;
+	size_t n_secrets;		/* used so far */
+};
+
+/* --- coord.c: channels -------------------------------------------------------- */
+
+/* End the channel and all that hangs on it.  gate_end() drops its logins,
+ * pool_end() answers the one that it worked on with TEMP. */
+void gate_end(struct gate *g, const char *why);
+void pool_end(struct pool *p, const char *why);
+
+/* Tell a gate; what its socket does not take is kept and sent later.  Ends
+ * nothing at once, so that callers can go on. */
+void gate_reply(struct gate *g, const struct reply *r);
+
+/* Make the timer fit what waits. */
+void coord_schedule(struct coord *c);
+
+/* --- job.c: one login ----------------------------------------------------------- */
+
+/* Handle a gate's message.  False: it broke a rule. */
+_Bool job_begin(struct gate *g, const struct ipc_auth_begin *m);
+_Bool job_continue(struct gate *g, const struct ipc_auth_cont *m);
+_Bool job_cancel(struct gate *g, const struct ipc_auth_cancel *m);
+
+/* The gate of J is gone or gave up. */
+void job_orphan(struct job *j);
+
+/* End J with a system failure; WHY is for the log. */
+void job_broken(struct job *j, culver_status status, const char *why);
+
+/* End J: its client gave wrong credentials; REASON is for the log. */
+void job_failed(struct job *j, const char *reason);
+
+/* End J with STATUS, which the gate answers at NOT_BEFORE (0: now). */
+void job_no(struct job *j, culver_status status, uint64_t not_before);
+
+/* End J without an answer. */
+void job_free(struct job *j);
+
+/* One line about J: its client, and KEY=VALUE. */
+void job_log(const struct job *j, int level, const char *event,
+    const char *key, const char *value);
+
+/* Let J, which is in no list, go on if its slot has come; else hold it. */
+void job_ask(struct job *j, uint64_t now);
+
+/* Put J, which is active, into the queue of its section; false: it is full,
+ * and J is gone. */
+_Bool job_enqueue(struct job *j, uint64_t now);
+
+/* Take J out of the lists of its state. */
+void job_unlink(struct job *j);
+
+/* Let held logins go whose slot has come, and end those that are overdue. */
+void jobs_tick(struct coord *c, uint64_t now);
+
+/* When jobs_tick() has something to do; UINT64_MAX: nothing waits. */
+uint64_t jobs_next(const struct coord *c);
+
+/* --- chain.c: the sections ------------------------------------------------------ */
+
+/* The first section from FROM on with capability CAP; -1: there is none. */
+int section_with(const struct coord *c, unsigned from, uint64_t cap);
+
+/* Give waiting logins to the idle processes of SECTION. */
+void section_pump(struct coord *c, unsigned section);
+
+/* A pool's answer for J. */
+void job_answer(struct job *j, const struct ipc_pool_answer *m);
+
+/* --- grant.c ------------------------------------------------------------------------ */
+
+/*
+ * Send master the grant for J from the pool's answer; its number in *ID_R.
+ * OK, or the status for the client; the cause is in *WHY then.
+ */
+culver_status grant_send(struct job *j, const struct ipc_pool_answer *m,
+    uint64_t *id_r, const char **why);
+
+/* --- secret.c ----------------------------------------------------------------------- */
+
+/* Room for MAX_SECRETS passwords; false: no memory. */
+_Bool secrets_new(struct coord *c);
+void secrets_destroy(struct coord *c);
+
+/* Keep N octets (at most SASL_MAX_PASSWORD); NULL: no room. */
+struct secret *secret_keep(struct coord *c, const uint8_t *p, size_t n);
+
+/* Wipe and give back; sets *S to NULL. */
+void secret_drop(struct coord *c, struct secret **s);
+
+#endif /* AUTH_COORD_PRIVATE_H */

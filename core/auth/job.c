@@ -1,0 +1,406 @@
+/*
+ * job.c - one login: SASL, slot, chain of sections, answer.
+ *
+ * Runs in the auth coordinator.  Names and passwords come from clients,
+ * answers from plugins.  Every way out of a login goes through job_free(),
+ * which wipes it.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <culver/auth.h>
+
+#include "core/auth/coord-private.h"
+#include "core/base/log.h"
+
+static void job_queue(struct job *j, uint64_t now);
+
+/* --- find, end ----------------------------------------------------------------- */
+
+static struct job *
+job_find(struct gate *g, uint64_t serial)
+{
+	struct job *j;
+
+	LIST_FOREACH(j, &g->jobs[serial % GATE_BUCKETS], by_serial)
+		if (j->serial == serial)
+			return j;
+	return NULL;
+}
+
+static void
+job_leave_gate(struct job *j)
+{
+	if (j->gate == NULL)
+		return;
+	LIST_REMOVE(j, by_serial);
+	j->gate->n_jobs--;
+	j->gate = NULL;
+}
+
+/* Take J out of the lists of its state; it is in none then. */
+void
+job_unlink(struct job *j)
+{
+	struct coord *c = j->coord;
+
+	if (j->state == J_HELD) {
+		TAILQ_REMOVE(&c->held, j, list);
+		c->n_held--;
+	} else if (j->state != J_SASL) {
+		TAILQ_REMOVE(&c->active, j, list);
+	}
+	if (j->state == J_QUEUED) {
+		TAILQ_REMOVE(&c->section[j->section].queue, j, queue);
+		c->section[j->section].n_queued--;
+	}
+	j->state = J_SASL;
+}
+
+void
+job_free(struct job *j)
+{
+	struct pool *p;
+
+	if (j->state == J_RUNNING)
+		LIST_FOREACH(p, &j->coord->section[j->section].pools, link)
+			if (p->job == j)
+				p->job = NULL;
+	job_unlink(j);
+	job_leave_gate(j);
+	secret_drop(j->coord, &j->secret);
+	explicit_bzero(j, sizeof(*j));
+	free(j);
+}
+
+void
+job_no(struct job *j, culver_status status, uint64_t not_before)
+{
+	struct reply r = {.type = IPC_AUTH_NO, .serial = j->serial,
+	    .status = status, .number = not_before};
+	struct gate *g = j->gate;
+
+	job_free(j);
+	if (g != NULL)
+		gate_reply(g, &r);
+}
+
+/* --- log lines ------------------------------------------------------------------ */
+
+void
+job_log(const struct job *j, int level, const char *event, const char *key,
+    const char *value)
+{
+	const char *user = j->user[0] != 0 ? j->user : j->sasl.user;
+	struct kv kv;
+
+	kv_start(&kv, event);
+	kv_text(&kv, "user", user);
+	kv_text(&kv, "remote", j->remote);
+	kv_text(&kv, "mech", j->sasl.mech->name);
+	kv_text(&kv, key, value);
+	authlog_write(&j->coord->log, level, kv.buf,
+	    j->coord->setup.now());
+}
+
+/* The client gave wrong credentials: say so when its slot is over. */
+void
+job_failed(struct job *j, const char *reason)
+{
+	struct coord *c = j->coord;
+	uint64_t now = c->setup.now(), at;
+
+	job_log(j, LOG_INFO_, "auth-failed", "reason", reason);
+	if (!j->keyed)
+		j->key = throttle_key(c->throttle, j->remote, j->sasl.user);
+	if (!j->begun)
+		j->slot = throttle_begin(c->throttle, &j->key, now);
+	at = throttle_failed(c->throttle, &j->key, &j->slot, now);
+	job_no(j, CULVER_E_AUTH, at);
+}
+
+void
+job_broken(struct job *j, culver_status status, const char *why)
+{
+	char text[320];
+	_Bool perm = status == CULVER_E_PERM || status == CULVER_E_CORRUPT;
+
+	snprintf(text, sizeof(text), "section %s: %s",
+	    j->coord->conf->section[j->section].name, why);
+	job_log(j, perm ? LOG_ERROR_ : LOG_WARN_, "auth-error", "error", text);
+	job_no(j, perm ? CULVER_E_PERM : CULVER_E_TEMP, 0);
+}
+
+/* Too much waits already; nothing was verified. */
+static void
+job_refuse(struct job *j, const char *why)
+{
+	job_log(j, LOG_WARN_, "auth-refused", "reason", why);
+	job_no(j, CULVER_E_TEMP, 0);
+}
+
+/* --- slots ----------------------------------------------------------------------- */
+
+/* Is there room for J among the logins that wait for a slot? */
+static _Bool
+held_room(const struct coord *c, const struct job *j)
+{
+	unsigned addr = 0, user = 0;
+	const struct job *h;
+
+	if (c->n_held >= MAX_HELD)
+		return 0;
+	TAILQ_FOREACH(h, &c->held, list) {
+		addr += h->key.addr == j->key.addr;
+		user += h->key.user == j->key.user && h->lane == LANE_CLEAN;
+	}
+	return addr < MAX_HELD_ADDR &&
+	    (j->lane != LANE_CLEAN || user < MAX_HELD_USER);
+}
+
+/* Let J go on if its slot has come; else hold it. */
+void
+job_ask(struct job *j, uint64_t now)
+{
+	struct coord *c = j->coord;
+
+	j->start_at = throttle_ask(c->throttle, &j->key, now, &j->lane);
+	if (j->start_at <= now) {
+		job_queue(j, now);
+	} else if (!held_room(c, j)) {
+		job_refuse(j, "too-many-waiting");
+	} else {
+		j->state = J_HELD;
+		TAILQ_INSERT_TAIL(&c->held, j, list);
+		c->n_held++;
+		if (j->start_at < c->held_next)
+			c->held_next = j->start_at;
+	}
+}
+
+/* Put J, which is active, into the queue of its section; false: it is full,
+ * and J is gone. */
+_Bool
+job_enqueue(struct job *j, uint64_t now)
+{
+	struct section *s = &j->coord->section[j->section];
+
+	if (s->n_queued >= MAX_QUEUED) {
+		job_refuse(j, "too-many-waiting");
+		return 0;
+	}
+	j->queued_at = now;
+	j->state = J_QUEUED;
+	TAILQ_INSERT_TAIL(&s->queue, j, queue);
+	s->n_queued++;
+	return 1;
+}
+
+/* Make J active.  Its time runs from when nothing but our own work keeps it
+ * waiting. */
+static void
+job_queue(struct job *j, uint64_t now)
+{
+	j->deadline = now + JOB_TIME;
+	j->state = J_RUNNING;
+	TAILQ_INSERT_TAIL(&j->coord->active, j, list);
+	job_enqueue(j, now);
+}
+
+/* The client said all: check what can be checked here. */
+static void
+job_credentials(struct job *j)
+{
+	struct coord *c = j->coord;
+	int section = section_with(c, 0, CULVER_AU_VERIFY);
+
+	if (!user_check(j->sasl.user, c->conf->user_case == 1, j->user)) {
+		job_failed(j, "bad-name");
+		return;
+	}
+	j->key = throttle_key(c->throttle, j->remote, j->user);
+	j->keyed = 1;
+	j->secret = secret_keep(c, j->sasl.password, j->sasl.password_n);
+	j->sasl.password = NULL;
+	if (j->secret == NULL) {
+		job_refuse(j, "too-many-waiting");
+	} else if (section < 0) {
+		job_broken(j, CULVER_E_PERM, "none verifies passwords");
+	} else {
+		j->section = (unsigned)section;
+		job_ask(j, c->setup.now());
+		section_pump(c, (unsigned)section);
+	}
+}
+
+static void
+job_step(struct job *j, const uint8_t *in, size_t n)
+{
+	struct reply r = {.type = IPC_AUTH_CHALLENGE, .serial = j->serial};
+
+	switch (sasl_step(&j->sasl, in, n)) {
+	case SASL_CHALLENGE:
+		r.n = (uint32_t)strlen(j->sasl.challenge);
+		memcpy(r.challenge, j->sasl.challenge, r.n);
+		gate_reply(j->gate, &r);
+		break;
+	case SASL_CREDENTIALS:
+		job_credentials(j);
+		break;
+	case SASL_FAILED:
+		job_failed(j, sasl_failure_text(j->sasl.failure));
+		break;
+	}
+}
+
+/* --- from the gate ---------------------------------------------------------------- */
+
+/* A number that this gate used before could answer the wrong connection. */
+_Bool
+job_begin(struct gate *g, const struct ipc_auth_begin *m)
+{
+	const struct sasl_mech *mech = sasl_find(m->mech, 1);
+	_Bool has_data = (m->flags & IPC_HAS_IR) != 0 ||
+	    strcmp(m->mech, "USER") == 0;
+	struct reply no = {.type = IPC_AUTH_NO, .serial = m->serial,
+	    .status = CULVER_E_TEMP};
+	struct job *j;
+
+	if (m->serial <= g->last_serial || mech == NULL ||
+	    !text_printable(m->service) || !text_printable(m->remote) ||
+	    !text_printable(m->local) || (!has_data && m->data.n > 0))
+		return 0;
+	g->last_serial = m->serial;
+	j = g->n_jobs < MAX_GATE_JOBS ? calloc(1, sizeof(*j)) : NULL;
+	if (j == NULL) {
+		log_warnx("a login was refused: %s", g->n_jobs < MAX_GATE_JOBS ?
+		    "no memory" : "too many logins begun");
+		gate_reply(g, &no);
+		return 1;
+	}
+	j->gate = g;
+	j->coord = g->coord;
+	j->serial = m->serial;
+	j->id = ++g->coord->jobs;
+	j->flags = m->flags;
+	snprintf(j->service, sizeof(j->service), "%s", m->service);
+	snprintf(j->remote, sizeof(j->remote), "%s", m->remote);
+	snprintf(j->local, sizeof(j->local), "%s", m->local);
+	LIST_INSERT_HEAD(&g->jobs[m->serial % GATE_BUCKETS], j, by_serial);
+	g->n_jobs++;
+	sasl_start(&j->sasl, mech);
+	job_step(j, has_data ? m->data.p : NULL, m->data.n);
+	return 1;
+}
+
+_Bool
+job_continue(struct gate *g, const struct ipc_auth_cont *m)
+{
+	struct job *j = job_find(g, m->serial);
+
+	if (j == NULL || j->state != J_SASL)
+		return 0;
+	job_step(j, m->data.p, m->data.n);
+	return 1;
+}
+
+_Bool
+job_cancel(struct gate *g, const struct ipc_auth_cancel *m)
+{
+	struct job *j = job_find(g, m->serial);
+
+	if (m->serial > g->last_serial)
+		return 0;
+	if (j != NULL)		/* else our answer is on its way already */
+		job_orphan(j);
+	return 1;
+}
+
+void
+job_orphan(struct job *j)
+{
+	if (j->state == J_RUNNING)
+		job_leave_gate(j);
+	else
+		job_free(j);
+}
+
+/* --- time ------------------------------------------------------------------------------ */
+
+/* End what took too long. */
+static void
+active_tick(struct coord *c, uint64_t now)
+{
+	struct job *j;
+
+	while ((j = TAILQ_FIRST(&c->active)) != NULL && j->deadline <= now)
+		job_broken(j, CULVER_E_TIMEOUT, j->state == J_RUNNING ?
+		    "no answer in time" : "no process had time");
+	for (unsigned i = 0; i < c->conf->n_section; i++) {
+		struct section *s = &c->section[i];
+
+		while (s->n_pools == 0 &&
+		    (j = TAILQ_FIRST(&s->queue)) != NULL &&
+		    j->queued_at + NO_POOL_TIME <= now)
+			job_broken(j, CULVER_E_TEMP, "no process runs");
+	}
+}
+
+/* Let those go whose slot has come, one by one in the order of arrival: each
+ * takes its slot before the next asks. */
+static void
+held_tick(struct coord *c, uint64_t now)
+{
+	struct job *j, *next;
+	unsigned section;
+
+	if (c->held_next > now)
+		return;
+	c->held_next = UINT64_MAX;
+	for (j = TAILQ_FIRST(&c->held); j != NULL; j = next) {
+		next = TAILQ_NEXT(j, list);
+		if (j->start_at <= now)
+			j->start_at = throttle_ask(c->throttle, &j->key, now,
+			    &j->lane);
+		if (j->start_at > now) {
+			if (j->start_at < c->held_next)
+				c->held_next = j->start_at;
+			continue;
+		}
+		section = j->section;
+		job_unlink(j);
+		job_queue(j, now);
+		section_pump(c, section);
+	}
+}
+
+void
+jobs_tick(struct coord *c, uint64_t now)
+{
+	active_tick(c, now);
+	held_tick(c, now);
+}
+
+uint64_t
+jobs_next(const struct coord *c)
+{
+	const struct job *j = TAILQ_FIRST(&c->active);
+	uint64_t at = c->held_next;
+
+	if (TAILQ_EMPTY(&c->held))
+		at = UINT64_MAX;
+	if (j != NULL && j->deadline < at)
+		at = j->deadline;
+	for (unsigned i = 0; i < c->conf->n_section; i++) {
+		const struct section *s = &c->section[i];
+
+		j = TAILQ_FIRST(&s->queue);
+		if (s->n_pools == 0 && j != NULL &&
+		    j->queued_at + NO_POOL_TIME < at)
+			at = j->queued_at + NO_POOL_TIME;
+	}
+	return at;
+}
