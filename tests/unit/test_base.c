@@ -1,0 +1,123 @@
+/*
+ * test_base.c - the event loop's timers and events, and key=value lines.
+ */
+#include "config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/base/loop.h"
+
+static struct loop *loop;
+static unsigned fired[64], n_fired;
+static struct loop_timer timers[64];
+
+static void
+due(struct loop_timer *t)
+{
+	fired[n_fired++] = (unsigned)(t - timers);
+}
+
+static void
+timers_fire_in_the_order_of_their_times(void **state)
+{
+	uint64_t past = clock_now() - 1000;
+
+	(void)state;
+	loop = loop_new();
+	n_fired = 0;
+	for (unsigned i = 0; i < 64; i++) {
+		timers[i].due = due;
+		assert_true(loop_timer_set(loop, &timers[i],
+		    past - (i * 37) % 64));
+	}
+	for (unsigned i = 0; i < 64; i += 3)
+		loop_timer_clear(loop, &timers[i]);
+	assert_true(loop_once(loop));
+	assert_int_equal(n_fired, 64 - 22);
+	for (unsigned i = 1; i < n_fired; i++)
+		assert_true((fired[i - 1] * 37) % 64 > (fired[i] * 37) % 64);
+}
+
+static struct loop_io ios[2];
+static int seen;
+
+/* Whichever comes first removes the other one. */
+static void
+on_ready(struct loop_io *io, unsigned events)
+{
+	assert_true(events & LOOP_READ);
+	seen++;
+	loop_unwatch(loop, io == &ios[0] ? &ios[1] : &ios[0]);
+}
+
+static void
+a_removed_descriptor_gets_no_event_of_the_same_round(void **state)
+{
+	int a[2], b[2];
+
+	(void)state;
+	loop = loop_new();
+	assert_true(pipe(a) == 0 && pipe(b) == 0);
+	assert_true(write(a[1], "x", 1) == 1 && write(b[1], "x", 1) == 1);
+	ios[0] = (struct loop_io){.fd = a[0], .ready = on_ready};
+	ios[1] = (struct loop_io){.fd = b[0], .ready = on_ready};
+	assert_true(loop_watch(loop, &ios[0], LOOP_READ));
+	assert_true(loop_watch(loop, &ios[1], LOOP_READ));
+	assert_true(loop_once(loop));
+	assert_int_equal(seen, 1);
+	close(a[0]), close(a[1]), close(b[0]), close(b[1]);
+}
+
+static void
+no_value_can_forge_a_pair(void **state)
+{
+	struct kv kv;
+
+	(void)state;
+	kv_start(&kv, "auth-failed");
+	kv_text(&kv, "user", "x remote=192.0.2.1\r\n\"\\\xff");
+	kv_text(&kv, "plain", "jane@example.org");
+	kv_text(&kv, "empty", "");
+	kv_u64(&kv, "n", UINT64_MAX);
+	assert_string_equal(kv.buf, "auth-failed user=\"x remote=192.0.2.1"
+	    "\\x0d\\x0a\\x22\\x5c\\xff\" plain=jane@example.org empty=\"\" "
+	    "n=18446744073709551615");
+}
+
+static void
+a_pair_too_long_for_the_line_is_left_out(void **state)
+{
+	static char huge[4000];
+	struct kv kv;
+
+	(void)state;
+	memset(huge, 'a', sizeof(huge) - 1);
+	kv_start(&kv, "event");
+	for (int i = 0; i < 3; i++)
+		kv_text(&kv, "huge", huge);
+	kv_u64(&kv, "n", 1);
+	assert_true(strlen(kv.buf) < sizeof(kv.buf));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(timers_fire_in_the_order_of_their_times),
+		cmocka_unit_test(
+		    a_removed_descriptor_gets_no_event_of_the_same_round),
+		cmocka_unit_test(no_value_can_forge_a_pair),
+		cmocka_unit_test(a_pair_too_long_for_the_line_is_left_out),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
