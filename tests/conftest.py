@@ -10,7 +10,6 @@ import os
 import random
 import resource
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -124,9 +123,8 @@ def kills(request):
     return 20 if request.config.getoption("--quick") else 1000
 
 
-@pytest.fixture(scope="module")
-def make_instance(tree):
-    """Instances with a configuration of the test's own, ended after it."""
+def instances(tree):
+    """Make instances with a configuration of the test's own; end them."""
     made = []
 
     def make(tree=tree, **kw):
@@ -144,43 +142,14 @@ def make_instance(tree):
         if not os.environ.get("CULVER_KEEP"):
             instance.remove()
     assert not failures, "\n".join(failures)
+
+
+@pytest.fixture(scope="module")
+def make_instance(tree):
+    yield from instances(tree)
 
 
 @pytest.fixture
 def one_instance(tree):
     """As make_instance, but ended after the one test."""
-    made = []
-
-    def make(tree=tree, **kw):
-        instance = culver.Instance(tree, **kw)
-        made.append(instance)
-        return instance
-
-    yield make
-    failures = []
-    for instance in made:
-        try:
-            instance.stop()
-        except culver.Failure as e:
-            failures.append(str(e))
-        if not os.environ.get("CULVER_KEEP"):
-            instance.remove()
-    assert not failures, "\n".join(failures)
-
-
-@pytest.fixture(scope="session")
-def evil_tree(tree, build, tmp_path_factory):
-    """A copy of the tree with the test plugins and programs in it."""
-    path = Path(culver.tempdir("")) / f"culver-evil-{os.getpid()}"
-    shutil.copytree(tree, path, symlinks=True)
-    os.chmod(path, 0o711)
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
-
-
-def compile_module(source, target):
-    """A storage module from one file, as the author of a plugin would."""
-    top = Path(__file__).resolve().parent.parent
-    subprocess.run(["cc", "-std=gnu11", "-O1", "-fPIC", "-shared", "-I",
-                    str(top / "include"), "-o", str(target), str(source)],
-                   check=True)
+    yield from instances(tree)
