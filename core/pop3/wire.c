@@ -98,14 +98,16 @@ wire_end(struct wire *w, uint8_t *out)
 	size_t o = 0;
 
 	if (w->column > 0) {
-		memcpy(out, "\r\n", 2);
-		o = 2;
+		out[o++] = '\r';
+		out[o++] = '\n';
 		w->octets += 2;
 		w->column = 0;
 		w->cr = false;
 	}
-	memcpy(out + o, ".\r\n", 3);
-	return o + 3;
+	out[o++] = '.';
+	out[o++] = '\r';
+	out[o++] = '\n';
+	return o;
 }
 
 void
