@@ -38,6 +38,7 @@ struct store {
 	uint64_t caps;				/* CULVER_ST_* */
 	struct culver_store *store;
 	struct culver_mailbox *mailbox;
+	struct culver_delivery *delivery;	/* one at a time */
 	struct culver_arena *arena;	/* of the call; results of next() */
 	struct culver_arena *side;	/* of keepalive(), between the two */
 	struct culver_error err;
@@ -101,5 +102,16 @@ culver_status store_expunge(struct store *s, const uint32_t *index, uint32_t n,
 /* Refresh the lock; OK where the plugin needs none.  May be called between
  * store_chunk() calls. */
 culver_status store_keepalive(struct store *s);
+
+/*
+ * Add a message: begin, CRLF text in any pieces, then commit or abort; abort
+ * may also be called when nothing was begun.  E_UNSUPPORTED: this storage
+ * takes no deliveries.  After a commit that failed nothing was added.
+ */
+culver_status store_deliver_begin(struct store *s,
+    const struct culver_envelope *env);
+culver_status store_deliver_write(struct store *s, const void *p, size_t n);
+culver_status store_deliver_commit(struct store *s);
+void store_deliver_abort(struct store *s);
 
 #endif /* WORKER_STORE_H */
