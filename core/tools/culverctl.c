@@ -19,7 +19,9 @@
 
 #include "core/base/log.h"
 #include "core/tools/ctl.h"
+#include "core/tools/ctl_auth.h"
 #include "core/tools/ctl_conf.h"
+#include "core/tools/ctl_mailbox.h"
 
 static const struct command {
 	const char *name;
@@ -34,6 +36,13 @@ static const struct command {
 	{"config", ctl_config, "", "the settings in force and where they "
 	    "are set"},
 	{"plugins", ctl_plugins, "", "the plugins that are installed"},
+	{"user", ctl_user, "USER", "what the auth sections say of a user"},
+	{"login-test", ctl_login_test, "USER", "the same with a password, "
+	    "from stdin"},
+	{"hash", ctl_hash, "[--scheme SCHEME]", "hash a password for a "
+	    "passwd file"},
+	{"mailbox", ctl_mailbox, "COMMAND USER ...", "list, stat, check, "
+	    "export DIR, import PATH, delete UIDL..., empty"},
 };
 
 enum { N_COMMANDS = sizeof(commands) / sizeof(commands[0]) };

@@ -1,0 +1,27 @@
+/*
+ * ctl_auth.h - what the chain of auth sections says about a user, asked
+ * through pool processes that culverctl starts for the one answer.
+ */
+#ifndef TOOLS_CTL_AUTH_H
+#define TOOLS_CTL_AUTH_H
+
+#include "core/tools/ctl_conf.h"
+
+struct ctl_user {
+	char name[256];			/* canonical */
+	uint32_t section;		/* storage section */
+	unsigned verified_by, found_by;	/* auth sections */
+	struct ipc_pool_answer answer;	/* valid until the next auth_ask() */
+};
+
+/*
+ * Look USER up, after PASSWORD (of N octets) was found right, if it is not
+ * NULL.  0, or an exit status after a message: EX_NOUSER, EX_NOPERM (the
+ * password is wrong, or the account is disabled), EX_TEMPFAIL ...
+ */
+int auth_ask(struct ctl *ctl, struct ctl_conf *conf, const char *user,
+    const char *password, size_t n, struct ctl_user *out);
+
+ctl_command ctl_user, ctl_login_test, ctl_hash;
+
+#endif /* TOOLS_CTL_AUTH_H */

@@ -1,0 +1,398 @@
+/*
+ * ctl_mailbox.c - the `mailbox` commands: find the user, become a worker in
+ * the mailbox, print or store what it says.
+ *
+ * Runs in culverctl as its caller, often root.  The child drops before it
+ * does anything (priv_drop()); its frames are a user's octets.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/base/log.h"
+#include "core/base/priv.h"
+#include "core/master/grant.h"
+#include "core/tools/ctl_auth.h"
+#include "core/tools/ctl_mailbox.h"
+
+struct work {
+	struct ctl *ctl;
+	struct box_job job;
+	const char *path;	/* export, import */
+	struct ctl_list list;
+	int dir, file;		/* export: the folder, the file being written */
+	char name[32];
+	_Bool progress;
+	struct frame_done done;
+	_Bool ended;		/* FRAME_DONE came */
+};
+
+static struct ctl_conf conf;
+static struct ctl_user user;
+static struct ipc_in in;
+
+/* --- the child ------------------------------------------------------------------- */
+
+/* Root until priv_drop() returns. */
+static void __attribute__((noreturn))
+child(struct work *w, int data, int channel, const uint8_t *tail, size_t n)
+{
+	const struct conf_storage_section *sec =
+	    &conf.master.storage[user.section];
+	struct worker_start ws = {.client = 3, .channel = 4, .snapshot = 5,
+	    .tail = tail, .tail_len = n, .uid = user.answer.uid,
+	    .gid = user.answer.gid, .remote = "culverctl", .mech = "",
+	    .job = box_run, .job_arg = &w->job};
+	struct priv_ids ids = {.uid = ws.uid, .gid = ws.gid,
+	    .n_groups = sec->n_groups};
+	int from[3] = {data, channel, conf.storage_snap[user.section]};
+
+	for (int i = 0; i < 3; i++)
+		from[i] = fcntl(from[i], F_DUPFD, 10);
+	for (int i = 0; i < 3; i++)
+		if (dup2(from[i], 3 + i) < 0)
+			_exit(71);
+	syscall(SYS_close_range, 6, ~0u, 0);
+	for (unsigned i = 0; i < sec->n_groups; i++)
+		ids.groups[i] = sec->groups[i];
+	if (!priv_drop(&ids, 0))
+		_exit(71);
+	w->job.fd = ws.client;
+	_exit(worker_main(&ws));
+}
+
+static pid_t
+child_start(struct work *w, int data[2], int channel[2])
+{
+	static uint8_t tail[16384];
+	const struct ipc_pool_answer *a = &user.answer;
+	struct ipc_userdata d = {.user = user.name, .home = a->home,
+	    .location = a->location, .quota_octets = a->quota_octets,
+	    .quota_messages = a->quota_messages, .fields = a->fields};
+	size_t n = ipc_encode(IPC_USERDATA, &d, 0, tail, sizeof(tail));
+	pid_t pid;
+
+	data[0] = data[1] = channel[0] = channel[1] = -1;
+	if (n == 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0,
+	    data) != 0 || !ipc_pair(channel))
+		return -1;
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0)
+		child(w, data[1], channel[1], tail, n);
+	close(data[1]);
+	close(channel[1]);
+	return pid;
+}
+
+/* What the child logged; it is the reason behind its status. */
+static void
+log_print(int channel)
+{
+	while (ipc_recv(channel, &in, R_WORKER, R_MASTER, P_START) ==
+	    IPC_GOT) {
+		if (in.type == IPC_WORKER_LOG &&
+		    in.m.worker_log.level >= LOG_INFO_)
+			ctl_warnx("%s", in.m.worker_log.text);
+		ipc_done(&in);
+	}
+}
+
+/* --- frames --------------------------------------------------------------------- */
+
+/* What was exported half is no message. */
+static void
+file_discard(struct work *w)
+{
+	if (w->file < 0)
+		return;
+	close(w->file);
+	w->file = -1;
+	unlinkat(w->dir, w->name, 0);
+}
+
+static _Bool
+on_message(struct work *w, const uint8_t *p, size_t n)
+{
+	struct frame_message m;
+
+	if (n != sizeof(m))
+		return 0;
+	memcpy(&m, p, sizeof(m));
+	m.uidl[sizeof(m.uidl) - 1] = 0;
+	if (w->job.what == BOX_LIST) {
+		list_u64(&w->list, m.number);
+		list_u64(&w->list, m.octets);
+		list_text(&w->list, m.uidl);
+		return 1;
+	}
+	file_discard(w);
+	snprintf(w->name, sizeof(w->name), "%04" PRIu32 ".eml", m.number);
+	w->file = openat(w->dir, w->name, O_WRONLY | O_CREAT | O_EXCL |
+	    O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (w->file < 0)
+		ctl_warn("%s/%s", w->path, w->name);
+	if (w->progress)
+		fprintf(stderr, "\r%" PRIu32 " ", m.number);
+	return w->file >= 0;
+}
+
+static _Bool
+on_data(struct work *w, const uint8_t *p, size_t n)
+{
+	ssize_t put;
+
+	while (n > 0) {
+		put = w->file >= 0 ? write(w->file, p, n) : -1;
+		if (put < 0 && w->file >= 0 && errno == EINTR)
+			continue;
+		if (put <= 0) {
+			ctl_warn("%s/%s", w->path, w->name);
+			return 0;
+		}
+		p += put;
+		n -= (size_t)put;
+	}
+	return 1;
+}
+
+static _Bool
+on_frame(struct work *w, enum frame_type type, uint8_t *p, size_t n)
+{
+	switch (type) {
+	case FRAME_MESSAGE:
+		return (w->job.what == BOX_LIST ||
+		    w->job.what == BOX_EXPORT) && on_message(w, p, n);
+	case FRAME_DATA:
+		return w->job.what == BOX_EXPORT && on_data(w, p, n);
+	case FRAME_MESSAGE_END:
+		if (w->job.what != BOX_EXPORT || w->file < 0)
+			return 0;
+		if (close(w->file) != 0)
+			ctl_warn("%s/%s", w->path, w->name);
+		w->file = -1;
+		return 1;
+	case FRAME_PROBLEM:
+		ctl_warnx("%.*s", (int)n, (const char *)p);
+		return 1;
+	case FRAME_DONE:
+		if (n != sizeof(w->done))
+			return 0;
+		memcpy(&w->done, p, sizeof(w->done));
+		w->ended = 1;
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+static void
+frames_read(struct work *w, int fd, int channel)
+{
+	static uint8_t buf[FRAME_MAX];
+	enum frame_type type;
+	size_t n;
+
+	while (!w->ended && (type = frame_get(fd, buf, &n)) != 0) {
+		log_print(channel);
+		if (!on_frame(w, type, buf, n))
+			break;
+	}
+	file_discard(w);
+	if (w->progress)
+		fprintf(stderr, "\r          \r");
+}
+
+/* --- the parent ------------------------------------------------------------------- */
+
+static int
+exit_status(const struct work *w, int status)
+{
+	if (!w->ended) {
+		ctl_warnx("the mailbox process ended without an answer (%s "
+		    "%d)", WIFSIGNALED(status) ? "signal" : "status",
+		    WIFSIGNALED(status) ? WTERMSIG(status) :
+		    WEXITSTATUS(status));
+		return EX_SOFTWARE;
+	}
+	switch (w->done.status) {
+	case CULVER_OK:
+		return 0;
+	case CULVER_E_IN_USE:
+		ctl_warnx("somebody is logged in: try later, or `culverctl "
+		    "kick %s`", user.name);
+		return EX_TEMPFAIL;
+	case CULVER_E_GONE:
+		return 1;
+	case CULVER_E_CORRUPT:
+		return EX_DATAERR;
+	case CULVER_E_UNSUPPORTED:
+		return EX_UNAVAILABLE;
+	case CULVER_E_NOSPACE:
+		ctl_warnx("no space");
+		return EX_CANTCREAT;
+	case CULVER_E_PERM:
+		return EX_NOPERM;
+	default:
+		return EX_TEMPFAIL;
+	}
+}
+
+static void
+summary(const struct work *w)
+{
+	static const char *const done[] = {[BOX_LIST] = "", [BOX_STAT] =
+	    "there", [BOX_CHECK] = "checked", [BOX_EXPORT] = "exported",
+	    [BOX_IMPORT] = "imported", [BOX_DELETE] = "deleted",
+	    [BOX_EMPTY] = "deleted"};
+
+	if (w->job.what == BOX_LIST)
+		return;
+	if (w->ctl->json)
+		printf("{\"messages\": %" PRIu32 ", \"octets\": %" PRIu64
+		    "}\n", w->done.n, w->done.octets);
+	else if (w->done.octets > 0)
+		printf("%" PRIu32 " messages with %" PRIu64 " octets %s\n",
+		    w->done.n, w->done.octets, done[w->job.what]);
+	else
+		printf("%" PRIu32 " messages %s\n", w->done.n,
+		    done[w->job.what]);
+}
+
+static _Bool
+may_become(const struct ctl_conf *c, const struct ctl_user *u)
+{
+	const struct ipc_grant g = {.uid = u->answer.uid,
+	    .gid = u->answer.gid, .section = u->section};
+	const char *wrong = grant_check(&c->master, &c->env, &g);
+
+	if (wrong != NULL)
+		ctl_warnx("%s: uid %" PRIu32 ", gid %" PRIu32 ": %s", u->name,
+		    g.uid, g.gid, wrong);
+	return wrong == NULL;
+}
+
+/* Do W's job in the mailbox of NAME. */
+static int
+work_run(struct work *w, const char *name)
+{
+	int data[2], channel[2], status, sent = 0, wstatus = 0;
+	pid_t pid;
+
+	status = auth_ask(w->ctl, &conf, name, NULL, 0, &user);
+	if (status != 0)
+		return status;
+	if (!may_become(&conf, &user))
+		return EX_NOPERM;
+	pid = child_start(w, data, channel);
+	if (pid < 0) {
+		ctl_warn("cannot start a mailbox process");
+		return EX_OSERR;
+	}
+	if (w->job.what == BOX_IMPORT)
+		sent = import_send(w->path, data[0]);
+	frames_read(w, data[0], channel[0]);
+	close(data[0]);
+	shutdown(channel[0], SHUT_WR);
+	while (waitpid(pid, &wstatus, 0) < 0 && errno == EINTR)
+		;
+	log_print(channel[0]);
+	close(channel[0]);
+	status = exit_status(w, wstatus);
+	return status != 0 ? status : sent;
+}
+
+static _Bool
+export_open(struct work *w)
+{
+	if (mkdir(w->path, 0700) != 0 && errno != EEXIST) {
+		ctl_warn("%s", w->path);
+		return 0;
+	}
+	w->dir = open(w->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (w->dir < 0)
+		ctl_warn("%s", w->path);
+	return w->dir >= 0;
+}
+
+/* What was reported as exported is on the disk. */
+static int
+export_close(struct work *w, int status)
+{
+	if (w->dir < 0)
+		return status;
+	if (status == 0 && syncfs(w->dir) != 0) {
+		ctl_warn("%s", w->path);
+		status = EX_IOERR;
+	}
+	close(w->dir);
+	return status;
+}
+
+static int
+mailbox_do(struct ctl *ctl, struct work *w)
+{
+	static const struct ctl_column columns[] = {{"number", 6},
+	    {"octets", 10}, {"uidl", 20}};
+	int status;
+
+	if (w->job.what == BOX_EXPORT && !export_open(w))
+		return EX_CANTCREAT;
+	if (w->job.what == BOX_LIST)
+		list_begin(&w->list, columns, 3, ctl->json);
+	status = work_run(w, ctl->argv[2]);
+	if (w->job.what == BOX_LIST) {
+		list_end(&w->list);
+		if (ctl->json)
+			putchar('\n');
+	}
+	if (w->ended)
+		summary(w);
+	return export_close(w, status);
+}
+
+int
+ctl_mailbox(struct ctl *ctl)
+{
+	static const struct {
+		const char *name;
+		enum box_what what;
+		int min, max;		/* words behind the user */
+	} what[] = {{"list", BOX_LIST, 0, 0}, {"stat", BOX_STAT, 0, 0},
+	    {"check", BOX_CHECK, 0, 0}, {"export", BOX_EXPORT, 1, 1},
+	    {"import", BOX_IMPORT, 1, 1}, {"delete", BOX_DELETE, 1, INT32_MAX},
+	    {"empty", BOX_EMPTY, 0, 0}};
+	struct work w = {.ctl = ctl, .dir = -1, .file = -1,
+	    .progress = isatty(2) == 1 && !ctl->json};
+	int more = ctl->argc - 3, status;
+
+	if (ctl->argc >= 2 && strcmp(ctl->argv[1], "copy") == 0) {
+		ctl_warnx("mailbox copy: this version has one storage plugin "
+		    "and copies nothing");
+		return EX_USAGE;
+	}
+	for (size_t i = 0; i < sizeof(what) / sizeof(what[0]); i++) {
+		if (ctl->argc < 3 || strcmp(ctl->argv[1], what[i].name) != 0 ||
+		    more < what[i].min || more > what[i].max)
+			continue;
+		w.job.what = what[i].what;
+		w.path = ctl->argv[3];
+		w.job.uidl = ctl->argv + 3;
+		w.job.n_uidl = w.job.what == BOX_DELETE ? more : 0;
+		status = mailbox_do(ctl, &w);
+		conf_close(&conf);
+		return status;
+	}
+	return ctl_usage(ctl);
+}

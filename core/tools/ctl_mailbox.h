@@ -1,0 +1,80 @@
+/*
+ * ctl_mailbox.h - work in a user's mailbox: a worker that does a job and
+ * talks to culverctl in frames over its client socket.
+ *
+ * The parent is culverctl as its caller, often root; the child is the mailbox's
+ * owner, confined like every worker.  The parent takes every octet of the
+ * child for what it is: a user's.
+ */
+#ifndef TOOLS_CTL_MAILBOX_H
+#define TOOLS_CTL_MAILBOX_H
+
+#include <sys/types.h>
+
+#include "core/tools/ctl.h"
+#include "core/worker/worker.h"
+
+enum frame_type {
+	/* to the parent */
+	FRAME_MESSAGE = 1,	/* struct frame_message: list, export */
+	FRAME_DATA,		/* export: octets of the message; both ways */
+	FRAME_MESSAGE_END,
+	FRAME_PROBLEM,		/* text for people */
+	FRAME_DONE,		/* struct frame_done; the last one */
+	/* to the child */
+	FRAME_FILE,		/* import: a file begins; struct frame_file */
+	FRAME_FILE_END,
+	FRAME_END		/* import: no more files */
+};
+
+enum { FRAME_MAX = 65536 };
+
+struct frame_message {
+	uint32_t number;	/* from 1 */
+	uint32_t reserved;
+	uint64_t octets;	/* as RETR sends it */
+	char uidl[72];
+};
+
+struct frame_done {
+	int32_t status;		/* culver_status */
+	uint32_t n;		/* messages listed, imported, removed ... */
+	uint64_t octets;
+};
+
+struct frame_file {
+	uint32_t mbox;
+	char name[256];		/* for messages */
+};
+
+/* Write one frame, waiting as long as it takes; false: the peer is gone. */
+_Bool frame_put(int fd, enum frame_type type, const void *p, size_t n);
+
+/* Read one frame into BUF of FRAME_MAX octets; its type, or 0: the end, or a
+ * frame that is none. */
+enum frame_type frame_get(int fd, uint8_t *buf, size_t *n);
+
+enum box_what { BOX_LIST, BOX_STAT, BOX_CHECK, BOX_EXPORT, BOX_IMPORT,
+	BOX_DELETE, BOX_EMPTY };
+
+struct box_job {
+	enum box_what what;
+	int fd;			/* the child's end */
+	int n_uidl;
+	char **uidl;		/* BOX_DELETE */
+};
+
+/* The job of the child: runs in worker_main(). */
+worker_job box_run;
+
+/* What the parent's commands do with a frame of the child, but for PROBLEM
+ * and DONE; false ends the child. */
+typedef _Bool box_frame(void *arg, enum frame_type type, const uint8_t *p,
+    size_t n);
+
+/* Send the files below PATH; an exit status.  ctl_import.c */
+int import_send(const char *path, int fd);
+
+ctl_command ctl_mailbox;
+
+#endif /* TOOLS_CTL_MAILBOX_H */
