@@ -77,31 +77,29 @@ swap_rec(struct md_rec *r)
 	r->uid = htole32(r->uid);
 }
 
-/* Is this part of a name what readdir() could have given? */
-static bool
-name_ok(const char *s, size_t n)
-{
-	return s[n] == '\0' && memchr(s, '\0', n) == NULL &&
-	    memchr(s, '/', n) == NULL;
-}
-
-/* BLOB ends in a NUL, and LEN is its length. */
+/*
+ * Could readdir() have given this name, and is the UIDL legal?  BLOB ends in
+ * a NUL, and LEN is its length.
+ */
 static bool
 rec_ok(const struct md_rec *r, const char *blob, size_t len)
 {
-	size_t base = r->name, info = base + r->base_len + 1;
-	const char *uid;
+	const size_t n = r->base_len, info_n = r->info_len;
+	const char *base, *info, *uid;
 
-	if (base == 0 || info + r->info_len >= len ||
-	    r->base_len + r->info_len >= NAME_MAX || r->reserved != 0 ||
+	if (r->name == 0 || r->name + n + 1 + info_n >= len ||
+	    n + info_n >= NAME_MAX || r->reserved != 0 ||
 	    r->dir >= MD_DIRS || (r->flags & ~(unsigned)MD_KEPT) != 0)
 		return false;
-	if (!name_ok(blob + base, r->base_len) ||
-	    !name_ok(blob + info, r->info_len) || blob[base] == '.')
+	base = blob + r->name;
+	info = base + n + 1;
+	if (base[0] == '.' || base[n] != '\0' || info[info_n] != '\0' ||
+	    memchr(base, '/', n + 1 + info_n) != NULL ||
+	    memchr(info, '\0', info_n) != NULL)
 		return false;
 	if (r->uid == 0)
-		return md_uid_legal(blob + base, r->base_len);
-	if (r->uid >= len)
+		return md_uid_legal(base, n);
+	if (r->uid >= len || memchr(base, '\0', n) != NULL)
 		return false;
 	uid = blob + r->uid;
 	return md_uid_legal(uid, strnlen(uid, MD_UID_MAX + 1));

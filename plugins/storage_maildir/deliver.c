@@ -21,7 +21,7 @@
 
 #include <culver/util.h>
 
-#define TMP_AGE (36 * 3600)	/* seconds, as the Maildir format says */
+#define TMP_AGE (36 * 3600L)	/* seconds, as the Maildir format says */
 
 struct culver_delivery {
 	struct culver_store *store;
@@ -143,22 +143,23 @@ md_deliver_write(struct culver_delivery *d, const void *buf, size_t n,
 	return d->failed;
 }
 
-/* The name of the message, and with it its UIDL: at most 70 bytes. */
+/* The name of the message, and with it its UIDL. */
 static void
-final_name(const struct culver_delivery *d, char *out, size_t n)
+final_name(const struct culver_delivery *d, char out[MD_UID_MAX + 1])
 {
 	char name[48];
+	int n;
 
 	make_name(d->store->host, name, sizeof(name));
-	snprintf(out, n, "%s,S=%" PRIu64 ",W=%" PRIu64, name, d->size,
-	    d->octets);
-	if (strlen(out) > MD_UID_MAX)
-		snprintf(out, n, "%s", name);
+	n = snprintf(out, MD_UID_MAX + 1, "%s,S=%" PRIu64 ",W=%" PRIu64, name,
+	    d->size, d->octets);
+	if (n > MD_UID_MAX)	/* terabytes: do without the sizes */
+		snprintf(out, MD_UID_MAX + 1, "%s", name);
 }
 
 /* Give the written file its name in new/, durably, or remove it again. */
 static culver_status
-publish(struct culver_delivery *d, char *name, size_t n,
+publish(struct culver_delivery *d, char name[MD_UID_MAX + 1],
     struct culver_call *call)
 {
 	const char *path = d->store->path;
@@ -166,7 +167,7 @@ publish(struct culver_delivery *d, char *name, size_t n,
 	int i;
 
 	for (i = 0; i < 5; i++) {
-		final_name(d, name, n);
+		final_name(d, name);
 		if (linkat(d->tmp, d->name, d->new, name, 0) == 0)
 			break;
 		if (errno != EEXIST || i == 4)
@@ -184,8 +185,7 @@ culver_status
 md_deliver_commit(struct culver_delivery *d, struct culver_str *uid,
     struct culver_call *call)
 {
-	const struct culver_host *host = d->store->host;
-	char name[NAME_MAX + 1];
+	char *name = culver_alloc(d->store->host, call, MD_UID_MAX + 1);
 	culver_status status;
 
 	if (d->cr)
@@ -198,18 +198,12 @@ md_deliver_commit(struct culver_delivery *d, struct culver_str *uid,
 		status = md_fail(call, errno, "cannot sync %s/tmp/%s",
 		    d->store->path, d->name);
 	/* nothing that can fail may come after the message is there */
-	if (status == CULVER_OK) {
-		uid->n = 0;
-		uid->p = culver_alloc(host, call, sizeof(name));
-		if (uid->p == NULL)
-			status = md_fail(call, ENOMEM, "%s", d->store->path);
-	}
+	if (status == CULVER_OK && name == NULL)
+		status = md_fail(call, ENOMEM, "%s", d->store->path);
 	if (status == CULVER_OK)
-		status = publish(d, name, sizeof(name), call);
-	if (status == CULVER_OK) {
-		uid->n = strlen(name);
-		memcpy((char *)(uintptr_t)uid->p, name, uid->n + 1);
-	}
+		status = publish(d, name, call);
+	if (status == CULVER_OK)
+		*uid = (struct culver_str){ .p = name, .n = strlen(name) };
 	free_delivery(d);
 	return status;
 }

@@ -23,7 +23,7 @@ remove_one(struct culver_mailbox *mb, uint32_t index, bool touched[MD_DIRS],
 	bool again = false;
 	char name[NAME_MAX + 1];
 	culver_status status;
-	unsigned dir;
+	unsigned dir = MD_NEW;
 	int i;
 
 	for (i = 0; i < MD_SCANS + MD_DIRS; i++) {

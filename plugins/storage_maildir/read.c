@@ -79,7 +79,7 @@ open_message(struct culver_mailbox *mb, uint32_t index, int *fd,
 {
 	char name[NAME_MAX + 1];
 	culver_status status;
-	unsigned dir;
+	unsigned dir = MD_NEW;
 	int i;
 
 	for (i = 0; i < MD_SCANS; i++) {

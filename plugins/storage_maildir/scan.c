@@ -207,7 +207,7 @@ scan_once(const struct culver_store *store, const int dir[MD_DIRS],
     struct md_list *out, struct md_snap *snap, bool *stable,
     struct culver_call *call)
 {
-	struct md_stamp after[MD_DIRS];
+	struct md_stamp after[MD_DIRS] = { { 0 } };
 	culver_status status;
 	int i;
 

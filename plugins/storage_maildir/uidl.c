@@ -222,7 +222,7 @@ md_uidl_assign(struct culver_mailbox *mb, const struct md_cache *cache,
     struct culver_call *call)
 {
 	struct uidl_state s = { 0 };
-	bool need_save, made = false;
+	bool need_save = false, made = false;
 	culver_status status;
 	int lock = -1;
 

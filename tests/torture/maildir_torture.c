@@ -71,7 +71,7 @@ __wrap_clock_gettime(clockid_t id, struct timespec *ts)
 	return r;
 }
 
-static void
+static __attribute__((format(printf, 1, 2))) void
 die(const char *fmt, ...)
 {
 	va_list ap;

@@ -20,6 +20,12 @@ struct mdtest_hook mdtest_hook;
 char mdtest_dir[256];
 struct drive mdtest;
 
+void *__real_malloc(size_t n);
+void *__wrap_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t n);
+void *__wrap_realloc(void *p, size_t n);
 int __real_clock_gettime(clockid_t id, struct timespec *ts);
 int __wrap_clock_gettime(clockid_t id, struct timespec *ts);
 DIR *__real_fdopendir(int fd);
@@ -34,6 +40,34 @@ int __real_fsync(int fd);
 int __wrap_fsync(int fd);
 int __real_unlinkat(int fd, const char *name, int flags);
 int __wrap_unlinkat(int fd, const char *name, int flags);
+
+/* Is this the allocation that is to fail? */
+static bool
+out_of_memory(void)
+{
+	if (mdtest_hook.fail_memory == 0 || --mdtest_hook.fail_memory > 0)
+		return false;
+	errno = ENOMEM;
+	return true;
+}
+
+void *
+__wrap_malloc(size_t n)
+{
+	return out_of_memory() ? NULL : __real_malloc(n);
+}
+
+void *
+__wrap_calloc(size_t n, size_t size)
+{
+	return out_of_memory() ? NULL : __real_calloc(n, size);
+}
+
+void *
+__wrap_realloc(void *p, size_t n)
+{
+	return out_of_memory() ? NULL : __real_realloc(p, n);
+}
 
 int
 __wrap_clock_gettime(clockid_t id, struct timespec *ts)

@@ -29,6 +29,7 @@ extern struct mdtest_hook {
 	int fail_sync;		/* errno for every fsync(), or 0 */
 	int64_t still;		/* time stamp that directories keep, or 0 */
 	bool skip_sync;		/* only count: the test is long enough */
+	unsigned fail_memory;	/* n: the n-th malloc() and kin fail */
 	unsigned fail_sync_from;	/* but only from the n-th on */
 	void (*on_list)(unsigned nth);	/* before a directory is read */
 	void (*on_listed)(unsigned nth);	/* before it is closed */

@@ -404,6 +404,50 @@ test_the_state_does_not_grow_for_ever(void **state)
 	assert_string_equal(mdtest.msg[1].uid, first);
 }
 
+/* --- no memory ------------------------------------------------------------ */
+
+/* Open with the N-th allocation failing; false if there were fewer. */
+static bool
+open_without(unsigned n)
+{
+	culver_status st;
+
+	mdtest_hook.fail_memory = n;
+	st = mdtest.ops->open(mdtest.store, EXCL, &mdtest.mb,
+	    fakehost_call(&mdtest.host));
+	if (st != CULVER_OK) {
+		assert_int_equal(st, CULVER_E_NOMEM);
+		assert_string_not_equal(mdtest.host.err.text, "");
+		mdtest.mb = NULL;
+	}
+	/* close() allocates for the cache: it may fail there as well */
+	drive_close(&mdtest);
+	n = mdtest_hook.fail_memory;
+	mdtest_hook.fail_memory = 0;
+	return n == 0;
+}
+
+static void
+test_every_allocation_may_fail(void **state)
+{
+	unsigned n, round;
+
+	(void)state;
+	put_three();
+	mdtest_put("new/4 d", "four\n");
+	mdtest_hook.ahead = 10;
+	/* first session; unchanged; with a new message; unchanged again */
+	for (round = 0; round < 4; round++) {
+		if (round == 2)
+			mdtest_put("new/5.e", "five\n");
+		for (n = 1; open_without(n); n++)
+			continue;
+		assert_true(n > 1);
+		mdtest_open(round < 2 ? 4 : 5);
+		drive_close(&mdtest);
+	}
+}
+
 int
 main(void)
 {
@@ -421,6 +465,7 @@ main(void)
 		T(test_every_damaged_byte_of_the_state_is_an_error),
 		T(test_the_cache_gives_back_a_lost_state),
 		T(test_a_uidl_that_cannot_be_kept_is_not_shown),
+		T(test_every_allocation_may_fail),
 		T(test_the_state_does_not_grow_for_ever),
 	};
 
