@@ -39,7 +39,8 @@ master_check(struct conf_master *c)
 	END_TEXT(c->log);
 	if (c->n_listen > CONF_MAX_LISTEN || c->n_auth > CONF_MAX_AUTH ||
 	    c->n_storage > CONF_MAX_STORAGE || c->n_cert > CONF_MAX_CERT ||
-	    c->n_range > CONF_MAX_RANGE || c->gates > 256 ||
+	    c->n_range > CONF_MAX_RANGE || c->gates < 1 ||
+	    c->gates > 256 ||
 	    c->run_dir[0] != '/' || c->uid_min == 0)
 		return 0;
 	for (uint32_t i = 0; i < c->n_listen; i++) {

@@ -92,13 +92,15 @@ struct conf_master {
 	char run_dir[CONF_PATH], state_dir[CONF_PATH];
 	char log[CONF_PATH];		/* "syslog", "stderr" or a path */
 	uint32_t control_gid;		/* UINT32_MAX: none */
-	uint32_t gates;			/* 0: one a core */
+	uint32_t gates;			/* at least 1 */
 	uint32_t uid_min;
 	uint32_t n_range;
 	struct { uint32_t first, last; } range[CONF_MAX_RANGE];
 	uint32_t sessions_max;		/* workers at once */
 	uint64_t reload_grace;		/* ns */
 	uint64_t stop_grace;		/* ns: what workers get at a stop */
+	uint32_t shared_uid;		/* 0: workers of one uid must be kept
+					 * apart, 1: need not */
 	uint32_t n_listen, n_auth, n_storage, n_cert;
 	struct conf_listen listen[CONF_MAX_LISTEN];
 	struct conf_auth_section auth[CONF_MAX_AUTH];
@@ -189,6 +191,7 @@ struct conf_section {
 	uint64_t idle_time;		/* ns */
 	uint32_t bad_commands;
 	uint32_t expire_days;		/* as in conf_gate */
+	uint32_t shared_uid;		/* as in conf_master */
 };
 
 /*

@@ -1,24 +1,20 @@
 /*
- * filter.c - which system calls each role may make, and the compiled filter.
+ * filter.c - the system calls of every role.
  *
- * Runs in the config role.  A role has what `common` lists and its own list;
- * anything else raises SIGSYS, whose handler (base/sandbox_linux.c) makes the
- * call return ENOSYS and logs its number once, so that a plugin or library
- * which tries something unusual is not killed for it.  Another architecture's
- * calls kill the process.
+ * Compiled in the config role; the result is installed in every role.  What
+ * no list of a role names is trapped: it returns ENOSYS and is logged once
+ * (base/sandbox.h), or ends a role that has no handler for it.  Another
+ * machine's calls (32 bit, x32) end the process.
  *
- * To amend a list, add a line with the reason if it is not obvious.  The
- * worker's list is the base set of the plugin ABI (culver-plugin(7)): it only
- * grows, and each line is part of a promise.
+ * How to amend: add the call to the list of the role that needs it, with the
+ * reason beside it if it is not plain, and the narrowest condition on its
+ * arguments.  `plugin_base' is part of the plugin ABI and only grows.
  */
 #include "config.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <sched.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <culver/plugin.h>
@@ -28,250 +24,416 @@
 
 #ifdef WITH_SANDBOX
 
+#include <linux/filter.h>
+#include <linux/prctl.h>
 #include <seccomp.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 
-/* One allowed call; with a condition on one argument if `test` says so. */
-enum test { ANY, ARG_IS, ARG_LACKS };	/* LACKS: no bit of VALUE is set */
+enum cond { C_ANY, C_EQ, C_CLEAR, C_SET };	/* of one argument */
 
+/* A call that is allowed, if its argument ARG meets the condition. */
 struct call {
-	int nr;
-	enum test test;
-	unsigned arg;
+	const char *name;
+	uint8_t cond, arg;
 	uint64_t value;
+	uint8_t cond2, arg2;
+	uint64_t value2;
 };
 
-#define CALL(name) {SCMP_SYS(name), ANY, 0, 0}
-#define CALL_IF(name, arg, value) {SCMP_SYS(name), ARG_IS, arg, value}
-#define CALL_WITHOUT(name, arg, bits) {SCMP_SYS(name), ARG_LACKS, arg, bits}
-#define LIST_END {0, ANY, 99, 0}
+#define EQ(a, v) .cond = C_EQ, .arg = (a), .value = (v)
+#define AND_EQ(a, v) .cond2 = C_EQ, .arg2 = (a), .value2 = (v)
+#define CLEAR(a, bits) .cond = C_CLEAR, .arg = (a), .value = (bits)
+#define HAS(a, bits) .cond = C_SET, .arg = (a), .value = (bits)
+#define END {.name = NULL}
 
-/* Memory, time, signals to itself, descriptors it has. */
+#ifndef PR_SET_VMA
+#define PR_SET_VMA 0x53564d41
+#endif
+#ifndef AT_EMPTY_PATH
+#define AT_EMPTY_PATH 0x1000
+#endif
+
+/* What the C library does under any program: memory without execution,
+ * clocks, own signals, open descriptors, the end. */
 static const struct call common[] = {
-	CALL(read), CALL(write), CALL(readv), CALL(writev), CALL(pread64),
-	CALL(pwrite64), CALL(close), CALL(lseek), CALL(fstat),
-	CALL_WITHOUT(mmap, 2, PROT_EXEC), CALL(munmap), CALL(mremap),
-	CALL_WITHOUT(mprotect, 2, PROT_EXEC), CALL(madvise), CALL(brk),
-	CALL(mlock), CALL(munlock), CALL(futex), CALL(getrandom),
-	CALL(clock_gettime), CALL(clock_getres), CALL(clock_nanosleep),
-	CALL(nanosleep), CALL(gettimeofday), CALL(time),
-	CALL(rt_sigaction), CALL(rt_sigprocmask), CALL(rt_sigreturn),
-	CALL(sigaltstack), CALL(restart_syscall), CALL(sched_yield),
-	CALL(getpid), CALL(gettid), CALL(getppid), CALL(getuid),
-	CALL(geteuid), CALL(getgid), CALL(getegid), CALL(getresuid),
-	CALL(getresgid), CALL(getrusage), CALL(uname), CALL(sysinfo),
-	CALL(sched_getaffinity),	/* sysconf(_SC_NPROCESSORS_ONLN) */
-	CALL(exit), CALL(exit_group),
-	CALL(poll), CALL(ppoll), CALL(select), CALL(pselect6),
-	CALL(sendmsg), CALL(recvmsg), CALL(sendto), CALL(recvfrom),
-	CALL(getsockopt), CALL(shutdown),
-	/* fcntl without F_SETOWN, F_SETOWN_EX and F_SETSIG: they send
-	 * signals to others */
-	CALL_IF(fcntl, 1, F_DUPFD), CALL_IF(fcntl, 1, F_DUPFD_CLOEXEC),
-	CALL_IF(fcntl, 1, F_GETFD), CALL_IF(fcntl, 1, F_SETFD),
-	CALL_IF(fcntl, 1, F_GETFL), CALL_IF(fcntl, 1, F_SETFL),
-	CALL_IF(fcntl, 1, F_GETLK), CALL_IF(fcntl, 1, F_SETLK),
-	CALL_IF(fcntl, 1, F_SETLKW), CALL_IF(fcntl, 1, F_OFD_GETLK),
-	CALL_IF(fcntl, 1, F_OFD_SETLK), CALL_IF(fcntl, 1, F_OFD_SETLKW),
-	CALL_IF(fcntl, 1, F_ADD_SEALS), CALL_IF(fcntl, 1, F_GET_SEALS),
-	CALL_IF(prlimit64, 0, 0),	/* its own limits */
-	LIST_END
+	{"brk"}, {"mmap", CLEAR(2, PROT_EXEC)}, {"munmap"},
+	{"mprotect", CLEAR(2, PROT_EXEC)}, {"mremap"}, {"madvise"},
+	{"futex"},			/* locks, also without threads */
+	{"getrandom"},
+	{"clock_gettime"}, {"clock_getres"}, {"gettimeofday"}, {"time"},
+	{"nanosleep"}, {"clock_nanosleep"}, {"restart_syscall"},
+	{"rt_sigaction"}, {"rt_sigprocmask"}, {"rt_sigreturn"},
+	{"sigaltstack"},
+	{"exit"}, {"exit_group"},
+	{"getpid"}, {"getppid"}, {"gettid"}, {"getuid"}, {"geteuid"},
+	{"getgid"}, {"getegid"}, {"getresuid"}, {"getresgid"},
+	{"getgroups"}, {"getpgrp"}, {"getrusage"}, {"times"}, {"sysinfo"}, {"uname"},
+	{"getcpu"}, {"sched_yield"}, {"sched_getaffinity"},
+	/* getrlimit(): own limits, nothing set */
+	{"prlimit64", EQ(0, 0), AND_EQ(2, 0)}, {"getrlimit"},
+	{"prctl", EQ(0, PR_SET_NAME)}, {"prctl", EQ(0, PR_GET_NAME)},
+	{"prctl", EQ(0, PR_GET_DUMPABLE)},
+	{"prctl", EQ(0, PR_SET_VMA)},	/* malloc of newer glibc */
+	/* sandbox_missing() asks what the kernel can */
+	{"prctl", EQ(0, PR_GET_SECCOMP)},
+	{"landlock_create_ruleset", EQ(0, 0)},
+	{"close"}, {"close_range"}, {"read"}, {"readv"}, {"pread64"},
+	{"preadv"}, {"preadv2"}, {"write"}, {"writev"}, {"lseek"},
+	/* glibc 2.33 to 2.38 make fstat() of it */
+	{"fstat"}, {"newfstatat", HAS(3, AT_EMPTY_PATH)},
+	{"dup"}, {"dup2"}, {"dup3"},
+	/* by command, so that no owner of signals is set (F_SETOWN) */
+	{"fcntl", EQ(1, F_GETFD)}, {"fcntl", EQ(1, F_SETFD)},
+	{"fcntl", EQ(1, F_GETFL)}, {"fcntl", EQ(1, F_SETFL)},
+	{"fcntl", EQ(1, F_DUPFD)}, {"fcntl", EQ(1, F_DUPFD_CLOEXEC)},
+	{"fcntl", EQ(1, F_GET_SEALS)},
+	/* by request, for the same reason (FIOSETOWN) */
+	{"ioctl", EQ(1, FIONREAD)}, {"ioctl", EQ(1, FIONBIO)},
+	{"ioctl", EQ(1, TCGETS)},	/* stdio asks whether it is a tty */
+	END
 };
 
-static const struct call loop[] = {
-	CALL(epoll_wait), CALL(epoll_pwait), CALL(epoll_ctl),
-	LIST_END
+/* Waiting for, and talking over, sockets that somebody else made. */
+static const struct call channels[] = {
+	{"poll"}, {"ppoll"}, {"select"}, {"pselect6"},
+	{"epoll_create1"}, {"epoll_ctl"}, {"epoll_wait"}, {"epoll_pwait"},
+	{"epoll_pwait2"},
+	{"recvmsg"}, {"recvfrom"}, {"recvmmsg"}, {"sendmsg"}, {"sendto"},
+	{"sendmmsg"}, {"shutdown"}, {"getsockopt"}, {"setsockopt"},
+	{"getsockname"}, {"getpeername"},
+	END
 };
 
-/* Names in the file system: Landlock says which. */
+/* Files, within what Landlock leaves.  Path forms that Landlock does not
+ * know (chmod, chown, truncate, utimes, xattr) are not here: another
+ * mailbox of the same uid would be open to them. */
 static const struct call files[] = {
-	CALL(open), CALL(openat), CALL(stat), CALL(lstat), CALL(newfstatat),
-	CALL(statx), CALL(access), CALL(faccessat), CALL(faccessat2),
-	CALL(readlink), CALL(readlinkat), CALL(getdents64), CALL(getcwd),
-	CALL(statfs), CALL(fstatfs), CALL(fadvise64), CALL(readahead),
-	CALL(ftruncate), CALL(memfd_create),
-	LIST_END
+	{"open"}, {"openat"}, {"openat2"}, {"creat"},
+	{"stat"}, {"lstat"}, {"newfstatat"}, {"statx"}, {"statfs"},
+	{"fstatfs"}, {"access"}, {"faccessat"}, {"faccessat2"},
+	{"readlink"}, {"readlinkat"}, {"getcwd"}, {"getdents64"},
+	{"mkdir"}, {"mkdirat"}, {"rmdir"}, {"unlink"}, {"unlinkat"},
+	{"link"}, {"linkat"}, {"rename"}, {"renameat"}, {"renameat2"},
+	{"pwrite64"}, {"pwritev"}, {"pwritev2"}, {"ftruncate"},
+	{"fallocate"}, {"fsync"}, {"fdatasync"}, {"syncfs"},
+	{"sync_file_range"}, {"msync"}, {"mincore"}, {"fadvise64"},
+	{"readahead"}, {"sendfile"}, {"copy_file_range"}, {"flock"},
+	{"fchmod"}, {"fchown"},
+	{"utimensat", EQ(1, 0)},	/* futimens(): no path */
+	{"fsetxattr"}, {"fgetxattr"}, {"flistxattr"}, {"fremovexattr"},
+	{"mlock"}, {"munlock"},		/* secrets */
+	{"memfd_create"}, {"pipe2"}, {"pipe"}, {"eventfd2"}, {"splice"},
+	{"timerfd_create"}, {"timerfd_settime"}, {"timerfd_gettime"},
+	{"fcntl", EQ(1, F_GETLK)}, {"fcntl", EQ(1, F_SETLK)},
+	{"fcntl", EQ(1, F_SETLKW)}, {"fcntl", EQ(1, F_OFD_GETLK)},
+	{"fcntl", EQ(1, F_OFD_SETLK)}, {"fcntl", EQ(1, F_OFD_SETLKW)},
+	{"fcntl", EQ(1, F_ADD_SEALS)},
+	END
 };
 
-/* The base set for plugins: changing files, but by path only what Landlock
- * guards; chmod, chown, truncate, utimes and xattr by descriptor only. */
-static const struct call plugin[] = {
-	CALL(creat), CALL(unlink), CALL(unlinkat), CALL(rename),
-	CALL(renameat), CALL(renameat2), CALL(link), CALL(linkat),
-	CALL(mkdir), CALL(mkdirat), CALL(rmdir), CALL(fallocate),
-	CALL(fsync), CALL(fdatasync), CALL(sync_file_range), CALL(syncfs),
-	CALL(flock), CALL(fchmod), CALL(fchown), CALL(fsetxattr),
-	CALL(fgetxattr), CALL(flistxattr), CALL(fremovexattr),
-	CALL_IF(utimensat, 1, 0),	/* futimens() */
-	CALL(copy_file_range), CALL(sendfile), CALL(splice), CALL(msync),
-	CALL(mincore), CALL(dup), CALL(dup2), CALL(dup3), CALL(pipe2),
-	CALL(eventfd2), CALL(timerfd_create), CALL(timerfd_settime),
-	CALL(timerfd_gettime), CALL(epoll_create1), CALL(preadv),
-	CALL(pwritev), CALL(preadv2), CALL(pwritev2), CALL(getgroups),
-	CALL(setitimer), CALL(getitimer), CALL(times), CALL(getpgrp),
-	LIST_END
+/* The base set of plugins, part of the ABI: these three. */
+static const struct call *const plugin_base[] = {common, channels, files,
+    NULL};
+
+/* CULVER_NEED_NET: streams and datagrams, and what getaddrinfo() does. */
+static const struct call need_net[] = {
+	{"socket", EQ(0, AF_INET)}, {"socket", EQ(0, AF_INET6)},
+	{"socket", EQ(0, AF_UNIX)},	/* databases, resolvers */
+	{"socket", EQ(0, AF_NETLINK)},	/* which addresses are there */
+	{"connect"}, {"bind"}, {"socketpair", EQ(0, AF_UNIX)},
+	/* NSS modules are loaded at the first name */
+	{"mmap", CLEAR(3, MAP_ANONYMOUS)},
+	END
 };
 
-static const struct call worker[] = {
-	/* the client's socket */
-	CALL(setsockopt), CALL(getsockname), CALL(getpeername),
-	LIST_END
+/* CULVER_NEED_EXEC: an auth plugin's helper programs. */
+static const struct call need_exec[] = {
+	{"clone"}, {"clone3"}, {"fork"}, {"vfork"}, {"execve"},
+	{"execveat"}, {"wait4"}, {"waitid"}, {"kill"}, {"tgkill"},
+	{"pidfd_open"}, {"pidfd_send_signal"},
+	{"set_robust_list"}, {"rseq"}, {"set_tid_address"}, {"arch_prctl"},
+	{"setpgid"}, {"setsid"}, {"getpgrp"}, {"getpgid"}, {"umask"},
+	{"chdir"}, {"fchdir"}, {"sysinfo"}, {"prlimit64", EQ(0, 0)},
+	{"mmap"}, {"mprotect"},		/* a program's loader */
+	END
 };
 
-static const struct call pool[] = {
-	/* its deadline: a call that hangs ends the process */
-	CALL(alarm), CALL(timer_create), CALL(timer_settime),
-	CALL(timer_delete),
-	LIST_END
+/* CULVER_NEED_THREADS. */
+static const struct call need_threads[] = {
+	{"clone", HAS(0, 0x00010000)},	/* CLONE_THREAD */
+	{"set_robust_list"}, {"rseq"}, {"sched_setaffinity", EQ(0, 0)},
+	{"sched_getparam"}, {"sched_getscheduler"}, {"membarrier"},
+	END
 };
 
-static const struct call net[] = {
-	CALL(socket), CALL(connect), CALL(bind), CALL(setsockopt),
-	CALL(getsockname), CALL(getpeername), CALL(sendmmsg), CALL(recvmmsg),
-	LIST_END
-};
-
-static const struct call threads[] = {
-	CALL_IF(clone, 0, CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND |
-	    CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID |
-	    CLONE_CHILD_CLEARTID),
-	CALL(set_robust_list), CALL(rseq), CALL(sched_setaffinity),
-	LIST_END
-};
-
-static const struct call exec[] = {
-	CALL(clone), CALL(fork), CALL(vfork), CALL(execve), CALL(wait4),
-	CALL(waitid), CALL(kill), CALL(pipe), CALL(arch_prctl), CALL(chdir),
-	CALL(setpgid), CALL(setsid), CALL(umask), CALL(close_range),
-	CALL(mmap), CALL(mprotect), CALL(set_tid_address),
-	CALL(set_robust_list), CALL(rseq), CALL(ioctl), CALL(prlimit64),
-	CALL(socketpair),
-	LIST_END
-};
-
+/* A gate: connections, and the inner ends of its TLS. */
 static const struct call gate[] = {
-	CALL(accept4), CALL(socketpair), CALL(setsockopt), CALL(getsockname),
-	LIST_END
+	{"accept4"}, {"socketpair", EQ(0, AF_UNIX)},
+	END
 };
 
+/* A pool: a call that hangs past its deadline ends the process. */
+static const struct call pool[] = {
+	{"setitimer"},
+	END
+};
+
+/* certcheck: sealed memfds with fresh ticket keys. */
 static const struct call certcheck[] = {
-	CALL(memfd_create),	/* ticket keys */
-	LIST_END
+	{"memfd_create"}, {"ftruncate"}, {"pwrite64"},
+	{"fcntl", EQ(1, F_ADD_SEALS)},
+	END
 };
 
-static const struct call logger[] = {
-	CALL(fsync), CALL(fdatasync),
-	LIST_END
+/* log: one file or socket that master opened. */
+static const struct call log_role[] = {
+	{"fsync"}, {"fdatasync"},
+	END
 };
 
-/* It loads plugins (executable mappings) and looks at their owners. */
-static const struct call config[] = {
-	CALL(mmap), CALL(mprotect), CALL(memfd_create), CALL(getgroups),
-	LIST_END
+/* config: reads files, loads modules, makes memfds; Landlock again. */
+static const struct call config_role[] = {
+	{"open"}, {"openat"}, {"stat"}, {"lstat"}, {"newfstatat"}, {"statx"},
+	{"access"}, {"faccessat"}, {"faccessat2"}, {"readlink"},
+	{"readlinkat"}, {"getcwd"}, {"getdents64"}, {"fstatfs"},
+	{"mmap", CLEAR(3, MAP_ANONYMOUS)},	/* modules */
+	{"memfd_create"}, {"ftruncate"}, {"pwrite64"},
+	{"fcntl", EQ(1, F_ADD_SEALS)},
+	{"landlock_create_ruleset"}, {"landlock_add_rule"},
+	{"landlock_restrict_self"},
+	END
 };
 
-static const struct call *const lists[][5] = {
-	[FILTER_CONFIG] = {common, files, config},
-	[FILTER_CERTCHECK] = {common, certcheck},
-	[FILTER_GATE] = {common, loop, gate},
-	[FILTER_AUTH] = {common, loop},
-	[FILTER_POOL] = {common, files, plugin, pool},
-	[FILTER_WORKER] = {common, files, plugin, worker},
-	[FILTER_LOG] = {common, loop, logger},
+/* These fail with EPERM and without a log line: programs try them, and know
+ * what to do then. */
+static const char *const denied[] = {
+	"socket", "connect", "bind", "listen", "socketpair",
+	"kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo",
+	"pidfd_open", "pidfd_send_signal", "pidfd_getfd",
+	"ptrace", "process_vm_readv", "process_vm_writev",
+	"prlimit64", "setrlimit", "setpriority", "ioprio_set",
+	"sched_setaffinity", "sched_setscheduler", "sched_setparam",
+	"sched_setattr", "execve", "execveat", "fork", "vfork", "clone",
+	"chmod", "fchmodat", "chown", "lchown", "fchownat", "truncate",
+	"utime", "utimes", "futimesat", "utimensat", "setxattr",
+	"lsetxattr", "removexattr", "lremovexattr", "getxattr", "lgetxattr",
+	"listxattr", "llistxattr", "mknod", "mknodat", "symlink",
+	"symlinkat", "chdir", "fchdir", "chroot", "umask",
+	"mmap", "mprotect", "prctl", "fcntl", "ioctl",
+	/* roles without files: the C library looks for locales and the like */
+	"open", "openat", "openat2", "stat", "lstat", "newfstatat", "statx",
+	"access", "faccessat", "faccessat2", "readlink", "readlinkat",
+	NULL
 };
-
-static int
-list_add(scmp_filter_ctx ctx, const struct call *c)
-{
-	int r = 0;
-
-	for (; r == 0 && c->arg != 99; c++) {
-		/* EQ compares with A; MASKED_EQ masks with A, compares with B */
-		struct scmp_arg_cmp cmp = {.arg = c->arg,
-		    .op = c->test == ARG_IS ? SCMP_CMP_EQ : SCMP_CMP_MASKED_EQ,
-		    .datum_a = c->value, .datum_b = 0};
-
-		if (c->nr < 0)		/* not on this architecture */
-			continue;
-		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, c->nr,
-		    c->test == ANY ? 0 : 1, &cmp);
-	}
-	return r;
-}
-
-static int
-rules_add(scmp_filter_ctx ctx, enum filter_kind kind, uint64_t needs)
-{
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < 5 && lists[kind][i] != NULL; i++)
-		r = list_add(ctx, lists[kind][i]);
-	if (r == 0 && (needs & CULVER_NEED_NET))
-		r = list_add(ctx, net);
-	if (r == 0 && (needs & CULVER_NEED_THREADS))
-		r = list_add(ctx, threads);
-	if (r == 0 && (needs & CULVER_NEED_EXEC))
-		r = list_add(ctx, exec);
-	/* glibc asks for clone3 first and falls back when it is not there. */
-	if (r == 0 && (needs & (CULVER_NEED_THREADS | CULVER_NEED_EXEC)))
-		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS),
-		    SCMP_SYS(clone3), 0);
-	return r;
-}
 
 #ifdef WITH_SANITIZERS
-/* A sanitizer's runtime calls what it likes; what matters for tests of the
- * separation stays denied in every other build. */
-#define DEFAULT_ACTION SCMP_ACT_ALLOW
-#else
-#define DEFAULT_ACTION SCMP_ACT_TRAP
+/* What AddressSanitizer and its kin do in a process, in any role. */
+static const struct call sanitizers[] = {
+	{"mmap"}, {"mprotect"}, {"clone"}, {"wait4"}, {"tgkill"}, {"kill"},
+	{"openat"}, {"open"}, {"readlink"}, {"readlinkat"}, {"newfstatat"},
+	{"stat"}, {"prctl"}, {"sched_yield"}, {"personality"},
+	{"set_robust_list"}, {"rseq"}, {"getrlimit"}, {"setrlimit"},
+	{"prlimit64", EQ(0, 0)}, {"sysinfo"}, {"pipe2"}, {"dup2"},
+	{"ptrace"}, {"process_vm_readv"}, {"msync"}, {"mincore"},
+	END
+};
 #endif
+
+struct role {
+	const struct call *lists[5];
+};
+
+static const struct role roles[] = {
+	[FILTER_CONFIG] = {{common, channels, config_role, NULL}},
+	[FILTER_GATE] = {{common, channels, gate, NULL}},
+	[FILTER_AUTH] = {{common, channels, NULL}},
+	[FILTER_LOG] = {{common, channels, log_role, NULL}},
+	[FILTER_CERTCHECK] = {{common, channels, certcheck, NULL}},
+	[FILTER_POOL] = {{common, channels, files, pool, NULL}},
+	[FILTER_WORKER] = {{common, channels, files, NULL}},
+};
+
+static struct scmp_arg_cmp
+compare(uint8_t cond, uint8_t arg, uint64_t value)
+{
+	switch ((enum cond)cond) {
+	case C_CLEAR:
+		return SCMP_CMP64(arg, SCMP_CMP_MASKED_EQ, value, 0);
+	case C_SET:
+		return SCMP_CMP64(arg, SCMP_CMP_MASKED_EQ, value, value);
+	case C_EQ:
+	case C_ANY:
+		break;
+	}
+	return SCMP_CMP64(arg, SCMP_CMP_EQ, value, 0);
+}
+
+static _Bool
+allow(scmp_filter_ctx ctx, const struct call *c)
+{
+	int nr = seccomp_syscall_resolve_name(c->name), r;
+	struct scmp_arg_cmp cmp[2];
+	unsigned n = 0;
+
+	if (nr == __NR_SCMP_ERROR || nr < 0)
+		return 1;	/* not on this machine, or newer than it */
+	if (c->cond != C_ANY)
+		cmp[n++] = compare(c->cond, c->arg, c->value);
+	if (c->cond2 != C_ANY)
+		cmp[n++] = compare(c->cond2, c->arg2, c->value2);
+	r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, nr, n, cmp);
+	errno = -r;
+	return r == 0 || r == -EEXIST;
+}
+
+static _Bool
+is_listed(const struct call *const *lists, const char *name, _Bool *plain)
+{
+	_Bool found = 0;
+
+	*plain = 0;
+	for (; *lists != NULL; lists++)
+		for (const struct call *c = *lists; c->name != NULL; c++)
+			if (strcmp(c->name, name) == 0) {
+				found = 1;
+				*plain |= c->cond == C_ANY;
+			}
+	return found;
+}
+
+/* A filter has one action for a call and its arguments; so a call that is
+ * allowed under conditions cannot also be denied by name: what meets none of
+ * them falls to the default.  Deny it by the complement instead. */
+static _Bool
+deny(scmp_filter_ctx ctx, const struct call *const *lists, const char *name)
+{
+	int nr = seccomp_syscall_resolve_name(name), r;
+	_Bool plain;
+
+	if (nr == __NR_SCMP_ERROR || nr < 0 || is_listed(lists, name, &plain))
+		return 1;
+	r = seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EPERM), nr, 0, NULL);
+	errno = -r;
+	return r == 0;
+}
+
+/* The lists of KIND with NEEDS, NULL-terminated, into ALL. */
+static void
+collect(enum filter_kind kind, uint64_t needs, const struct call **all)
+{
+	size_t n = 0;
+
+	for (; roles[kind].lists[n] != NULL; n++)
+		all[n] = roles[kind].lists[n];
+	if (kind == FILTER_POOL || kind == FILTER_WORKER) {
+		if (needs & CULVER_NEED_NET)
+			all[n++] = need_net;
+		if ((needs & CULVER_NEED_EXEC) && kind == FILTER_POOL)
+			all[n++] = need_exec;
+		if ((needs & CULVER_NEED_THREADS) && kind == FILTER_POOL)
+			all[n++] = need_threads;
+	}
+#ifdef WITH_SANITIZERS
+	all[n++] = sanitizers;
+#endif
+	all[n] = NULL;
+}
+
+static _Bool
+rules_add(scmp_filter_ctx ctx, const struct call *const *all)
+{
+	_Bool plain;
+
+	for (size_t i = 0; all[i] != NULL; i++)
+		for (const struct call *c = all[i]; c->name != NULL; c++) {
+			/* a condition beside "always" means nothing */
+			is_listed(all, c->name, &plain);
+			if ((!plain || c->cond == C_ANY) && !allow(ctx, c))
+				return 0;
+		}
+	for (size_t i = 0; denied[i] != NULL; i++)
+		if (!deny(ctx, all, denied[i]))
+			return 0;
+	/* clone3 keeps its flags in memory: no filter can read them, and the
+	 * C library falls back on clone when it does not exist. */
+	is_listed(all, "clone3", &plain);
+	if (!plain && seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS),
+	    SCMP_SYS(clone3), 0) != 0)
+		return 0;
+	return 1;
+}
+
+/* libseccomp 2.5 writes programs to descriptors only. */
+static size_t
+export(scmp_filter_ctx ctx, struct sock_filter *out)
+{
+	int fd = memfd_create("filter", MFD_CLOEXEC), r;
+	off_t size;
+	size_t n = 0;
+
+	if (fd < 0)
+		return 0;
+	r = seccomp_export_bpf(ctx, fd);
+	size = lseek(fd, 0, SEEK_CUR);
+	if (r != 0)
+		errno = -r;
+	else if (size <= 0 || (size_t)size > CONF_MAX_FILTER * sizeof(*out))
+		errno = E2BIG;
+	else if (pread(fd, out, (size_t)size, 0) == size)
+		n = (size_t)size / sizeof(*out);
+	close(fd);
+	return n;
+}
 
 size_t
 filter_compile(enum filter_kind kind, uint64_t needs, struct sock_filter *out)
 {
-	scmp_filter_ctx ctx = seccomp_init(DEFAULT_ACTION);
-	int fd = memfd_create("filter", MFD_CLOEXEC), r = -1;
-	ssize_t n = -1;
+	const struct call *all[12];
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_TRAP);
+	size_t n = 0;
 
-	errno = ENOMEM;
-	if (ctx == NULL || fd < 0)
-		goto out;
+	if (ctx == NULL) {
+		errno = ENOMEM;
+		return 0;
+	}
+	collect(kind, needs, all);
 	if (seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH,
-	    SCMP_ACT_KILL_PROCESS) != 0 ||
-	    seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2) != 0 ||
-	    seccomp_attr_set(ctx, SCMP_FLTATR_CTL_NNP, 0) != 0)
-		goto out;
-#ifndef WITH_SANITIZERS
-	r = rules_add(ctx, kind, needs);
-#else
-	(void)rules_add, (void)needs, (void)kind;
-	r = 0;
-#endif
-	if (r != 0 || (r = seccomp_export_bpf(ctx, fd)) != 0) {
-		errno = -r;
-		goto out;
-	}
-	n = pread(fd, out, CONF_MAX_FILTER * sizeof(*out), 0);
-	if (n == (ssize_t)(CONF_MAX_FILTER * sizeof(*out))) {
-		errno = E2BIG;
-		n = -1;
-	}
-out:
-	if (ctx != NULL)
-		seccomp_release(ctx);
-	if (fd >= 0)
-		close(fd);
-	return n > 0 ? (size_t)n / sizeof(*out) : 0;
+	    SCMP_ACT_KILL_PROCESS) == 0 &&
+	    seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2) == 0 &&
+	    rules_add(ctx, all))
+		n = export(ctx, out);
+	seccomp_release(ctx);
+	return n;
 }
 
-#else /* !WITH_SANDBOX */
+void
+filter_print_base(FILE *out)
+{
+	for (size_t i = 0; plugin_base[i] != NULL; i++)
+		for (const struct call *c = plugin_base[i]; c->name != NULL;
+		     c++)
+			if (c == plugin_base[i] ||
+			    strcmp(c->name, c[-1].name) != 0)
+				fprintf(out, "%s%s\n", c->name,
+				    c->cond != C_ANY ? " (limited)" : "");
+}
+
+#else /* without a sandbox */
 
 size_t
 filter_compile(enum filter_kind kind, uint64_t needs, struct sock_filter *out)
 {
 	(void)kind, (void)needs, (void)out;
-	errno = ENOTSUP;
+	errno = 0;
 	return 0;
+}
+
+void
+filter_print_base(FILE *out)
+{
+	(void)out;
 }
 
 #endif

@@ -1,33 +1,34 @@
 /*
- * filter.h - compile the seccomp program of a role.
+ * filter.h - which system calls each role may make, as data.
  *
- * Runs in the config role (and at the start of programs that confine
- * themselves without a snapshot).  The lists are data, in filter.c.
+ * The config role compiles the lists with libseccomp, once; each role gets
+ * its program in its snapshot and installs it on itself.  To change what a
+ * role may do, change its list in filter.c and say there why.
  */
 #ifndef CONFIG_FILTER_H
 #define CONFIG_FILTER_H
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct sock_filter;
 
 enum filter_kind {
-	FILTER_CONFIG,
-	FILTER_CERTCHECK,
-	FILTER_GATE,
-	FILTER_AUTH,
-	FILTER_POOL,
-	FILTER_WORKER,
-	FILTER_LOG
+	FILTER_CONFIG, FILTER_CERTCHECK, FILTER_GATE, FILTER_AUTH,
+	FILTER_POOL, FILTER_WORKER, FILTER_LOG
 };
 
 /*
- * Compile the program of KIND, with what NEEDS (CULVER_NEED_* bits of the
- * section's plugin) adds, into OUT (room for CONF_MAX_FILTER).  Instructions,
- * or 0 with errno.
+ * Compile the program of KIND, with what NEEDS (CULVER_NEED_* of the section's
+ * plugin; POOL and WORKER) adds, into OUT, which has room for
+ * CONF_MAX_FILTER.  Instructions; 0 with errno if libseccomp or the room
+ * failed, 0 without in a build that has no sandbox.
  */
 size_t filter_compile(enum filter_kind kind, uint64_t needs,
     struct sock_filter *out);
+
+/* The base set of plugins as lines for culver-plugin(7). */
+void filter_print_base(FILE *out);
 
 #endif /* CONFIG_FILTER_H */

@@ -1,0 +1,552 @@
+/*
+ * check.c - Culver's own options: conversion, defaults, and what types cannot
+ * say.
+ *
+ * Runs in the config role.  Each mistake gives one line: what was complained
+ * about once is not looked at again.
+ */
+#include "config.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/clock.h"
+#include "core/config/conf.h"
+#include "core/config/convert.h"
+#include "core/config/load.h"
+#include "core/config/mem.h"
+
+void
+cf_blame(struct cf_section *s, enum cf_opt o, const char *fmt, ...)
+{
+	struct cf_place at = s->set[o] != NULL ? s->set[o]->at : s->at;
+	char text[CONVERT_ERR];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	diag_error(at, cf_where(s, cf_options[o].o.name), "%s", text);
+	s->bad[o] = 1;
+}
+
+static void
+convert_one(struct cf_section *s, enum cf_opt o)
+{
+	const struct culver_option *opt = &cf_options[o].o;
+	const struct cf_key *k = s->set[o];
+	char err[CONVERT_ERR];
+
+	if (!convert_default(opt, &s->v[o], err))
+		cf_blame(s, o, "internal: bad default %s", err);
+	if (k == NULL && (opt->flags & CULVER_OPT_REQUIRED) != 0)
+		cf_blame(s, o, "required option is missing");
+	if (k == NULL)
+		return;
+	if (k->value.broken) {
+		s->bad[o] = 1;
+		return;
+	}
+	if (!convert_value(opt, &k->value, &s->v[o], err)) {
+		cf_blame(s, o, "%s", err);
+		return;
+	}
+	s->v[o].is_set = 1;
+	s->v[o].line = k->at.line;
+	s->v[o].file = k->at.file->path;
+}
+
+static void
+convert_all(struct cf_section *s)
+{
+	for (; s != NULL; s = s->next)
+		for (int o = 0; o < O_COUNT; o++)
+			if (cf_options[o].sect == s->sect)
+				convert_one(s, (enum cf_opt)o);
+}
+
+/* Is O set, and to something that could be converted? */
+static _Bool
+good(const struct cf_section *s, enum cf_opt o)
+{
+	return s->set[o] != NULL && !s->bad[o];
+}
+
+/* --- top level and limits -------------------------------------------------- */
+
+static _Bool
+hostname_ok(const char *s)
+{
+	size_t n = strlen(s);
+
+	return n > 0 && n <= 255 && s[0] != '.' && s[0] != '-' &&
+	    strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	    "0123456789.-") == n;
+}
+
+static void
+check_top(struct cf_section *s, const struct cf_env *env)
+{
+	const char *log = s->v[O_LOG].u.s.p;
+	char err[CONVERT_ERR];
+	uint32_t id;
+
+	if (!good(s, O_HOSTNAME))
+		s->v[O_HOSTNAME].u.s = (struct culver_str){.p = env->hostname,
+		    .n = strlen(env->hostname)};
+	if (!s->bad[O_HOSTNAME] && !hostname_ok(s->v[O_HOSTNAME].u.s.p))
+		cf_blame(s, O_HOSTNAME, "\"%.80s\" is no host name: wanted "
+		    "letters, digits, dots and dashes, as in "
+		    "\"mail.example.org\"", s->v[O_HOSTNAME].u.s.p);
+	if (good(s, O_LOG) && strcmp(log, "syslog") != 0 &&
+	    strcmp(log, "stderr") != 0 && log[0] != '/')
+		cf_blame(s, O_LOG, "\"%.80s\" is neither syslog nor stderr "
+		    "nor an absolute path", log);
+	if (good(s, O_CONTROL_GROUP) && !cf_group_id(env->group,
+	    s->v[O_CONTROL_GROUP].u.s.p, &id, err))
+		cf_blame(s, O_CONTROL_GROUP, "%s", err);
+	if (s->v[O_GATES].u.i == 0)
+		s->v[O_GATES].u.i = env->cpus < 256 ? env->cpus : 256;
+}
+
+static void
+check_ranges(struct cf_section *s)
+{
+	const struct culver_value *v = &s->v[O_UID_RANGES];
+	uint32_t first, last, min = (uint32_t)s->v[O_UID_MIN].u.i;
+	char err[CONVERT_ERR];
+
+	if (v->u.list.n > CONF_MAX_RANGE) {
+		cf_blame(s, O_UID_RANGES, "it has %zu ranges: wanted at most "
+		    "%d", v->u.list.n, CONF_MAX_RANGE);
+		return;
+	}
+	for (size_t i = 0; i < v->u.list.n; i++) {
+		if (!cf_range_parse(v->u.list.v[i].p, &first, &last, err)) {
+			cf_blame(s, O_UID_RANGES, "%s", err);
+			return;
+		}
+		if (!s->bad[O_UID_MIN] && last < min) {
+			cf_blame(s, O_UID_RANGES, "\"%s\" lies below uid_min, "
+			    "which is %u: nobody in it could log in",
+			    v->u.list.v[i].p, (unsigned)min);
+			return;
+		}
+	}
+}
+
+static void
+check_limits(struct cf_section *s)
+{
+	uint32_t days;
+
+	if (good(s, O_IDLE_TIME) &&
+	    s->v[O_IDLE_TIME].u.i < (int64_t)(600 * NS_PER_S))
+		diag_warning(s->set[O_IDLE_TIME]->at, "limits: idle_time",
+		    "RFC 1939 asks for 10 minutes at least: clients may be "
+		    "cut off");
+	if (!s->bad[O_FAILURE_DELAY] && !s->bad[O_FAILURE_DELAY_MAX] &&
+	    s->v[O_FAILURE_DELAY].u.i > s->v[O_FAILURE_DELAY_MAX].u.i) {
+		enum cf_opt o = s->set[O_FAILURE_DELAY_MAX] != NULL ?
+		    O_FAILURE_DELAY_MAX : O_FAILURE_DELAY;
+
+		cf_blame(s, o, "failure_delay (%s) is longer than "
+		    "failure_delay_max (%s)",
+		    convert_show_time(s->v[O_FAILURE_DELAY].u.i),
+		    convert_show_time(s->v[O_FAILURE_DELAY_MAX].u.i));
+	}
+	if (good(s, O_TAKEOVER))
+		diag_warning(s->set[O_TAKEOVER]->at, "limits: takeover",
+		    "this has no effect in this version");
+	if (!s->bad[O_EXPIRE] &&
+	    !cf_expire_parse(s->v[O_EXPIRE].u.s.p, &days))
+		cf_blame(s, O_EXPIRE, "\"%.20s\" is not one of never, off, or "
+		    "a number of days", s->v[O_EXPIRE].u.s.p);
+	if (good(s, O_UID_RANGES))
+		check_ranges(s);
+}
+
+/* --- TLS -------------------------------------------------------------------- */
+
+static void
+check_files(struct cf_section *s, enum cf_opt o)
+{
+	static const struct culver_option path = {.name = "path",
+	    .type = CULVER_OPT_PATH};
+	const struct culver_value *v = &s->v[o];
+	struct culver_str *clean;
+
+	if (!good(s, o))
+		return;
+	clean = mem_get((v->u.list.n + 1) * sizeof(*clean));
+	for (size_t i = 0; i < v->u.list.n; i++) {
+		struct cf_value raw = {.n = 1,
+		    .text = (const char *[]){v->u.list.v[i].p}};
+		struct culver_value out;
+		char err[CONVERT_ERR];
+
+		if (!convert_value(&path, &raw, &out, err)) {
+			cf_blame(s, o, "%s", err);
+			return;
+		}
+		clean[i] = out.u.s;
+	}
+	s->v[o].u.list.v = clean;
+	if (v->u.list.n == 0)
+		cf_blame(s, o, "the list is empty: wanted at least one file");
+}
+
+/* One certificate, one key. */
+static void
+check_pairs(struct cf_section *s, enum cf_opt cert, enum cf_opt key)
+{
+	size_t n = s->v[cert].u.list.n, m = s->v[key].u.list.n;
+
+	check_files(s, cert);
+	check_files(s, key);
+	if (s->bad[cert] || s->bad[key])
+		return;
+	if (n > 0 && m == 0)
+		cf_blame(s, cert, "it has no key: add `key = \"...\"'");
+	else if (m > 0 && n == 0)
+		cf_blame(s, key, "it has no certificate: add `certificate = "
+		    "\"...\"'");
+	else if (n != m)
+		cf_blame(s, key, "there are %zu certificates and %zu keys: "
+		    "wanted as many, in the same order", n, m);
+}
+
+static _Bool
+sni_name_ok(const char *name)
+{
+	if (name[0] == '*' && name[1] == '.')
+		name += 2;
+	return hostname_ok(name);
+}
+
+static void
+check_tls(struct cf_config *c)
+{
+	size_t certs = c->tls.v[O_CERTIFICATE].u.list.n, hosts = 1;
+
+	check_pairs(&c->tls, O_CERTIFICATE, O_KEY);
+	for (struct cf_section *s = c->host; s != NULL; s = s->next) {
+		check_pairs(s, O_HOST_CERTIFICATE, O_HOST_KEY);
+		if (!sni_name_ok(s->name))
+			diag_error(s->at, cf_where(s, NULL), "this is no host "
+			    "name: wanted \"mail.example.org\" or "
+			    "\"*.example.org\"");
+		certs += s->v[O_HOST_CERTIFICATE].u.list.n;
+		hosts++;
+	}
+	if (certs > CONF_MAX_CERT || hosts > CONF_MAX_HOST)
+		diag_error(c->tls.at, "tls", "there are %zu certificates of "
+		    "%zu hosts: wanted at most %d of %d", certs, hosts,
+		    CONF_MAX_CERT, CONF_MAX_HOST);
+	if (c->host != NULL && c->tls.set[O_CERTIFICATE] == NULL &&
+	    c->tls.set[O_KEY] == NULL)
+		diag_error(c->tls.at, "tls: certificate", "required option is "
+		    "missing: it is for clients that ask for no host");
+}
+
+/* --- listeners --------------------------------------------------------------- */
+
+static void
+default_address(struct cf_section *s)
+{
+	static const struct culver_str pop3[] = {{"0.0.0.0:110", 11},
+	    {"[::]:110", 8}};
+	static const struct culver_str pop3s[] = {{"0.0.0.0:995", 11},
+	    {"[::]:995", 8}};
+	struct culver_value *v = &s->v[O_ADDRESS];
+
+	if (s->set[O_ADDRESS] != NULL)
+		return;
+	if (strcmp(s->name, "pop3") == 0)
+		v->u.list.v = pop3;
+	else if (strcmp(s->name, "pop3s") == 0)
+		v->u.list.v = pop3s;
+	else
+		cf_blame(s, O_ADDRESS, "required option is missing, as in "
+		    "`address = {\"0.0.0.0:110\", \"[::]:110\"}'");
+	if (!s->bad[O_ADDRESS])
+		v->u.list.n = 2;
+}
+
+static _Bool
+same_address(const struct cf_addr *a, const struct cf_addr *b)
+{
+	return a->len == b->len && memcmp(&a->ss, &b->ss, a->len) == 0;
+}
+
+/* Address I of S, or the section that has it before that (as *WHO). */
+static _Bool
+is_taken(const struct cf_config *c, const struct cf_section *s, size_t i,
+    const struct cf_addr *mine, const struct cf_section **who)
+{
+	struct cf_addr other;
+	char err[CONVERT_ERR];
+
+	for (*who = c->listen; *who != NULL; *who = (*who)->next) {
+		const struct culver_value *v = &(*who)->v[O_ADDRESS];
+
+		for (size_t k = 0; k < v->u.list.n; k++) {
+			if (*who == s && k == i)
+				return 0;
+			if (cf_addr_parse(v->u.list.v[k].p, &other, err) &&
+			    same_address(mine, &other))
+				return 1;
+		}
+	}
+	return 0;
+}
+
+static void
+check_addresses(const struct cf_config *c, struct cf_section *s,
+    _Bool *has_unix, _Bool *all_local)
+{
+	const struct culver_value *v = &s->v[O_ADDRESS];
+	const struct cf_section *who;
+	struct cf_addr a;
+	char err[CONVERT_ERR];
+
+	*has_unix = 0;
+	*all_local = 1;
+	if (!s->bad[O_ADDRESS] && v->u.list.n == 0)
+		cf_blame(s, O_ADDRESS, "the list is empty: wanted at least "
+		    "one address");
+	for (size_t i = 0; i < v->u.list.n && !s->bad[O_ADDRESS]; i++) {
+		if (!cf_addr_parse(v->u.list.v[i].p, &a, err)) {
+			cf_blame(s, O_ADDRESS, "%s", err);
+		} else if (is_taken(c, s, i, &a, &who)) {
+			if (who == s)
+				cf_blame(s, O_ADDRESS, "\"%s\" is there "
+				    "twice: remove one", v->u.list.v[i].p);
+			else
+				cf_blame(s, O_ADDRESS, "\"%s\" is used by "
+				    "`listen %s' already, in %s:%u: remove "
+				    "one", v->u.list.v[i].p, who->name,
+				    who->at.file->path,
+				    (unsigned)who->at.line);
+		}
+		*has_unix |= a.is_unix;
+		*all_local &= a.is_local;
+	}
+}
+
+static void
+check_tls_use(const struct cf_config *c, struct cf_section *s,
+    _Bool all_local)
+{
+	_Bool has_cert = c->tls.set[O_CERTIFICATE] != NULL ||
+	    c->tls.set[O_KEY] != NULL;
+	struct culver_value *v = &s->v[O_TLS];
+
+	if (s->set[O_TLS] == NULL)
+		v->u.i = strcmp(s->name, "pop3s") == 0 ? CONF_TLS_IMPLICIT :
+		    has_cert ? CONF_TLS_STARTTLS : CONF_TLS_OFF;
+	if (s->bad[O_TLS])
+		return;
+	if (v->u.i != CONF_TLS_OFF && !has_cert)
+		cf_blame(s, O_TLS, "there is no certificate: add `tls { "
+		    "certificate = \"...\" key = \"...\" }'");
+	if (v->u.i == CONF_TLS_OFF && !s->bad[O_PLAIN_LOGIN] &&
+	    s->v[O_PLAIN_LOGIN].u.i == CONF_PLAIN_NEVER)
+		cf_blame(s, O_PLAIN_LOGIN, "without TLS nobody can log in: "
+		    "add a certificate, or allow plain logins");
+	else if (v->u.i == CONF_TLS_OFF && !s->bad[O_PLAIN_LOGIN] &&
+	    s->v[O_PLAIN_LOGIN].u.i == CONF_PLAIN_LOCAL && !all_local)
+		diag_warning(s->at, cf_where(s, NULL), "without TLS only "
+		    "clients on this machine can log in: add a certificate, "
+		    "or set plain_login = always");
+}
+
+static void
+check_unix(struct cf_section *s, const struct cf_env *env, _Bool has_unix)
+{
+	const char *mode = s->v[O_MODE].u.s.p;
+	char err[CONVERT_ERR];
+	uint32_t id;
+
+	for (int o = O_MODE; o <= O_GROUP; o++)
+		if (good(s, (enum cf_opt)o) && !has_unix &&
+		    !s->bad[O_ADDRESS])
+			cf_blame(s, (enum cf_opt)o, "only a unix:PATH address "
+			    "has one, and this section has none");
+	if (good(s, O_MODE) && (strspn(mode, "01234567") != strlen(mode) ||
+	    (strlen(mode) == 4 && mode[0] != '0')))
+		cf_blame(s, O_MODE, "\"%s\" is no mode: wanted octal digits, "
+		    "as in 0660", mode);
+	if (good(s, O_OWNER) &&
+	    !cf_user_id(env->passwd, s->v[O_OWNER].u.s.p, &id, err))
+		cf_blame(s, O_OWNER, "%s", err);
+	if (good(s, O_GROUP) &&
+	    !cf_group_id(env->group, s->v[O_GROUP].u.s.p, &id, err))
+		cf_blame(s, O_GROUP, "%s", err);
+}
+
+static void
+check_listen(const struct cf_config *c, struct cf_section *s,
+    const struct cf_env *env)
+{
+	_Bool has_unix, all_local;
+
+	if (good(s, O_PROTOCOL) && s->v[O_PROTOCOL].u.i != 0) {
+		cf_blame(s, O_PROTOCOL, "lmtp is not supported in this "
+		    "version: remove this section");
+		return;
+	}
+	if (good(s, O_PROXY) && s->v[O_PROXY].u.list.n > 0)
+		cf_blame(s, O_PROXY, "the PROXY protocol is not supported in "
+		    "this version: remove this line");
+	check_addresses(c, s, &has_unix, &all_local);
+	check_tls_use(c, s, all_local);
+	check_unix(s, env, has_unix);
+}
+
+/* With no section listen there are pop3, and pop3s if there is a
+ * certificate. */
+static void
+default_listen(struct cf_config *c)
+{
+	static const char *const names[] = {"pop3", "pop3s"};
+	struct cf_section **end = &c->listen;
+	int n = c->tls.set[O_CERTIFICATE] != NULL ? 2 : 1;
+
+	for (int i = 0; i < n && (i > 0 || c->listen == NULL); i++) {
+		*end = mem_get(sizeof(**end));
+		(*end)->sect = CF_LISTEN;
+		(*end)->name = names[i];
+		(*end)->at = c->top.at;
+		end = &(*end)->next;
+	}
+}
+
+static void
+check_listeners(struct cf_config *c, const struct cf_env *env)
+{
+	struct cf_section *s, *last = NULL;
+	size_t n = 0;
+
+	for (s = c->listen; s != NULL; s = s->next)
+		default_address(s);
+	for (s = c->listen; s != NULL; last = s, s = s->next) {
+		check_listen(c, s, env);
+		n += s->v[O_ADDRESS].u.list.n;
+	}
+	if (n > CONF_MAX_LISTEN && last != NULL)
+		diag_error(last->at, cf_where(last, NULL), "there are %zu "
+		    "addresses with this section: wanted at most %d", n,
+		    CONF_MAX_LISTEN);
+}
+
+/* --- auth and storage --------------------------------------------------------- */
+
+static void
+check_allow(struct cf_section *s, enum cf_opt o)
+{
+	static const char *const names[] = {"net", "exec", "threads"};
+	const struct culver_value *v = &s->v[o];
+	unsigned known = s->sect == CF_AUTH ? 3 : 1, k;
+
+	for (size_t i = 0; i < v->u.list.n && !s->bad[o]; i++) {
+		for (k = 0; k < known; k++)
+			if (strcmp(v->u.list.v[i].p, names[k]) == 0)
+				break;
+		if (k == known)
+			cf_blame(s, o, "\"%.40s\" is not one of %s",
+			    v->u.list.v[i].p, known == 3 ?
+			    "net, exec, threads" : "net");
+		else
+			s->allow |= 1u << k;
+	}
+}
+
+static void
+check_groups(struct cf_section *s, const struct cf_env *env)
+{
+	const struct culver_value *v = &s->v[O_GROUPS];
+	char err[CONVERT_ERR];
+	uint32_t id;
+
+	if (v->u.list.n > CONF_MAX_GROUP)
+		cf_blame(s, O_GROUPS, "it has %zu groups: wanted at most %d",
+		    v->u.list.n, CONF_MAX_GROUP);
+	for (size_t i = 0; i < v->u.list.n && !s->bad[O_GROUPS]; i++) {
+		if (!cf_group_id(env->group, v->u.list.v[i].p, &id, err))
+			cf_blame(s, O_GROUPS, "%s", err);
+		else if (id == 0)
+			cf_blame(s, O_GROUPS, "group 0 is never given to "
+			    "anybody: remove it");
+	}
+}
+
+static void
+check_sections(struct cf_config *c, const struct cf_env *env)
+{
+	struct cf_section *s;
+	int n = 0;
+
+	for (s = c->auth; s != NULL; s = s->next) {
+		check_allow(s, O_AUTH_ALLOW);
+		if (s->set[O_PROCESSES] == NULL)
+			s->v[O_PROCESSES].u.i = env->cpus;
+		if (++n == CONF_MAX_AUTH + 1)
+			diag_error(s->at, cf_where(s, NULL), "there are more "
+			    "than %d sections auth", CONF_MAX_AUTH);
+	}
+	if (n == 0)
+		diag_error(c->top.at, "auth", "there is no such section, so "
+		    "nobody could log in: add `auth passwdfile { path = "
+		    "\"/etc/culver/users\" }'");
+	n = 0;
+	for (s = c->storage; s != NULL; s = s->next) {
+		check_allow(s, O_STORAGE_ALLOW);
+		check_groups(s, env);
+		if (++n == CONF_MAX_STORAGE + 1)
+			diag_error(s->at, cf_where(s, NULL), "there are more "
+			    "than %d sections storage", CONF_MAX_STORAGE);
+	}
+	if (n == 0)
+		diag_error(c->top.at, "storage", "there is no such section, "
+		    "so nobody has a mailbox: add `storage maildir { path = "
+		    "\"~/Maildir\" }'");
+}
+
+void
+cf_check(struct cf_config *c, const struct cf_env *env)
+{
+	default_listen(c);
+	if (c->tls.at.file == NULL)
+		c->tls.at = c->top.at;
+	if (c->limits.at.file == NULL)
+		c->limits.at = c->top.at;
+	convert_all(&c->top);
+	convert_all(&c->tls);
+	convert_all(&c->limits);
+	convert_all(c->listen);
+	convert_all(c->host);
+	convert_all(c->auth);
+	convert_all(c->storage);
+	check_top(&c->top, env);
+	check_limits(&c->limits);
+	check_tls(c);
+	check_listeners(c, env);
+	check_sections(c, env);
+}
+
+void
+cf_load(struct cf_config *c, const struct cf_env *env)
+{
+	const struct cf_block *root = cf_parse(&env->source);
+
+	*c = (struct cf_config){.listen = NULL};
+	if (root->at.file == NULL)
+		return;		/* no file at all, and diag says so */
+	cf_merge(c, root);
+	cf_check(c, env);
+	if (env->before_modules != NULL)
+		env->before_modules(c);
+	cf_modules(c, env);
+}

@@ -1,0 +1,228 @@
+/*
+ * options.c - the table of Culver's own options.
+ *
+ * The help texts become culver.conf(5): sentences without the final full
+ * stop, about what an administrator decides with the option.
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "core/config/options.h"
+
+#define NS(s) ((s) * INT64_C(1000000000))
+#define DAY NS(86400)
+
+static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+static const char *const cases[] = {"keep", "lower", NULL};
+static const char *const protocols[] = {"pop3", "lmtp", NULL};
+static const char *const tls_kinds[] = {"starttls", "implicit", "off", NULL};
+static const char *const plain_kinds[] = {"local", "never", "always", NULL};
+static const char *const confinements[] = {"confined", "unconfined", NULL};
+
+const struct cf_sect_info cf_sects[CF_SECTS] = {
+	[CF_TOP] = {"", CF_UNNAMED, 0, ""},
+	[CF_LISTEN] = {"listen", CF_NAMED, 0, "listen pop3 { ... }"},
+	[CF_TLS] = {"tls", CF_UNNAMED, 0, "tls { ... }"},
+	[CF_HOST] = {"host", CF_NAMED, 0, "host \"mail.example.org\" { ... }"},
+	[CF_AUTH] = {"auth", CF_NAMED, 1, "auth passwdfile { ... }"},
+	[CF_STORAGE] = {"storage", CF_NAMED, 1, "storage maildir { ... }"},
+	[CF_LIMITS] = {"limits", CF_UNNAMED, 0, "limits { ... }"},
+};
+
+#define TOP(nr, n, t) [nr] = {.sect = CF_TOP, .o.name = n, .o.type = t
+#define LISTEN(nr, n, t) [nr] = {.sect = CF_LISTEN, .o.name = n, .o.type = t
+#define TLS(nr, n, t) [nr] = {.sect = CF_TLS, .o.name = n, .o.type = t
+#define HOST(nr, n, t) [nr] = {.sect = CF_HOST, .o.name = n, .o.type = t
+#define AUTH(nr, n, t) [nr] = {.sect = CF_AUTH, .o.name = n, .o.type = t
+#define STORAGE(nr, n, t) [nr] = {.sect = CF_STORAGE, .o.name = n, .o.type = t
+#define LIMIT(nr, n, t) [nr] = {.sect = CF_LIMITS, .o.name = n, .o.type = t
+
+const struct cf_option cf_options[O_COUNT] = {
+	TOP(O_HOSTNAME, "hostname", CULVER_OPT_STRING),
+	    .o.min = 1, .o.max = 255, .computed = "the machine's name",
+	    .o.help = "the server's name in greetings and log lines"},
+	TOP(O_RUN_DIR, "run_dir", CULVER_OPT_PATH),
+	    .o.min = 1, .o.max = 900, .o.def = "/run/culver",
+	    .o.help = "folder of sockets and of what lives as long as the "
+	    "server; each instance on a machine needs its own"},
+	TOP(O_STATE_DIR, "state_dir", CULVER_OPT_PATH),
+	    .o.min = 1, .o.max = 900, .o.def = "/var/lib/culver",
+	    .o.help = "folder of what outlives the server"},
+	TOP(O_LOG, "log", CULVER_OPT_STRING),
+	    .o.min = 1, .o.max = 1023, .o.def = "syslog",
+	    .o.help = "where log lines go: syslog, stderr, or the absolute "
+	    "path of a file, which is opened again on reload"},
+	TOP(O_LOG_LEVEL, "log_level", CULVER_OPT_ENUM),
+	    .o.def = "info", .o.choices = levels,
+	    .o.help = "the least important lines that are still written"},
+	TOP(O_CONTROL_GROUP, "control_group", CULVER_OPT_STRING),
+	    .o.min = 1, .o.max = 255, .computed = "none",
+	    .o.help = "members of this group (a name or a number) may ask "
+	    "for status and sessions; only root may change anything"},
+	TOP(O_USER_CASE, "user_case", CULVER_OPT_ENUM),
+	    .o.def = "lower", .o.choices = cases,
+	    .o.help = "whether login names are turned to lower case before "
+	    "anybody is asked about them"},
+	TOP(O_GATES, "gates", CULVER_OPT_INT),
+	    .o.min = 0, .o.max = 256, .o.def = "0",
+	    .computed = "one for each processor",
+	    .o.help = "how many processes accept connections; 0 is one for "
+	    "each processor"},
+
+	LISTEN(O_ADDRESS, "address", CULVER_OPT_LIST),
+	    .o.min = 1, .o.max = 127, .computed = "all addresses, port 110 "
+	    "for a section named pop3, 995 for one named pop3s",
+	    .o.help = "where clients connect to: IPV4:PORT, [IPV6]:PORT or "
+	    "unix:PATH"},
+	LISTEN(O_PROTOCOL, "protocol", CULVER_OPT_ENUM),
+	    .o.def = "pop3", .o.choices = protocols,
+	    .o.help = "what is spoken there; lmtp is not there yet"},
+	LISTEN(O_TLS, "tls", CULVER_OPT_ENUM),
+	    .o.choices = tls_kinds, .computed = "implicit in a section named "
+	    "pop3s; otherwise starttls, or off without a certificate",
+	    .o.help = "whether TLS begins with the STLS command, at once, or "
+	    "is not offered"},
+	LISTEN(O_PLAIN_LOGIN, "plain_login", CULVER_OPT_ENUM),
+	    .o.def = "local", .o.choices = plain_kinds,
+	    .o.help = "who may log in without TLS; local is loopback "
+	    "addresses and unix sockets"},
+	LISTEN(O_PROXY, "proxy", CULVER_OPT_LIST),
+	    .computed = "none",
+	    .o.help = "networks whose connections begin with a PROXY header; "
+	    "not there yet"},
+	LISTEN(O_MODE, "mode", CULVER_OPT_STRING),
+	    .o.min = 3, .o.max = 4, .computed = "0666",
+	    .o.help = "permissions of unix sockets, in octal"},
+	LISTEN(O_OWNER, "owner", CULVER_OPT_STRING),
+	    .o.min = 1, .o.max = 255, .computed = "the user that starts "
+	    "Culver", .o.help = "owner of unix sockets, a name or a number"},
+	LISTEN(O_GROUP, "group", CULVER_OPT_STRING),
+	    .o.min = 1, .o.max = 255, .computed = "the group of the user "
+	    "that starts Culver",
+	    .o.help = "group of unix sockets, a name or a number"},
+
+	TLS(O_CERTIFICATE, "certificate", CULVER_OPT_LIST),
+	    .o.min = 1, .o.max = 1023, .computed = "none",
+	    .o.help = "PEM file with the certificate and its chain; several, "
+	    "as RSA beside ECDSA, as a list"},
+	TLS(O_KEY, "key", CULVER_OPT_LIST),
+	    .o.min = 1, .o.max = 1023, .computed = "none",
+	    .o.help = "PEM file with the private key; as many as "
+	    "certificates, in the same order"},
+
+	HOST(O_HOST_CERTIFICATE, "certificate", CULVER_OPT_LIST),
+	    .o.min = 1, .o.max = 1023, .o.flags = CULVER_OPT_REQUIRED,
+	    .o.help = "as in tls, for clients that ask for this host"},
+	HOST(O_HOST_KEY, "key", CULVER_OPT_LIST),
+	    .o.min = 1, .o.max = 1023, .o.flags = CULVER_OPT_REQUIRED,
+	    .o.help = "as in tls"},
+
+	AUTH(O_AUTH_PLUGIN, "plugin", CULVER_OPT_STRING),
+	    .o.min = 1, .o.max = 1000, .computed = "the section's name",
+	    .o.help = "the plugin, by name or by the absolute path of its "
+	    "module"},
+	AUTH(O_AUTH_ALLOW, "allow", CULVER_OPT_LIST),
+	    .computed = "nothing",
+	    .o.help = "what the plugin may do besides the least: net, exec, "
+	    "threads"},
+	AUTH(O_PROCESSES, "processes", CULVER_OPT_INT),
+	    .o.min = 1, .o.max = 256, .computed = "one for each processor",
+	    .o.help = "how many processes answer for this section, each one "
+	    "login at a time"},
+
+	STORAGE(O_STORAGE_PLUGIN, "plugin", CULVER_OPT_STRING),
+	    .o.min = 1, .o.max = 1000, .computed = "the section's name",
+	    .o.help = "the plugin, by name or by the absolute path of its "
+	    "module"},
+	STORAGE(O_STORAGE_ALLOW, "allow", CULVER_OPT_LIST),
+	    .computed = "nothing",
+	    .o.help = "what the plugin may do besides the least: net"},
+	STORAGE(O_GROUPS, "groups", CULVER_OPT_LIST),
+	    .computed = "none",
+	    .o.help = "supplementary groups of the processes that serve "
+	    "these mailboxes"},
+
+	LIMIT(O_LOGIN_TIME, "login_time", CULVER_OPT_TIME),
+	    .o.min = NS(1), .o.max = NS(3600), .o.def = "60s",
+	    .o.help = "from the connection to a successful login"},
+	LIMIT(O_IDLE_TIME, "idle_time", CULVER_OPT_TIME),
+	    .o.min = NS(1), .o.max = DAY, .o.def = "10m",
+	    .o.help = "how long a logged-in client may be silent; RFC 1939 "
+	    "asks for 10 minutes at least, so less draws a warning"},
+	LIMIT(O_CONNECTIONS, "connections", CULVER_OPT_INT),
+	    .o.min = 1, .o.max = 1000000, .o.def = "20000",
+	    .o.help = "connections at once"},
+	LIMIT(O_CONNECTIONS_PER_IP, "connections_per_ip", CULVER_OPT_INT),
+	    .o.min = 1, .o.max = 1000000, .o.def = "100",
+	    .o.help = "connections at once from one address; of IPv6, from "
+	    "one /64"},
+	LIMIT(O_SESSIONS, "sessions", CULVER_OPT_INT),
+	    .o.min = 1, .o.max = 1000000, .o.def = "10000",
+	    .o.help = "logged-in sessions at once"},
+	LIMIT(O_BAD_COMMANDS, "bad_commands", CULVER_OPT_INT),
+	    .o.min = 1, .o.max = 10000, .o.def = "20",
+	    .o.help = "after so many wrong commands a connection is closed"},
+	LIMIT(O_FAILURE_DELAY, "failure_delay", CULVER_OPT_TIME),
+	    .o.min = 0, .o.max = NS(60), .o.def = "1s",
+	    .o.help = "how long the answer to a failed login is held back; "
+	    "doubles for each further one of an address or a user"},
+	LIMIT(O_FAILURE_DELAY_MAX, "failure_delay_max", CULVER_OPT_TIME),
+	    .o.min = 0, .o.max = NS(300), .o.def = "15s",
+	    .o.help = "the longest such delay"},
+	LIMIT(O_TAKEOVER, "takeover", CULVER_OPT_TIME),
+	    .o.min = 0, .o.max = DAY, .o.def = "30s",
+	    .o.help = "a session idle for so long gives way to a new login "
+	    "to the same mailbox; 0 never. Has no effect in this version"},
+	LIMIT(O_RELOAD_GRACE, "reload_grace", CULVER_OPT_TIME),
+	    .o.min = NS(1), .o.max = 7 * DAY, .o.def = "1h",
+	    .o.help = "how long sessions from before a reload may go on"},
+	LIMIT(O_STOP_GRACE, "stop_grace", CULVER_OPT_TIME),
+	    .o.min = 0, .o.max = NS(3600), .o.def = "30s",
+	    .o.help = "how long sessions get to finish what they are doing "
+	    "when the server stops"},
+	LIMIT(O_GATE_LOGINS, "gate_logins", CULVER_OPT_INT),
+	    .o.min = 1, .o.max = 1000000000, .o.def = "100000",
+	    .o.help = "after so many logins a process that accepts "
+	    "connections is replaced by a fresh one"},
+	LIMIT(O_EXPIRE, "expire", CULVER_OPT_STRING),
+	    .o.min = 1, .o.max = 10, .o.def = "off",
+	    .o.help = "what the EXPIRE capability announces: never, a number "
+	    "of days, or off for no announcement. Nothing is deleted"},
+	LIMIT(O_UID_MIN, "uid_min", CULVER_OPT_INT),
+	    .o.min = 1, .o.max = 4294967294, .o.def = "500",
+	    .o.help = "nobody with a user id or group id below this one gets "
+	    "a session"},
+	LIMIT(O_UID_RANGES, "uid_ranges", CULVER_OPT_LIST),
+	    .o.def = "{}",
+	    .o.help = "if not empty, user and group ids must be in one of "
+	    "these ranges, as {\"1000-1999\", \"5000-5999\"}"},
+	LIMIT(O_SHARED_UID, "shared_uid", CULVER_OPT_ENUM),
+	    .o.def = "confined", .o.choices = confinements,
+	    .o.help = "whether mailboxes of one user id are served where the "
+	    "kernel cannot keep their processes apart: confined refuses, "
+	    "unconfined accepts the risk"},
+};
+
+enum cf_sect
+cf_sect_find(const char *word, enum cf_sect parent)
+{
+	for (int s = CF_LISTEN; s < CF_SECTS; s++)
+		if (strcmp(cf_sects[s].word, word) == 0 &&
+		    (s == CF_HOST) == (parent == CF_TLS) &&
+		    (parent == CF_TOP || parent == CF_TLS))
+			return (enum cf_sect)s;
+	return CF_SECTS;
+}
+
+enum cf_opt
+cf_option_find(enum cf_sect s, const char *name)
+{
+	int i;
+
+	for (i = 0; i < O_COUNT; i++)
+		if (cf_options[i].sect == s &&
+		    strcmp(cf_options[i].o.name, name) == 0)
+			break;
+	return (enum cf_opt)i;
+}

@@ -1,0 +1,412 @@
+/*
+ * snap.c - fill the structs of conf.h and seal them.
+ *
+ * Runs in the config role.  A plugin's secrets go into the snapshot of their
+ * own section and nowhere else.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "core/config/convert.h"
+#include "core/config/filter.h"
+#include "core/config/mem.h"
+#include "core/config/snap.h"
+#include "core/plugin/values.h"
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
+struct snapper {
+	const struct cf_config *c;
+	const struct cf_env *env;
+	snap_sink *sink;
+	void *ctx;
+	struct conf_cert *certs;
+	uint32_t n_certs;
+};
+
+static void
+text(char *out, size_t size, const char *s)
+{
+	snprintf(out, size, "%s", s);
+}
+#define TEXT(array, s) text(array, sizeof(array), s)
+
+static _Bool
+write_at(int fd, const void *p, size_t n, off_t at)
+{
+	return n == 0 || pwrite(fd, p, n, at) == (ssize_t)n;
+}
+
+static int
+memfd(void)
+{
+	int fd = memfd_create("culver-config", MFD_CLOEXEC |
+	    MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+
+	if (fd < 0 && errno == EINVAL)	/* before Linux 6.3 */
+		fd = memfd_create("culver-config",
+		    MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	return fd;
+}
+
+struct part {			/* of one snapshot */
+	enum conf_kind kind;
+	uint32_t index;
+	void *fixed;		/* begins with a conf_head */
+	size_t size;
+	const void *extra;
+	size_t extra_n;
+	struct sock_filter *filter;
+	size_t filter_n;
+};
+
+static _Bool
+snapshot(const struct snapper *s, const struct part *p)
+{
+	struct conf_head *h = p->fixed;
+	size_t filter_size = p->filter_n * sizeof(*p->filter);
+	int fd = memfd();
+	_Bool ok;
+
+	*h = (struct conf_head){.magic = CONF_MAGIC, .kind = p->kind,
+	    .index = p->index, .fixed = (uint32_t)p->size,
+	    .filter_at = (uint32_t)p->size,
+	    .filter_n = (uint32_t)p->filter_n,
+	    .extra_at = (uint32_t)(p->size + filter_size),
+	    .extra_n = (uint32_t)p->extra_n,
+	    .size = (uint32_t)(p->size + filter_size + p->extra_n)};
+	if (fd < 0)
+		return 0;
+	ok = write_at(fd, p->fixed, p->size, 0) &&
+	    write_at(fd, p->filter, filter_size, h->filter_at) &&
+	    write_at(fd, p->extra, p->extra_n, h->extra_at) &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK |
+		F_SEAL_GROW | F_SEAL_WRITE) == 0 &&
+	    s->sink(s->ctx, p->kind, p->index, fd);
+	close(fd);
+	return ok;
+}
+
+static _Bool
+add_filter(struct part *p, enum filter_kind kind, uint64_t needs)
+{
+	p->filter = mem_get(CONF_MAX_FILTER * sizeof(*p->filter));
+	p->filter_n = filter_compile(kind, needs, p->filter);
+#ifdef WITH_SANDBOX
+	return p->filter_n > 0;
+#else
+	return 1;
+#endif
+}
+
+/* --- certificates ----------------------------------------------------------- */
+
+static void
+certs_add(struct snapper *s, const struct cf_section *sec, enum cf_opt cert,
+    enum cf_opt key, struct conf_gate_host *host)
+{
+	const struct culver_value *c = &sec->v[cert], *k = &sec->v[key];
+
+	TEXT(host->name, sec->name);
+	host->first = s->n_certs;
+	host->n = (uint32_t)c->u.list.n;
+	for (size_t i = 0; i < c->u.list.n; i++) {
+		struct conf_cert *out = &s->certs[s->n_certs++];
+
+		out->line = c->line;
+		TEXT(out->file, c->file != NULL ? c->file : "");
+		TEXT(out->cert, c->u.list.v[i].p);
+		TEXT(out->key, k->u.list.v[i].p);
+	}
+}
+
+/* Fill HOST and the list of certificates; returns the number of hosts. */
+static uint32_t
+hosts_fill(struct snapper *s, struct conf_gate_host *host)
+{
+	uint32_t n = 0;
+
+	s->certs = mem_get((CONF_MAX_CERT + 1) * sizeof(*s->certs));
+	s->n_certs = 0;
+	if (s->c->tls.v[O_CERTIFICATE].u.list.n == 0)
+		return 0;
+	certs_add(s, &s->c->tls, O_CERTIFICATE, O_KEY, &host[n++]);
+	for (const struct cf_section *h = s->c->host; h != NULL; h = h->next)
+		certs_add(s, h, O_HOST_CERTIFICATE, O_HOST_KEY, &host[n++]);
+	return n;
+}
+
+/* --- master ------------------------------------------------------------------ */
+
+static void
+listen_fill(const struct snapper *s, const struct cf_section *sec,
+    const char *address, struct conf_listen *out)
+{
+	struct cf_addr a;
+	char err[CONVERT_ERR];
+
+	cf_addr_parse(address, &a, err);
+	*out = (struct conf_listen){.addr = a.ss, .addr_len = a.len,
+	    .uid = UINT32_MAX, .gid = UINT32_MAX, .line = sec->at.line};
+	TEXT(out->text, address);
+	if (!a.is_unix)
+		return;
+	out->has_mode = sec->set[O_MODE] != NULL;
+	if (out->has_mode)
+		out->mode = (uint32_t)strtoul(sec->v[O_MODE].u.s.p, NULL, 8);
+	if (sec->set[O_OWNER] != NULL)
+		cf_user_id(s->env->passwd, sec->v[O_OWNER].u.s.p, &out->uid,
+		    err);
+	if (sec->set[O_GROUP] != NULL)
+		cf_group_id(s->env->group, sec->v[O_GROUP].u.s.p, &out->gid,
+		    err);
+}
+
+static void
+ranges_fill(const struct cf_section *limits, struct conf_master *m)
+{
+	const struct culver_value *v = &limits->v[O_UID_RANGES];
+	char err[CONVERT_ERR];
+
+	m->uid_min = (uint32_t)limits->v[O_UID_MIN].u.i;
+	for (size_t i = 0; i < v->u.list.n; i++, m->n_range++)
+		cf_range_parse(v->u.list.v[i].p, &m->range[i].first,
+		    &m->range[i].last, err);
+}
+
+static void
+master_sections(const struct snapper *s, struct conf_master *m)
+{
+	const struct cf_section *sec;
+	char err[CONVERT_ERR];
+
+	for (sec = s->c->auth; sec != NULL; sec = sec->next) {
+		struct conf_auth_section *out = &m->auth[m->n_auth++];
+
+		TEXT(out->name, sec->name);
+		out->processes = (uint32_t)sec->v[O_PROCESSES].u.i;
+		out->needs = (uint32_t)sec->plugin->desc.needs;
+	}
+	for (sec = s->c->storage; sec != NULL; sec = sec->next) {
+		struct conf_storage_section *out = &m->storage[m->n_storage++];
+		const struct culver_value *v = &sec->v[O_GROUPS];
+
+		TEXT(out->name, sec->name);
+		for (size_t i = 0; i < v->u.list.n; i++)
+			cf_group_id(s->env->group, v->u.list.v[i].p,
+			    &out->groups[out->n_groups++], err);
+	}
+}
+
+static void
+master_fill(struct snapper *s, struct conf_master *m)
+{
+	const struct cf_section *top = &s->c->top, *lim = &s->c->limits;
+	char err[CONVERT_ERR];
+
+	TEXT(m->run_dir, top->v[O_RUN_DIR].u.s.p);
+	TEXT(m->state_dir, top->v[O_STATE_DIR].u.s.p);
+	TEXT(m->log, top->v[O_LOG].u.s.p);
+	m->control_gid = UINT32_MAX;
+	if (top->set[O_CONTROL_GROUP] != NULL)
+		cf_group_id(s->env->group, top->v[O_CONTROL_GROUP].u.s.p,
+		    &m->control_gid, err);
+	m->gates = (uint32_t)top->v[O_GATES].u.i;
+	ranges_fill(lim, m);
+	m->sessions_max = (uint32_t)lim->v[O_SESSIONS].u.i;
+	m->reload_grace = (uint64_t)lim->v[O_RELOAD_GRACE].u.i;
+	m->stop_grace = (uint64_t)lim->v[O_STOP_GRACE].u.i;
+	m->shared_uid = (uint32_t)lim->v[O_SHARED_UID].u.i;
+	for (const struct cf_section *l = s->c->listen; l != NULL; l = l->next)
+		for (size_t i = 0; i < l->v[O_ADDRESS].u.list.n; i++)
+			listen_fill(s, l, l->v[O_ADDRESS].u.list.v[i].p,
+			    &m->listen[m->n_listen++]);
+	master_sections(s, m);
+}
+
+static _Bool
+master_snap(struct snapper *s)
+{
+	struct conf_master *m = mem_get(sizeof(*m));
+	struct conf_cert_files *files;
+
+	master_fill(s, m);
+	m->n_cert = s->n_certs;
+	files = mem_get((s->n_certs + 1) * sizeof(*files));
+	for (uint32_t i = 0; i < s->n_certs; i++) {
+		TEXT(files[i].cert, s->certs[i].cert);
+		TEXT(files[i].key, s->certs[i].key);
+	}
+	return snapshot(s, &(struct part){.kind = CONF_MASTER, .fixed = m,
+	    .size = sizeof(*m), .extra = files,
+	    .extra_n = s->n_certs * sizeof(*files)});
+}
+
+/* --- gate, certcheck, auth, log ----------------------------------------------- */
+
+static uint32_t
+expire_days(const struct cf_config *c)
+{
+	uint32_t days = UINT32_MAX - 1;
+
+	cf_expire_parse(c->limits.v[O_EXPIRE].u.s.p, &days);
+	return days;
+}
+
+static void
+gate_fill(const struct snapper *s, struct conf_gate *g)
+{
+	const struct cf_section *lim = &s->c->limits;
+	uint32_t gates = (uint32_t)s->c->top.v[O_GATES].u.i;
+	uint32_t all = (uint32_t)lim->v[O_CONNECTIONS].u.i;
+
+	TEXT(g->hostname, s->c->top.v[O_HOSTNAME].u.s.p);
+	g->login_time = (uint64_t)lim->v[O_LOGIN_TIME].u.i;
+	g->idle_time = (uint64_t)lim->v[O_IDLE_TIME].u.i;
+	g->connections = (all + gates - 1) / gates;
+	g->connections_per_ip = (uint32_t)lim->v[O_CONNECTIONS_PER_IP].u.i;
+	g->bad_commands = (uint32_t)lim->v[O_BAD_COMMANDS].u.i;
+	g->gate_logins = (uint32_t)lim->v[O_GATE_LOGINS].u.i;
+	g->expire_days = expire_days(s->c);
+	for (const struct cf_section *l = s->c->listen; l != NULL; l = l->next)
+		for (size_t i = 0; i < l->v[O_ADDRESS].u.list.n; i++) {
+			struct conf_gate_listen *out =
+			    &g->listen[g->n_listen++];
+
+			out->tls = (uint32_t)l->v[O_TLS].u.i;
+			out->plain_login = (uint32_t)l->v[O_PLAIN_LOGIN].u.i;
+			out->is_unix = strncmp(l->v[O_ADDRESS].u.list.v[i].p,
+			    "unix:", 5) == 0;
+			TEXT(out->name, l->name);
+		}
+}
+
+static _Bool
+gate_snap(struct snapper *s)
+{
+	struct conf_gate *g = mem_get(sizeof(*g));
+	struct part p = {.kind = CONF_GATE, .fixed = g, .size = sizeof(*g)};
+
+	gate_fill(s, g);
+	g->n_host = hosts_fill(s, g->host);
+	g->n_cert = s->n_certs;
+	p.extra = s->certs;
+	p.extra_n = s->n_certs * sizeof(*s->certs);
+	return add_filter(&p, FILTER_GATE, 0) && snapshot(s, &p);
+}
+
+static _Bool
+certcheck_snap(struct snapper *s)
+{
+	struct conf_certcheck *c = mem_get(sizeof(*c));
+	struct part p = {.kind = CONF_CERTCHECK, .fixed = c,
+	    .size = sizeof(*c)};
+
+	TEXT(c->hostname, s->c->top.v[O_HOSTNAME].u.s.p);
+	c->n_host = hosts_fill(s, c->host);
+	c->n_cert = s->n_certs;
+	p.extra = s->certs;
+	p.extra_n = s->n_certs * sizeof(*s->certs);
+	return add_filter(&p, FILTER_CERTCHECK, 0) && snapshot(s, &p);
+}
+
+static _Bool
+auth_snap(const struct snapper *s)
+{
+	const struct cf_section *lim = &s->c->limits, *sec;
+	struct conf_auth *a = mem_get(sizeof(*a));
+	struct part p = {.kind = CONF_AUTH, .fixed = a, .size = sizeof(*a)};
+
+	a->failure_delay = (uint64_t)lim->v[O_FAILURE_DELAY].u.i;
+	a->failure_delay_max = (uint64_t)lim->v[O_FAILURE_DELAY_MAX].u.i;
+	a->user_case = (uint32_t)s->c->top.v[O_USER_CASE].u.i;
+	a->uid_min = (uint32_t)lim->v[O_UID_MIN].u.i;
+	for (sec = s->c->auth; sec != NULL; sec = sec->next) {
+		struct conf_auth_part *out = &a->section[a->n_section++];
+
+		TEXT(out->name, sec->name);
+		out->caps = sec->plugin->desc.caps;
+		out->processes = (uint32_t)sec->v[O_PROCESSES].u.i;
+	}
+	for (sec = s->c->storage; sec != NULL; sec = sec->next)
+		TEXT(a->storage[a->n_storage++], sec->name);
+	return add_filter(&p, FILTER_AUTH, 0) && snapshot(s, &p);
+}
+
+static _Bool
+log_snap(const struct snapper *s)
+{
+	struct conf_log *l = mem_get(sizeof(*l));
+	struct part p = {.kind = CONF_LOG, .fixed = l, .size = sizeof(*l)};
+
+	l->level = (uint32_t)s->c->top.v[O_LOG_LEVEL].u.i + 1;
+	return add_filter(&p, FILTER_LOG, 0) && snapshot(s, &p);
+}
+
+/* --- sections with a plugin ---------------------------------------------------- */
+
+static _Bool
+section_snap(const struct snapper *s, const struct cf_section *sec,
+    uint32_t index)
+{
+	_Bool is_auth = sec->sect == CF_AUTH, ok;
+	const struct cf_section *lim = &s->c->limits;
+	struct conf_section *out = mem_get(sizeof(*out));
+	struct part p = {.kind = is_auth ? CONF_POOL : CONF_STORAGE,
+	    .index = index, .fixed = out, .size = sizeof(*out)};
+	uint64_t needs = sec->plugin->desc.needs;
+	uint8_t *values = values_encode(sec->plugin, sec->values, &p.extra_n);
+
+	if (values == NULL) {
+		errno = ENOMEM;
+		return 0;
+	}
+	TEXT(out->name, sec->name);
+	TEXT(out->module, sec->plugin->path);
+	out->allow = sec->allow;
+	out->owner = s->env->owner;
+	TEXT(out->hostname, s->c->top.v[O_HOSTNAME].u.s.p);
+	out->idle_time = (uint64_t)lim->v[O_IDLE_TIME].u.i;
+	out->bad_commands = (uint32_t)lim->v[O_BAD_COMMANDS].u.i;
+	out->expire_days = expire_days(s->c);
+	out->shared_uid = (uint32_t)lim->v[O_SHARED_UID].u.i;
+	p.extra = values;
+	ok = add_filter(&p, is_auth ? FILTER_POOL : FILTER_WORKER, needs) &&
+	    snapshot(s, &p);
+	explicit_bzero(values, p.extra_n);
+	free(values);
+	return ok;
+}
+
+_Bool
+snap_all(const struct cf_config *c, const struct cf_env *env,
+    snap_sink *sink, void *ctx)
+{
+	struct snapper s = {.c = c, .env = env, .sink = sink, .ctx = ctx};
+	struct conf_gate_host *unused =
+	    mem_get(CONF_MAX_HOST * sizeof(*unused));
+	const struct cf_section *sec;
+	uint32_t i;
+
+	hosts_fill(&s, unused);
+	if (!master_snap(&s) || !gate_snap(&s) || !auth_snap(&s) ||
+	    !log_snap(&s))
+		return 0;
+	for (sec = c->auth, i = 0; sec != NULL; sec = sec->next, i++)
+		if (!section_snap(&s, sec, i))
+			return 0;
+	for (sec = c->storage, i = 0; sec != NULL; sec = sec->next, i++)
+		if (!section_snap(&s, sec, i))
+			return 0;
+	return certcheck_snap(&s);
+}
