@@ -132,7 +132,7 @@ struct gate {
 	struct ipc_in msg;
 };
 
-/* --- gate.c: the gate itself and its channel to master -------------------- */
+/* --- gate.c: the gate itself and its channel to master ------------------- */
 
 /* Set up G (zero but for conf and id) over these channels.  False: no memory
  * or no epoll.  The caller confines the process after it. */
@@ -150,14 +150,14 @@ void gate_drain(struct gate *g);
 /* A worker has taken over: count it, ask for a successor when it is time. */
 void gate_count_login(struct gate *g);
 
-/* --- listen.c ------------------------------------------------------------- */
+/* --- listen.c ------------------------------------------------------------ */
 
 /* Take FD, a listening socket of conf.listen[INDEX]. */
 _Bool listen_add(struct gate *g, uint32_t index, int fd);
 /* Close all of them. */
 void listen_close(struct gate *g);
 
-/* --- limits.c --------------------------------------------------------------- */
+/* --- limits.c ------------------------------------------------------------ */
 
 void peer_set(struct peer *peer, const struct sockaddr *sa, socklen_t len);
 /* "192.0.2.1", "2001:db8::1" or "unix". */
@@ -177,7 +177,7 @@ _Bool limit_log(struct gate *g, enum limit_event event, uint32_t *hidden);
 void limit_say(struct gate *g, enum limit_event event, const char *name,
     const struct peer *peer, const char *key, const char *value);
 
-/* --- conn.c: a connection, its input and output ------------------------------ */
+/* --- conn.c: a connection, its input and output -------------------------- */
 
 /* Take the accepted socket FD of LISTEN and the count IP (may be NULL). */
 void conn_open(struct gate *g, int fd, uint32_t listen,
@@ -202,7 +202,7 @@ void conn_settle(struct conn *c);
 /* Does it take lines now? */
 _Bool conn_listens(const struct conn *c);
 
-/* --- stream.c: octets from and to a client, plain or TLS ---------------------- */
+/* --- stream.c: octets from and to a client, plain or TLS ----------------- */
 
 /* Send what was said; what the client does not take is kept in c->out. */
 void stream_flush(struct conn *c);
@@ -225,7 +225,7 @@ _Bool buf_set(struct buf *b, const void *p, size_t n);	/* p may be in b */
 _Bool buf_add(struct buf *b, const void *p, size_t n);
 void buf_free(struct buf *b);				/* wipes */
 
-/* --- authz.c: the AUTHORIZATION state ---------------------------------------- */
+/* --- authz.c: the AUTHORIZATION state ------------------------------------ */
 
 /* Handle one line of the client, without its end. */
 void authz_line(struct conn *c, const uint8_t *line, size_t n);
@@ -236,7 +236,7 @@ void authz_bad(struct conn *c, const char *reply);
 /* IPC_TLS and its kin, as they are now. */
 uint32_t authz_flags(const struct conn *c);
 
-/* --- login.c: the exchange with coordinator and master ------------------------ */
+/* --- login.c: the exchange with coordinator and master ------------------- */
 
 /* Ask the coordinator about DATA by MECH.  The state changes at once. */
 void login_begin(struct conn *c, const char *mech, _Bool has_ir,
@@ -257,7 +257,7 @@ void login_auth_gone(struct gate *g);
 void login_started(struct gate *g, uint64_t serial);
 void login_refused(struct gate *g, uint64_t serial, culver_status status);
 
-/* --- relay.c ------------------------------------------------------------------ */
+/* --- relay.c ------------------------------------------------------------- */
 
 /* Make the socket pair; the worker's end in *worker_end, the caller's.  False:
  * no descriptor or memory. */

@@ -278,7 +278,8 @@ login_auth_ready(struct loop_io *io, unsigned events)
 			return;
 		case IPC_BREACH:
 			log_errorx("gate: malformed message of auth");
-			/* FALLTHROUGH */
+			login_auth_gone(g);
+			return;
 		case IPC_EOF:
 			login_auth_gone(g);
 			return;

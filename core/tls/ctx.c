@@ -102,6 +102,7 @@ static SSL_CTX *
 ctx_new(struct tls *tls)
 {
 	static const unsigned char id[] = "culver";
+	char groups[] = GROUPS;		/* a macro casts const away */
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 
 	if (ctx == NULL)
@@ -110,7 +111,7 @@ ctx_new(struct tls *tls)
 	if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
 	    SSL_CTX_set_cipher_list(ctx, CIPHERS_12) != 1 ||
 	    SSL_CTX_set_ciphersuites(ctx, CIPHERS_13) != 1 ||
-	    SSL_CTX_set1_groups_list(ctx, GROUPS) != 1 ||
+	    SSL_CTX_set1_groups_list(ctx, groups) != 1 ||
 	    SSL_CTX_set_session_id_context(ctx, id, sizeof(id) - 1) != 1) {
 		SSL_CTX_free(ctx);
 		return NULL;

@@ -76,7 +76,7 @@ teardown(void **state)
 	return 0;
 }
 
-/* --- a TLS client ------------------------------------------------------------ */
+/* --- a TLS client -------------------------------------------------------- */
 
 static SSL *
 tls_over(int fd)
@@ -181,7 +181,7 @@ worker_is_at_end(int worker)
 	assert_int_equal(recv(worker, &octet, 1, MSG_DONTWAIT), 0);
 }
 
-/* --- before the login ---------------------------------------------------------- */
+/* --- before the login ---------------------------------------------------- */
 
 /* RFC 2595 4, and CVE-2011-0411 in others: what came in plain is forgotten. */
 static void
@@ -349,7 +349,7 @@ test_tls_refused_then_retry(void **state)
 	tls_close(ssl);
 }
 
-/* --- the relay ---------------------------------------------------------------- */
+/* --- the relay ----------------------------------------------------------- */
 
 static void
 test_relay_begins_behind_the_login(void **state)

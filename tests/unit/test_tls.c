@@ -67,7 +67,8 @@ client_ssl(const struct client *want, SSL_CTX *ctx, int fd)
 	SSL_set_connect_state(ssl);
 	SSL_set_mode(ssl, SSL_MODE_AUTO_RETRY);
 	if (want->sni != NULL)
-		SSL_set_tlsext_host_name(ssl, want->sni);
+		SSL_set_tlsext_host_name(ssl,
+		    (uintptr_t)want->sni);
 	if (want->alpn != NULL)
 		SSL_set_alpn_protos(ssl, (const unsigned char *)want->alpn,
 		    (unsigned)strlen(want->alpn));
@@ -76,7 +77,7 @@ client_ssl(const struct client *want, SSL_CTX *ctx, int fd)
 	if (want->session != NULL)
 		SSL_set_session(ssl, want->session);
 	if (want->sigalgs != NULL)
-		SSL_set1_sigalgs_list(ssl, want->sigalgs);
+		SSL_set1_sigalgs_list(ssl, (uintptr_t)want->sigalgs);
 	return ssl;
 }
 
