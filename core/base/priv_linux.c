@@ -28,6 +28,22 @@ caps_set(uint32_t keep)
 	return syscall(SYS_capset, &head, data) == 0;
 }
 
+/* While the bounding set still allows it: what a program that is executed
+ * later may inherit. */
+static _Bool
+caps_inherit(uint32_t keep)
+{
+	struct __user_cap_header_struct head = {
+	    .version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &head, data) != 0)
+		return 0;
+	data[0].inheritable = keep;
+	data[1].inheritable = 0;
+	return syscall(SYS_capset, &head, data) == 0;
+}
+
 static _Bool
 caps_are(uint32_t keep)
 {
@@ -81,7 +97,7 @@ priv_drop(const struct priv_ids *ids, _Bool keep_chroot)
 	errno = EPERM;
 	if (ids->uid == 0 || ids->gid == 0 || ids->uid == (uid_t)-1 ||
 	    ids->gid == (gid_t)-1 || ids->n_groups > PRIV_MAX_GROUPS ||
-	    !bounding_clear() ||
+	    !caps_inherit(keep) || !bounding_clear() ||
 	    setgroups(ids->n_groups, ids->groups) != 0 ||
 	    setresgid(ids->gid, ids->gid, ids->gid) != 0 ||
 	    (keep_chroot && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) ||
