@@ -290,15 +290,14 @@ master_event(struct loop_io *io, unsigned events)
 
 	(void)events;
 	for (int i = 0; i < BATCH; i++) {
-		switch (ipc_recv(io->fd, &in, R_MASTER, R_AUTH, P_RUN)) {
-		case IPC_GOT:
-			break;
-		case IPC_AGAIN:
+		enum ipc_result r = ipc_recv(io->fd, &in, R_MASTER, R_AUTH,
+		    P_RUN);
+
+		if (r == IPC_AGAIN)
 			return;
-		case IPC_BREACH:
+		if (r == IPC_BREACH)
 			log_errorx("master broke the protocol");
-			/* fall through */
-		case IPC_EOF:
+		if (r != IPC_GOT) {
 			loop_unwatch(c->setup.loop, io);
 			c->setup.gone(c->setup.ctx);
 			return;
