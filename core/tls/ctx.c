@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include <openssl/err.h>
 #include <openssl/rand.h>
@@ -274,6 +275,8 @@ tls_warm(void)
 	BIO *bio;
 	bool ok;
 
+	/* OpenSSL compares dates with gmtime_r(), which reads the zone once. */
+	tzset();
 	/* No openssl.cnf: what a gate does is Culver's configuration alone,
 	 * and in the chroot there is none to read. */
 	if (OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG |
