@@ -1,0 +1,294 @@
+"""Kill a role at every system call of its path, again and again, with
+numbered messages as the oracle: nothing is lost, nothing is doubled, no lock
+is left, and each client gets an answer or a closed connection.
+
+1,000 kills a role (--quick 20, --kills=N), in shards that run side by side.
+As root a role is killed at its n-th system call (killat); else after a random
+time.  The seed is in the report's header.
+"""
+import collections
+import contextlib
+import os
+import random
+import signal
+import ssl
+import subprocess
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from culver import (ROOT, Failure, Instance, alive, locks_below, numbered,
+                    until, wire)
+
+MODES = ("plain", "stls", "tls")
+CLOSED = (EOFError, ConnectionError, BrokenPipeError, ssl.SSLError)
+ANSWER = 15             # seconds for an answer or a closed connection
+KEEP = 8                # messages in the mailbox
+
+
+class Oracle:
+    """What must be in the mailbox, and what may be."""
+
+    def __init__(self, user):
+        self.user = user
+        self.names = {}             # number -> base name
+        self.certain, self.doubtful = set(), set()
+        self.last = 0
+
+    def fill(self):
+        while len(self.certain) < KEEP:
+            self.last += 1
+            self.names[self.last] = self.user.deliver(numbered(self.last))
+            self.certain.add(self.last)
+
+    def number(self, uidl):
+        return next(n for n, name in self.names.items() if name == uidl)
+
+    def quit_sent(self, deleted):
+        self.certain -= deleted
+        self.doubtful |= deleted
+
+    def quit_ok(self, deleted):
+        self.doubtful -= deleted
+
+    def check(self):
+        """Look at the files, once nobody writes; settle what was in doubt."""
+        there = {}
+        for name, content in self.user.contents().items():
+            n = self.number(name)
+            if n in there:
+                raise Failure(f"message {n} is there twice")
+            if content != numbered(n):
+                raise Failure(f"message {n} was changed")
+            there[n] = name
+        lost = self.certain - set(there)
+        back = set(there) - self.certain - self.doubtful
+        if lost or back:
+            raise Failure(f"lost {lost}, came back {back}")
+        self.certain, self.doubtful = set(there), set()
+        if list((self.user.maildir / "tmp").iterdir()):
+            raise Failure("something was left in tmp/")
+
+
+class Shard:
+    """An instance, one user, and so many kills of one role."""
+
+    def __init__(self, tree, build, role, kills, seed):
+        self.role, self.kills = role, kills
+        self.killat = build / "tests/torture/killat"
+        self.rng = random.Random(f"{seed}-{role}")
+        self.seed = seed
+        self.inst = Instance(tree, users=1, top="gates = 1",
+                             auth="processes = 1",
+                             limits='login_time = "10s"')
+        self.oracle = Oracle(self.inst.users[0])
+        self.length = {}
+        self.since_reload = 0
+        self.hit = collections.Counter()
+
+    # --- the client ----------------------------------------------------------
+
+    def session(self, mode):
+        """A whole session; it ends as it must or is cut off."""
+        user = self.inst.users[0]
+        try:
+            with self.inst.connect(mode, timeout=ANSWER) as pop:
+                reply = pop.auth_plain(user.name) if self.rng.random() < .5 \
+                    else pop.login(user.name)
+                if not reply.startswith(b"+OK"):
+                    if not reply.startswith(b"-ERR [SYS/TEMP]"):
+                        raise Failure(f"the login's answer: {reply!r}")
+                    return "refused"
+                return self.transaction(pop)
+        except CLOSED:
+            return "closed"
+        except TimeoutError:
+            raise Failure("neither an answer nor a closed connection in"
+                          f" {ANSWER} s\n{self.inst.log_text()[-3000:]}"
+                          ) from None
+
+    def transaction(self, pop):
+        rng, oracle = self.rng, self.oracle
+        found = {n: oracle.number(u) for n, u in pop.uidls().items()}
+        if set(found.values()) != oracle.certain:
+            raise Failure(f"listed {sorted(found.values())}, must be"
+                          f" {sorted(oracle.certain)}")
+        if len(set(found.values())) != len(found):
+            raise Failure(f"listed twice: {found}")
+        sizes = pop.sizes()
+        n = rng.choice(list(found))
+        body = pop.multi(f"RETR {n}")
+        if body != wire(numbered(found[n])) or len(body) != sizes[n]:
+            raise Failure(f"RETR {n} is not message {found[n]}")
+        doomed = rng.sample(list(found), rng.randrange(4))
+        for n in doomed:
+            pop.ok(f"DELE {n}")
+        deleted = {found[n] for n in doomed}
+        if rng.random() < .1:
+            pop.ok("RSET")
+            deleted = set()
+        if rng.random() < .1:
+            return "left"           # no QUIT, no UPDATE
+        oracle.quit_sent(deleted)
+        reply = pop.cmd("QUIT")
+        if reply.startswith(b"+OK"):
+            oracle.quit_ok(deleted)
+            # now they are gone, whatever is killed later
+            return "quit"
+        return "quit failed"
+
+    # --- the kill ------------------------------------------------------------
+
+    def target(self):
+        if self.role in ("worker", "master"):
+            return self.inst.pid
+        return until(f"a living {self.role}",
+                     lambda: self.inst.role(self.role))[-1]
+
+    def arm(self, n):
+        """killat on the target, attached; N is huge to count only."""
+        argv = [str(self.killat), *(["-c"] if self.role == "worker" else []),
+                str(self.target()), str(n)]
+        p = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True,
+                             stderr=subprocess.PIPE)
+        if p.stdout.readline() != "ready\n":
+            raise Failure("killat: " + p.stderr.read())
+        return p
+
+    def disarm(self, p):
+        """(killed, calls) of killat."""
+        if self.role != "worker" or p.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                p.wait(0.05 if self.role != "worker" else 1)
+        p.send_signal(signal.SIGTERM)
+        out, err = p.communicate(timeout=20)
+        words = out.split()
+        if not words:
+            raise Failure(f"killat said nothing: {err}")
+        return words[0] == "killed", int(words[2])
+
+    def calibrate(self):
+        """How many calls the path of a session has, in each mode."""
+        for mode in MODES:
+            p = self.arm(10 ** 9)
+            outcome = self.session(mode)
+            if outcome not in ("quit", "left"):
+                raise Failure(f"without a kill: {outcome}")
+            killed, calls = self.disarm(p)
+            self.length[mode] = max(calls, 10)
+            self.settle()
+
+    def strike(self, mode):
+        """One session with a kill in it; was it in time?"""
+        if not ROOT:
+            return self.strike_by_time(mode)
+        p = self.arm(self.rng.randrange(1, self.length[mode] + 3))
+        try:
+            self.hit[self.session(mode)] += 1
+        finally:
+            killed, _ = self.disarm(p)
+        return killed
+
+    def strike_by_time(self, mode):
+        hit = threading.Event()
+
+        def kill():
+            time.sleep(self.rng.random() * 0.05)
+            if self.role == "worker":
+                pids = self.inst.role("worker")
+            else:
+                pids = [self.target()]
+            for pid in pids:
+                with contextlib.suppress(OSError):
+                    self.inst.proc.send_signal(signal.SIGKILL) \
+                        if pid == self.inst.pid else \
+                        os.kill(pid, signal.SIGKILL)
+                hit.set()
+        t = threading.Thread(target=kill)
+        t.start()
+        self.hit[self.session(mode)] += 1
+        t.join()
+        return hit.is_set()
+
+    # --- afterwards ----------------------------------------------------------
+
+    def settle(self):
+        """No worker any more, then the files are compared."""
+        until("the workers' end", lambda: not [
+            p for p in self.inst.role("worker") if alive(p)], ANSWER)
+        self.oracle.check()
+        self.oracle.fill()
+
+    def recover(self, killed):
+        if self.role == "master" and killed:
+            self.inst.proc.wait(5)
+            left = self.inst.wait_gone()
+            if left:
+                raise Failure(f"outlived master: {left}")
+            held = locks_below(self.inst.dir)
+            if held:
+                raise Failure(f"locks left: {held}")
+            self.inst.proc = None
+            self.settle_files()
+            self.inst.start()
+            return
+        self.settle()
+        # restarts are delayed more and more; a reload starts afresh
+        self.since_reload += killed
+        if self.role not in ("worker", "master") and self.since_reload >= 2:
+            self.since_reload = 0
+            until("a reload", lambda: self.inst.ctl("reload").returncode == 0)
+            until("a greeting", self.inst.greets)
+
+    def settle_files(self):
+        self.oracle.check()
+        self.oracle.fill()
+
+    def clean_session(self):
+        until("a session that ends well",
+              lambda: self.session("plain") in ("quit", "left"))
+        self.settle()
+
+    def run(self):
+        done = tries = 0
+        try:
+            self.oracle.fill()
+            self.inst.start()
+            if ROOT:
+                self.calibrate()
+            while done < self.kills:
+                tries += 1
+                if tries > 4 * self.kills + 20:
+                    raise Failure(f"{done} of {tries} kills in time")
+                killed = self.strike(self.rng.choice(MODES))
+                done += killed
+                self.recover(killed)
+            self.clean_session()
+            self.inst.stop()
+            self.inst.remove()
+            return self.hit
+        except BaseException as e:
+            with contextlib.suppress(Exception):
+                self.inst.destroy_processes()
+            raise Failure(f"{self.role}, seed {self.seed}, kill {done}:"
+                          f" {e}\n{self.inst.log_text()[-3000:]}") from e
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("role", ("worker", "gate", "auth", "pool",
+                                  "master"))
+def test_kills(tree, build, kills, seed, role):
+    n = 4 if kills >= 100 else 1
+    if ROOT:
+        assert (build / "tests/torture/killat").exists(), \
+            "make check builds it: say --culver-build=DIR"
+    shards = [Shard(tree, build, role, -(-kills // n), seed + i)
+              for i in range(n)]
+    total = collections.Counter()
+    with ThreadPoolExecutor(n) as pool:
+        for hit in pool.map(Shard.run, shards):
+            total += hit
+    print(f"{role}: {kills} kills, seed {seed}: {dict(total)}")
+    assert sum(total.values()) >= kills

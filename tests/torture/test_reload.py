@@ -1,0 +1,225 @@
+"""Crashes, reloads and stops while clients work: crashed roles come back,
+reloads drop no session, a clean stop lets a worker finish its reply."""
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from culver import Failure, alive, numbered, until, unstuff, wire
+
+MODES = ("plain", "stls", "tls")
+MESSAGES = [numbered(i, 3000) for i in range(1, 6)]
+
+
+@pytest.fixture
+def instance(one_instance):
+    inst = one_instance(users=8)
+    for user in inst.users:
+        user.deliver_all(MESSAGES)
+    return inst.start()
+
+
+@pytest.mark.parametrize("role", ("gate", "auth", "pool", "log"))
+def test_a_crashed_role_comes_back(instance, role):
+    """And who was logged in does not notice, but through a dead TLS gate."""
+    with instance.login(instance.users[0]) as pop:
+        for pid in instance.role(role):
+            os.kill(pid, signal.SIGKILL)
+        pop.ok("NOOP")
+        pop.multi("RETR 1")
+
+        def works():
+            try:
+                with instance.connect(timeout=5) as other:
+                    return other.login("user2").startswith(b"+OK")
+            except (OSError, EOFError):
+                return False
+        until("a login", works)
+        until("all roles", lambda: instance.role(role))
+        assert pop.quit().startswith(b"+OK")
+    instance.wait_log("session-end", "user=user2")
+
+
+def test_a_killed_worker_is_logged(instance):
+    with instance.login(instance.users[0], "tls") as pop:
+        os.kill(instance.role("worker")[0], signal.SIGKILL)
+        assert pop.eof() == b""
+    instance.wait_log("session-end", "user=user1", "signal-9")
+    instance.login(instance.users[0]).quit()
+
+
+class Clients:
+    """Threads with a session each, which check every reply until told to
+    end; sessions are never dropped, so any surprise is an error."""
+
+    def __init__(self, instance, users):
+        self.end = threading.Event()
+        self.errors, self.commands, self.logins = [], 0, 0
+        self.instance = instance
+        self.threads = [threading.Thread(target=self.work, args=(u, m))
+                        for u, m in zip(users, MODES * 10)]
+        for t in self.threads:
+            t.start()
+
+    def work(self, user, mode):
+        try:
+            while not self.end.is_set():
+                with self.instance.login(user, mode) as pop:
+                    self.logins += 1
+                    self.use(pop)
+        except BaseException as e:
+            self.errors.append(f"{user.name} {mode}: {e!r}")
+
+    def use(self, pop):
+        for n in (1, 2, 3, 4, 5) * 4:
+            if pop.multi(f"RETR {n}") != wire(MESSAGES[n - 1]):
+                raise Failure("wrong octets")
+            if pop.stat()[0] != 5:
+                raise Failure("wrong count")
+            self.commands += 2
+            time.sleep(0.002)
+        if not pop.quit().startswith(b"+OK"):
+            raise Failure("QUIT")
+
+    def join(self):
+        self.end.set()
+        for t in self.threads:
+            t.join(60)
+        assert not any(t.is_alive() for t in self.threads)
+        assert self.errors == []
+
+
+@pytest.mark.timeout(240)
+def test_fifty_reloads_under_load(instance):
+    """Long sessions and short ones; not one is dropped or refused."""
+    long = [instance.login(u, m) for u, m in zip(instance.users[6:],
+                                                 ("plain", "tls"))]
+    clients = Clients(instance, instance.users[:6])
+    try:
+        for i in range(50):
+            instance.reload()
+            for pop in long:
+                assert pop.stat()[0] == 5
+            assert not clients.errors
+    finally:
+        clients.join()
+    assert clients.logins >= 10
+    for pop in long:
+        assert pop.multi("RETR 3") == wire(MESSAGES[2])
+        assert pop.quit().startswith(b"+OK")
+    # of fifty generations only the last one is left
+    until("the end of the old ones", lambda: len(
+        instance.role("gate")) <= (os.cpu_count() or 1))
+    until("one coordinator", lambda: len(instance.role("auth")) == 1)
+
+
+def test_reload_by_signals_in_a_row(instance):
+    """Twenty SIGHUPs at once are at least one reload and no trouble."""
+    for _ in range(20):
+        os.kill(instance.pid, signal.SIGHUP)
+    until("a login", lambda: instance.login(instance.users[0]).quit())
+    instance.reload()
+    instance.login(instance.users[1]).quit()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_clean_stop_finishes_a_reply(instance, mode):
+    """SIGTERM in the middle of a RETR: the message comes whole, then the
+    connection ends; what is pipelined behind it is not begun."""
+    user = instance.users[0]
+    big = numbered(77, 40_000_000)
+    name = user.deliver(big)
+    with instance.login(user, mode) as pop:
+        n = next(n for n, u in pop.uidls().items() if u == name)
+        pop.ok("DELE 1")
+        pop.send(f"RETR {n}\r\nQUIT\r\n")
+        assert pop.line().startswith(b"+OK")
+        instance.processes()
+        os.kill(instance.pid, signal.SIGTERM)
+        assert unstuff(pop.body()) == wire(big)
+        rest = pop.eof()
+        assert rest == b"" or rest.startswith((b"+OK", b"-ERR"))
+    assert instance.proc.wait(20) == 0
+    assert instance.wait_gone() == []
+    instance.proc = None
+    # QUIT was either not begun, or done in full
+    assert len(user.files()) == (5 if rest.startswith(b"+OK") else 6)
+
+
+@pytest.mark.parametrize("sig", (signal.SIGTERM, signal.SIGINT))
+def test_clean_stop_ends_idle_sessions(instance, sig):
+    pops = [instance.login(u, m) for u, m in zip(instance.users, MODES)]
+    for pop in pops:
+        pop.ok("DELE 1")
+    start = time.monotonic()
+    os.kill(instance.pid, sig)
+    for pop in pops:
+        rest = pop.eof()
+        assert rest == b"" or rest.startswith(b"-ERR")
+    assert instance.proc.wait(20) == 0
+    assert time.monotonic() - start < 15
+    assert instance.wait_gone() == []
+    instance.proc = None
+    for user in instance.users[:3]:
+        assert len(user.files()) == 5       # no QUIT, no UPDATE
+
+
+def test_stop_has_a_limit(one_instance):
+    """A client that does not read cannot hold the stop up for ever."""
+    inst = one_instance(users=1, limits='stop_grace = "2s"')
+    inst.users[0].deliver(numbered(1, 30_000_000))
+    inst.start()
+    with inst.login() as pop:
+        pop.send("RETR 1\r\n")
+        pop.line()
+        os.kill(inst.pid, signal.SIGTERM)
+        inst.proc.wait(20)
+        assert inst.wait_gone() == []
+        inst.proc = None
+
+
+def test_a_second_master_is_refused(instance):
+    """The same run_dir: it says so, ends, and harms nothing."""
+    result = instance.run("-F", timeout=30)
+    assert result.returncode != 0
+    assert instance.dir.name in result.stdout + result.stderr or \
+        instance.address in result.stdout + result.stderr
+    instance.login(instance.users[0]).quit()
+    assert instance.ctl("status").returncode == 0
+
+
+def test_kick(instance):
+    with instance.login(instance.users[0], "tls") as pop, \
+            instance.login(instance.users[1]) as other:
+        pop.ok("DELE 1")
+        result = instance.ctl("kick", instance.users[0].name)
+        assert result.returncode == 0, result.stderr
+        pop.eof()
+        other.ok("NOOP")
+        other.quit()
+    assert len(instance.users[0].files()) == 5
+    instance.login(instance.users[0]).quit()
+
+
+def test_who_and_status(instance):
+    with instance.login(instance.users[0], "tls"):
+        who = instance.ctl("who")
+        assert who.returncode == 0 and instance.users[0].name in who.stdout
+        assert instance.users[1].name not in who.stdout
+        import json
+        rows = json.loads(instance.ctl("who", "--json").stdout)
+        rows = rows if isinstance(rows, list) else next(
+            v for v in rows.values() if isinstance(v, list))
+        assert [r["user"] for r in rows] == [instance.users[0].name]
+        worker = instance.role("worker")
+        assert [r["pid"] for r in rows] == worker
+        status = instance.ctl("status")
+        assert status.returncode == 0
+        for pid in instance.role("gate") + instance.role("auth"):
+            assert str(pid) in status.stdout
+        json.loads(instance.ctl("status", "--json").stdout)
+    until("an empty list", lambda: instance.users[0].name not in
+          instance.ctl("who").stdout)
+    assert all(alive(p) for p in instance.role("gate"))
