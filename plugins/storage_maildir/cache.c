@@ -145,6 +145,16 @@ check(char *buf, size_t size, struct md_list *l)
 	return NULL;
 }
 
+/* Log a failure that the session gets over. */
+static void
+warn(const struct culver_host *host, const struct culver_error *err,
+    const char *so)
+{
+	culver_logf(host, CULVER_LOG_WARN, "%s%s%s (%s)", err->text,
+	    err->sys_errno != 0 ? ": " : "",
+	    err->sys_errno != 0 ? strerror(err->sys_errno) : "", so);
+}
+
 void
 md_cache_load(const struct culver_store *store, const struct md_index *ix,
     struct md_cache *out, struct culver_call *call)
@@ -157,8 +167,7 @@ md_cache_load(const struct culver_store *store, const struct md_index *ix,
 
 	memset(out, 0, sizeof(*out));
 	if (md_file_read(ix, MD_CACHE, &buf, &n, &st, call) != CULVER_OK) {
-		culver_logf(store->host, CULVER_LOG_WARN, "%s (done without)",
-		    call->err->text);
+		warn(store->host, call->err, "done without");
 		return;
 	}
 	if (buf == NULL)
@@ -254,7 +263,6 @@ build(const struct culver_mailbox *mb, const struct stat *self, char **buf,
 void
 md_cache_save(const struct culver_mailbox *mb)
 {
-	const struct culver_host *host = mb->store->host;
 	struct culver_error err = { .size = sizeof(err) };
 	struct culver_call call = { .size = sizeof(call), .err = &err,
 	    .deadline = UINT64_MAX };
@@ -275,8 +283,7 @@ md_cache_save(const struct culver_mailbox *mb)
 	    (struct culver_str){ .p = buf, .n = n }, false, &call) == CULVER_OK)
 		goto out;
 fail:
-	culver_logf(host, CULVER_LOG_WARN, "%s (the next login is slower)",
-	    err.text);
+	warn(mb->store->host, &err, "the next login is slower");
 out:
 	free(buf);
 }

@@ -35,17 +35,12 @@ set_text(struct culver_call *call, const char *fmt, va_list ap)
 culver_status
 md_fail(struct culver_call *call, int err, const char *fmt, ...)
 {
-	size_t n;
 	va_list ap;
 
 	va_start(ap, fmt);
 	set_text(call, fmt, ap);
 	va_end(ap);
-	call->err->sys_errno = err;
-	n = strlen(call->err->text);
-	if (err != 0)
-		snprintf(call->err->text + n, sizeof(call->err->text) - n,
-		    ": %s", strerror(err));
+	call->err->sys_errno = err;	/* the host says what it means */
 	if (err == ENOSPC || err == EDQUOT)
 		return CULVER_E_NOSPACE;
 	return err == ENOMEM ? CULVER_E_NOMEM : CULVER_E_TEMP;

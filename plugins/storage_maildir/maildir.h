@@ -135,8 +135,7 @@ culver_status md_paths(struct culver_store *store, struct culver_path *out,
 
 /*
  * Fail with the status that the errno ERR calls for: NOSPACE, NOMEM or TEMP.
- * Control bytes of file names are kept out of the text, and the meaning of
- * ERR is added to it.
+ * Control bytes of file names are kept out of the text.
  */
 culver_status md_fail(struct culver_call *call, int err, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
