@@ -83,7 +83,7 @@ start(struct drive *d)
 		die("start: %s", d->host.err.text);
 }
 
-/* --- who delivers --------------------------------------------------------- */
+/* --- who delivers --- */
 
 /* As a mail transfer agent without this plugin does it. */
 static void
@@ -128,7 +128,7 @@ run_delivery(void)
 	drive_stop(&d);
 }
 
-/* --- who reads ------------------------------------------------------------- */
+/* --- who reads --- */
 
 /* Move or remove NAME, as an IMAP server does. */
 static void
@@ -176,9 +176,9 @@ run_reader(void)
 	}
 }
 
-/* --- who fetches mail ------------------------------------------------------- */
+/* --- who fetches mail --- */
 
-/* The number of message INDEX; -1 if it vanished, -2 if it did not rest. */
+/* The number of message INDEX; -1 if it vanished, -2 if it moves on. */
 static int
 read_number(struct drive *d, uint32_t index)
 {
@@ -277,7 +277,7 @@ run_session(bool last)
 	return true;
 }
 
-/* --- all of it ----------------------------------------------------------------- */
+/* --- all of it --- */
 
 static pid_t
 in_child(void (*fn)(void))

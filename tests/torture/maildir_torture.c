@@ -89,8 +89,9 @@ static size_t
 text_of(unsigned i, char *out, size_t n)
 {
 	return (size_t)snprintf(out, n, "Subject: %u\r\n\r\n%.*s\r\nmessage "
-	    "%u\r\n%s", i, (int)(i * 37 % 200), "................................"
-	    "...............................................................",
+	    "%u\r\n%s", i, (int)(i * 37 % 90),
+	    ".............................................."
+	    "..............................................",
 	    i, i % 2 ? "" : "no end\rbut CR\r\n");
 }
 
@@ -116,7 +117,7 @@ start(struct drive *d)
 	d->host.seed = 0;
 }
 
-/* --- the mailbox before each run ------------------------------------------ */
+/* --- the mailbox before each run --- */
 
 static void
 put(const char *sub, const char *name, unsigned i)
@@ -166,7 +167,7 @@ fill(void)
 	}
 }
 
-/* --- what the child does ---------------------------------------------------- */
+/* --- what the child does --- */
 
 /* Everything that was there must be shown, once, as it is. */
 static int
@@ -290,7 +291,7 @@ run_deliver(void *arg)
 	return finish(&d, 0);
 }
 
-/* --- the oracle --------------------------------------------------------------- */
+/* --- the oracle --- */
 
 /* May, and must, message I be there after the run? */
 static void
@@ -365,7 +366,7 @@ check_mailbox(void)
 	drive_stop(&d);
 }
 
-/* --- the runs ------------------------------------------------------------------ */
+/* --- the runs --- */
 
 static void
 prepare(const struct scenario *s)
