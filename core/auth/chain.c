@@ -84,7 +84,7 @@ job_run(struct job *j, struct section *s, struct pool *p, uint64_t now)
 	if (!j->begun)
 		j->slot = throttle_begin(c->throttle, &j->key, now);
 	j->begun = 1;
-	TAILQ_REMOVE(&s->queue, j, queue);
+	TAILQ_REMOVE(&s->queue[j->first], j, queue);
 	s->n_queued--;
 	j->state = J_RUNNING;
 	p->busy = 1;
@@ -100,8 +100,9 @@ section_pump(struct coord *c, unsigned section)
 	struct pool *p;
 	struct job *j;
 
-	while ((j = TAILQ_FIRST(&s->queue)) != NULL &&
-	    (p = pool_idle(s)) != NULL)
+	while ((p = pool_idle(s)) != NULL &&
+	    ((j = TAILQ_FIRST(&s->queue[1])) != NULL ||
+	    (j = TAILQ_FIRST(&s->queue[0])) != NULL))
 		job_run(j, s, p, now);
 	coord_schedule(c);
 }

@@ -32,7 +32,8 @@ enum {
 	MAX_HELD = 2048,		/* that wait for a slot */
 	MAX_HELD_ADDR = 64,		/* of one address */
 	MAX_HELD_USER = 16,		/* of one user from clean addresses */
-	MAX_QUEUED = 2048,		/* in one section */
+	MAX_QUEUED = 1024,		/* in one section; twice that with known
+					 * pairs */
 	MAX_SECRETS = 4096,		/* passwords held at once */
 	MAX_REPLIES = 65536,		/* to one gate that does not read */
 	MAX_CHALLENGE = 64,
@@ -67,6 +68,7 @@ struct job {
 	uint64_t start_at;		/* HELD: its slot, as known last */
 	uint64_t queued_at, deadline;
 	_Bool begun, keyed;
+	_Bool first;			/* QUEUED: in queue[1] */
 	struct throttle_key key;
 	struct throttle_slot slot;
 	enum throttle_lane lane;
@@ -95,8 +97,8 @@ struct gate {
 	uint64_t last_serial;
 	const char *dead;		/* why it has to end, at the next tick */
 	unsigned n_jobs;
-	LIST_HEAD(, job) jobs[GATE_BUCKETS];
-	STAILQ_HEAD(, reply) replies;	/* what its socket did not take yet */
+	LIST_HEAD(gate_jobs, job) jobs[GATE_BUCKETS];
+	STAILQ_HEAD(gate_replies, reply) replies;	/* what its socket did not take yet */
 	unsigned n_replies;
 };
 
@@ -112,14 +114,14 @@ struct pool {
 	struct job *job;		/* NULL: nobody waits for that */
 };
 
+TAILQ_HEAD(job_list, job);
+
 struct section {
-	LIST_HEAD(, pool) pools;
+	LIST_HEAD(section_pools, pool) pools;
 	unsigned n_pools;
-	TAILQ_HEAD(, job) queue;
+	struct job_list queue[2];	/* others; known pairs, who go first */
 	unsigned n_queued;
 };
-
-TAILQ_HEAD(job_list, job);
 
 struct coord {
 	struct coord_setup setup;
@@ -127,7 +129,7 @@ struct coord {
 	struct loop_io master;
 	struct loop_timer timer;
 	uint64_t grants, jobs;		/* counts: numbers are never used twice */
-	LIST_HEAD(, gate) gates;
+	LIST_HEAD(coord_gates, gate) gates;
 	unsigned n_gates;
 	struct section section[CONF_MAX_AUTH];
 	struct job_list held, active;	/* active: by deadline */

@@ -368,7 +368,8 @@ coord_new(const struct coord_setup *setup)
 	LIST_INIT(&c->gates);
 	for (unsigned i = 0; i < CONF_MAX_AUTH; i++) {
 		LIST_INIT(&c->section[i].pools);
-		TAILQ_INIT(&c->section[i].queue);
+		TAILQ_INIT(&c->section[i].queue[0]);
+		TAILQ_INIT(&c->section[i].queue[1]);
 	}
 	c->master.fd = setup->master;
 	c->master.ready = master_event;

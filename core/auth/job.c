@@ -54,7 +54,8 @@ job_unlink(struct job *j)
 		TAILQ_REMOVE(&c->active, j, list);
 	}
 	if (j->state == J_QUEUED) {
-		TAILQ_REMOVE(&c->section[j->section].queue, j, queue);
+		TAILQ_REMOVE(&c->section[j->section].queue[j->first], j,
+		    queue);
 		c->section[j->section].n_queued--;
 	}
 	j->state = J_SASL;
@@ -188,13 +189,15 @@ job_enqueue(struct job *j, uint64_t now)
 {
 	struct section *s = &j->coord->section[j->section];
 
-	if (s->n_queued >= MAX_QUEUED) {
+	/* Whoever floods us with guesses shall not keep users out. */
+	j->first = j->lane == LANE_KNOWN;
+	if (s->n_queued >= (j->first ? 2 * MAX_QUEUED : MAX_QUEUED)) {
 		job_refuse(j, "too-many-waiting");
 		return 0;
 	}
 	j->queued_at = now;
 	j->state = J_QUEUED;
-	TAILQ_INSERT_TAIL(&s->queue, j, queue);
+	TAILQ_INSERT_TAIL(&s->queue[j->first], j, queue);
 	s->n_queued++;
 	return 1;
 }
@@ -342,10 +345,11 @@ active_tick(struct coord *c, uint64_t now)
 	for (unsigned i = 0; i < c->conf->n_section; i++) {
 		struct section *s = &c->section[i];
 
-		while (s->n_pools == 0 &&
-		    (j = TAILQ_FIRST(&s->queue)) != NULL &&
-		    j->queued_at + NO_POOL_TIME <= now)
-			job_broken(j, CULVER_E_TEMP, "no process runs");
+		for (unsigned q = 0; q < 2 && s->n_pools == 0; q++)
+			while ((j = TAILQ_FIRST(&s->queue[q])) != NULL &&
+			    j->queued_at + NO_POOL_TIME <= now)
+				job_broken(j, CULVER_E_TEMP,
+				    "no process runs");
 	}
 }
 
@@ -397,10 +401,11 @@ jobs_next(const struct coord *c)
 	for (unsigned i = 0; i < c->conf->n_section; i++) {
 		const struct section *s = &c->section[i];
 
-		j = TAILQ_FIRST(&s->queue);
-		if (s->n_pools == 0 && j != NULL &&
-		    j->queued_at + NO_POOL_TIME < at)
-			at = j->queued_at + NO_POOL_TIME;
+		for (unsigned q = 0; q < 2 && s->n_pools == 0; q++) {
+			j = TAILQ_FIRST(&s->queue[q]);
+			if (j != NULL && j->queued_at + NO_POOL_TIME < at)
+				at = j->queued_at + NO_POOL_TIME;
+		}
 	}
 	return at;
 }

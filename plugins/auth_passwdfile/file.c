@@ -308,7 +308,7 @@ load_once(struct pwfile *f, struct culver_call *call)
 	close(fd);
 	if (st != CULVER_OK)
 		return st;
-	if (f->text[f->n - 1] != '\n')
+	if (f->n == 0 || f->text[f->n - 1] != '\n')
 		return culver_fail(call, CULVER_E_TEMP, 0, "the last line of "
 		    "%s has no newline: taken for half written", f->path);
 	f->racy = now.tv_sec - f->st.st_ctim.tv_sec < PF_RACY ||

@@ -766,6 +766,29 @@ test_too_many_waiting(void **state)
 	close(pool);
 }
 
+/* Whoever was here before goes first when the pools are busy. */
+static void
+test_known_first(void **state)
+{
+	int gate = add_gate(1), pool = add_pool(0);
+
+	(void)state;
+	begin(gate, 1, "tim", "pw");
+	verdict(pool, CULVER_OK, CULVER_OK);
+	expect_yes(gate, 1);
+	begin_from(gate, 2, "a", "guess", "198.51.100.1");
+	begin_from(gate, 3, "b", "guess", "198.51.100.2");
+	begin(gate, 4, "tim", "pw");
+	verdict(pool, CULVER_E_AUTH, 0);
+	expect_no(gate, 2, CULVER_E_AUTH);
+	verdict(pool, CULVER_OK, CULVER_OK);
+	expect_yes(gate, 4);
+	verdict(pool, CULVER_E_AUTH, 0);
+	expect_no(gate, 3, CULVER_E_AUTH);
+	close(gate);
+	close(pool);
+}
+
 static void
 test_log_rate(void **state)
 {
@@ -1038,7 +1061,8 @@ main(void)
 		T(test_chain), T(test_reasons), T(test_userdb), T(test_sasl),
 		T(test_user_case), T(test_slots), T(test_hang_up),
 		T(test_cancel_waiting), T(test_too_many_waiting),
-		T(test_log_rate), T(test_pool_death), T(test_deadline),
+		T(test_known_first), T(test_log_rate),
+		T(test_pool_death), T(test_deadline),
 		T(test_bad_pool), T(test_bad_gate), T(test_two_gates),
 		T(test_slow_gate), T(test_master_gone),
 	};
