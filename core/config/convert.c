@@ -306,12 +306,18 @@ convert_quote(const char *text)
 static const char *
 show_list(const struct culver_value *v)
 {
-	const char *all = "";
+	size_t room = 3, n = 0;
+	char *all;
 
 	for (size_t i = 0; i < v->u.list.n; i++)
-		all = mem_printf("%s%s%s", all, i > 0 ? ", " : "",
-		    convert_quote(v->u.list.v[i].p));
-	return mem_printf("{%s}", all);
+		room += 2 * v->u.list.v[i].n + 4;
+	all = mem_get(room);
+	all[n++] = '{';
+	for (size_t i = 0; i < v->u.list.n; i++)
+		n += (size_t)snprintf(all + n, room - n, "%s%s",
+		    i > 0 ? ", " : "", convert_quote(v->u.list.v[i].p));
+	all[n] = '}';
+	return all;
 }
 
 const char *

@@ -83,9 +83,9 @@ read_word(struct lex *l, struct lex_token *t)
 	}
 }
 
-/* One octet of a string, escapes undone; false at what cannot be in one. */
-static _Bool
-string_octet(struct lex *l, struct lex_token *t, char *out)
+/* One octet of a string, escapes undone. */
+static char
+string_octet(struct lex *l, struct lex_token *t)
 {
 	unsigned char c = (unsigned char)*l->p++;
 
@@ -106,22 +106,30 @@ string_octet(struct lex *l, struct lex_token *t, char *out)
 		t->broken = 1;
 		c = '?';
 	}
-	*out = (char)c;
-	return 1;
+	return (char)c;
+}
+
+/* Octets up to what ends the string at P. */
+static size_t
+string_length(const char *p, const char *end)
+{
+	const char *s = p;
+
+	while (s < end && *s != '\n' && *s != '"')
+		s += *s == '\\' && end - s > 1 && s[1] != '\n' ? 2 : 1;
+	return (size_t)(s - p);
 }
 
 static void
 read_string(struct lex *l, struct lex_token *t)
 {
-	const char *nl = memchr(l->p, '\n', (size_t)(l->end - l->p));
-	char *text = mem_get((size_t)((nl != NULL ? nl : l->end) - l->p) + 1);
+	char *text = mem_get(string_length(l->p + 1, l->end) + 1);
 	size_t n = 0;
 
 	t->kind = LEX_STRING;
 	l->p++;
 	while (l->p < l->end && *l->p != '\n' && *l->p != '"')
-		if (string_octet(l, t, &text[n]))
-			n++;
+		text[n++] = string_octet(l, t);
 	t->text = text;
 	if (l->p < l->end && *l->p == '"') {
 		l->p++;

@@ -82,6 +82,7 @@ static int
 read_all(int fd, const char **text, size_t *n)
 {
 	struct stat st;
+	size_t size;
 	char *buf;
 	ssize_t got;
 
@@ -89,16 +90,19 @@ read_all(int fd, const char **text, size_t *n)
 		return errno;
 	if (!S_ISREG(st.st_mode))
 		return EINVAL;
-	buf = mem_get(CF_MAX_SIZE + 1);
-	for (*n = 0; *n <= CF_MAX_SIZE; *n += (size_t)got) {
-		got = read(fd, buf + *n, CF_MAX_SIZE + 1 - *n);
+	if (st.st_size > CF_MAX_SIZE)
+		return EFBIG;
+	size = (size_t)st.st_size;
+	buf = mem_get(size + 1);
+	for (*n = 0; *n < size; *n += (size_t)got) {
+		got = read(fd, buf + *n, size - *n);
 		if (got < 0)
 			return errno;
 		if (got == 0)
 			break;
 	}
 	*text = buf;
-	return *n > CF_MAX_SIZE ? EFBIG : 0;
+	return 0;
 }
 
 /* cf_source.open: ask master, which opens what may be opened. */
@@ -217,6 +221,17 @@ confine_again(const struct cf_config *c)
 	}
 }
 
+/* mem_full: the file cannot be read for it, and diag needs memory itself. */
+static void
+say_full(void)
+{
+	const struct ipc_config_done done = {.status = EX_CONFIG};
+
+	dprintf(FD_DIAG, "the configuration is too large for the memory that "
+	    "reading it may use: make it shorter\n");
+	master_send(IPC_CONFIG_DONE, &done, NULL, 0);
+}
+
 /* --- the work --------------------------------------------------------------------- */
 
 static void
@@ -290,6 +305,7 @@ main(int argc, char **argv)
 	}
 	ipclog_open(FD_LOG);
 	plugin_dir = argv[2];
+	mem_full = say_full;
 	facts(&env);
 	out = fdopen(FD_DIAG, "w");
 	if (out == NULL || !confine()) {

@@ -15,6 +15,7 @@
 
 enum { LIMIT = 64 << 20 };
 
+void (*mem_full)(void);
 static struct culver_arena *arena;
 
 void *
@@ -26,6 +27,8 @@ mem_get(size_t n)
 		arena = arena_new(LIMIT);
 	p = arena != NULL ? arena_alloc(arena, n) : NULL;
 	if (p == NULL) {
+		if (mem_full != NULL)
+			mem_full();
 		log_errorx("the configuration needs more memory than there is "
 		    "or than %d octets", LIMIT);
 		exit(EX_OSERR);

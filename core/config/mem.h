@@ -8,6 +8,10 @@
 
 #include <stddef.h>
 
+/* Called, if set, before the process exits for want of memory: says so to
+ * whoever waits. */
+extern void (*mem_full)(void);
+
 /* Zeroed memory for N octets. */
 void *mem_get(size_t n);
 
