@@ -332,12 +332,14 @@ limits {{
     def program(self, name):
         return str(self.tree / "usr/local/sbin" / name)
 
+    @staticmethod
+    def ids():
+        return [x for role, number in ROLE_IDS.items() if ROOT
+                for x in ("-u", f"{role}={number}")]
+
     def argv(self, *args):
-        argv = [self.program("culverd"), "-c", str(self.conf), *args]
-        if ROOT:
-            for role, number in ROLE_IDS.items():
-                argv += ["-u", f"{role}={number}"]
-        return argv
+        return [self.program("culverd"), "-c", str(self.conf), *args,
+                *self.ids()]
 
     def run(self, *args, timeout=60):
         """culverd with ARGS to its end, e.g. run("-t")."""
@@ -347,8 +349,9 @@ limits {{
 
     def ctl(self, *args, timeout=60, **kw):
         return subprocess.run([self.program("culverctl"), "-c",
-                               str(self.conf), *args], capture_output=True,
-                              text=True, timeout=timeout, **kw)
+                               str(self.conf), *self.ids(), *args],
+                              capture_output=True, text=True,
+                              timeout=timeout, **kw)
 
     def start(self, wait=True, prefix=()):
         assert self.proc is None
