@@ -19,7 +19,6 @@
 #include "core/plugin/loader.h"
 
 #define SUFFIX ".so"
-#define SUFFIX_PRELOADED ".a"
 #define SYMBOL "_LTX_culver_plugin"
 
 /* Made by libtool for a program that is linked with -dlpreopen, else absent. */
@@ -42,20 +41,24 @@ ltdl_ready(char *err)
 	return 1;
 }
 
-/* Is MODULE ("storage_maildir") linked into this program? */
-static _Bool
+/* The name that libtool gave MODULE ("storage_maildir") when it was linked
+ * into this program, as "storage_maildir.a"; NULL: it was not.  In the list
+ * each file's name, without an address, precedes its symbols. */
+static const char *
 preloaded(const char *module)
 {
-	char symbol[128];
 	const lt_dlsymlist *s = lt_preloaded_symbols;
+	const char *file = NULL;
+	char symbol[128];
 
-	if (s == NULL)
-		return 0;
-	snprintf(symbol, sizeof(symbol), "%s" SYMBOL, module);
-	for (; s->name != NULL; s++)
-		if (s->address != NULL && strcmp(s->name, symbol) == 0)
-			return 1;
-	return 0;
+	snprintf(symbol, sizeof(symbol), "%.100s" SYMBOL, module);
+	for (; s != NULL && s->name != NULL; s++) {
+		if (s->address == NULL)
+			file = s->name;
+		else if (strcmp(s->name, symbol) == 0)
+			return file;
+	}
+	return NULL;
 }
 
 static _Bool
@@ -106,7 +109,7 @@ plugin_find(const char *dir, const char *name, unsigned kind,
 		    "plugin: wanted lower-case letters, digits and _", name);
 		return 0;
 	}
-	if (preloaded(module)) {
+	if (preloaded(module) != NULL) {
 		snprintf(path, PLUGIN_PATH, "%s", module);
 		return 1;
 	}
@@ -139,24 +142,22 @@ probe(const char *path, char *err)
 static lt_dlhandle
 module_open(const char *path, _Bool is_file, char *err)
 {
-	char file[PLUGIN_PATH];
+	const char *file = is_file ? path : preloaded(path);
 	lt_dlhandle handle = NULL;
 	lt_dladvise advise;
-	int n;
 
-	n = snprintf(file, sizeof(file), "%s%s", path,
-	    is_file ? "" : SUFFIX_PRELOADED);
-	if (n >= 0 && (size_t)n < sizeof(file) &&
-	    lt_dladvise_init(&advise) == 0) {
-		if (lt_dladvise_ext(&advise) == 0 &&
+	if (file != NULL && lt_dladvise_init(&advise) == 0) {
+		/* A preloaded file is found by its exact name only. */
+		if ((is_file ? lt_dladvise_ext(&advise) :
+		    lt_dladvise_preload(&advise)) == 0 &&
 		    lt_dladvise_local(&advise) == 0 &&
-		    lt_dladvise_resident(&advise) == 0 &&
-		    (is_file || lt_dladvise_preload(&advise) == 0))
+		    lt_dladvise_resident(&advise) == 0)
 			handle = lt_dlopenadvise(file, advise);
 		lt_dladvise_destroy(&advise);
 	}
 	if (handle == NULL)
-		snprintf(err, PLUGIN_ERR, "%s: %s", path, lt_dlerror());
+		snprintf(err, PLUGIN_ERR, "%s: %s", path,
+		    file != NULL ? lt_dlerror() : "not in this program");
 	return handle;
 }
 

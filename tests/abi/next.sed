@@ -1,0 +1,12 @@
+# Today's public headers as the next minor could look: members appended, bits
+# added, nothing else.  The tests build plugins and a host with the result.
+s/^#define CULVER_ABI_MINOR.*/#define CULVER_ABI_MINOR 1/
+s/^	CULVER_ST_READONLY = 1u << 7.*/	CULVER_ST_READONLY = 1u << 7, CULVER_ST_NOVELTY = 1u << 8/
+/^	void (\*deliver_abort)/a\
+	culver_status (*novelty)(struct culver_store *store);
+/^	const char \*help;/a\
+	const char *since;
+/^	} ops;/a\
+	const char *license;
+/^	    uint64_t add);/a\
+	int (*trace)(const struct culver_host *host, int depth);
