@@ -36,9 +36,10 @@
 
 enum { WAIT_MS = 10000 };
 
-enum mode { RUN, CHECK, PRINT, PRINT_JSON, PLUGINS, PLUGINS_JSON, MODES };
+enum mode { RUN, CHECK, PRINT, PRINT_JSON, PLUGINS, PLUGINS_JSON, RUN_DIR,
+	MODES };
 static const char *const mode_names[MODES] = {"run", "check", "print",
-    "print-json", "plugins", "plugins-json"};
+    "print-json", "plugins", "plugins-json", "run-dir"};
 
 static struct ipc_in in;
 static const char *plugin_dir;
@@ -269,6 +270,12 @@ work(enum mode mode, const struct cf_env *env, FILE *out)
 	}
 	diag_start();
 	cf_load(&config, env);
+	if (mode == RUN_DIR && config.top.v[O_RUN_DIR].u.s.p != NULL &&
+	    !config.top.bad[O_RUN_DIR]) {
+		/* Whatever else is wrong: what runs must be found. */
+		fprintf(out, "%s", config.top.v[O_RUN_DIR].u.s.p);
+		return 0;
+	}
 	if (diag_errors() > 0 || mode == RUN || mode == CHECK)
 		diag_print(out);
 	if (diag_errors() > 0)

@@ -191,7 +191,7 @@ auth_ask(struct ctl *ctl, struct ctl_conf *c, const char *user,
 	int status;
 
 	memset(out, 0, sizeof(*out));
-	if ((status = conf_load(ctl, "run", c)) != 0)
+	if ((status = conf_load(ctl, "run", c, NULL)) != 0)
 		return status;
 	if (!conf_read(c->auth_snap, CONF_AUTH, &conf_auth,
 	    sizeof(conf_auth))) {

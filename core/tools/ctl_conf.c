@@ -116,7 +116,7 @@ finish(struct ctl_role *r, const struct ctl_conf *c, int status)
 }
 
 int
-conf_load(struct ctl *ctl, const char *mode, struct ctl_conf *c)
+conf_load(struct ctl *ctl, const char *mode, struct ctl_conf *c, int *text)
 {
 	_Bool run = strcmp(mode, "run") == 0;
 	struct spawn s = {.role = R_CONFIG, .fd = {-1, -1, -1, -1, -1, -1}};
@@ -141,11 +141,15 @@ conf_load(struct ctl *ctl, const char *mode, struct ctl_conf *c)
 	if (!role_start(&r, &c->env, &s, 0))
 		goto out;
 	status = finish(&r, c, serve(&r, path, c));
-	if (status != 0 || !run)
-		ctl_copy_text(diag, status != 0 ? 2 : 1);
+	if (status != 0)
+		ctl_copy_text(diag, 2);
 	if (status == 0 && run && !complete(c)) {
 		ctl_warnx("the config role left something out");
 		status = EX_SOFTWARE;
+	}
+	if (status == 0 && text != NULL) {
+		*text = diag;
+		diag = -1;
 	}
 out:
 	if (diag >= 0)
@@ -173,7 +177,9 @@ int
 conf_control_path(struct ctl *ctl, char **out)
 {
 	static struct ctl_conf c;
-	int status;
+	char dir[CONF_PATH];
+	int status, text;
+	ssize_t n;
 
 	/* The members of control_group may look without reading the
 	 * configuration: without -c the socket is where it is by default. */
@@ -181,10 +187,14 @@ conf_control_path(struct ctl *ctl, char **out)
 		*out = strdup(RUNSTATEDIR "/culver/control");
 		return *out != NULL ? 0 : EX_OSERR;
 	}
-	status = conf_load(ctl, "run", &c);
-	if (status == 0 && asprintf(out, "%s/control", c.master.run_dir) < 0)
-		status = EX_OSERR;
+	status = conf_load(ctl, "run-dir", &c, &text);
 	conf_close(&c);
+	if (status != 0)
+		return status;
+	n = pread(text, dir, sizeof(dir) - 1, 0);
+	close(text);
+	if (n <= 0 || asprintf(out, "%.*s/control", (int)n, dir) < 0)
+		status = EX_OSERR;
 	return status;
 }
 
@@ -193,11 +203,15 @@ static int
 print(struct ctl *ctl, const char *mode, const char *mode_json)
 {
 	static struct ctl_conf c;
-	int status;
+	int status, text = -1;
 
 	if (ctl->argc != 1)
 		return ctl_usage(ctl);
-	status = conf_load(ctl, ctl->json ? mode_json : mode, &c);
+	status = conf_load(ctl, ctl->json ? mode_json : mode, &c, &text);
+	if (status == 0)
+		ctl_copy_text(text, 1);
+	if (text >= 0)
+		close(text);
 	conf_close(&c);
 	return status;
 }

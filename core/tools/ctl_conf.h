@@ -40,11 +40,13 @@ _Bool role_start(struct ctl_role *r, const struct spawn_env *env,
 int role_end(struct ctl_role *r, _Bool verbose);
 
 /*
- * Run a config role in MODE (ARCH: "run", "print", ...) over CTL's file.  What
- * it says about mistakes goes to stderr, what a print mode prints to stdout.
- * 0, or an exit status after a message; CONF is filled in mode "run".
+ * Run a config role in MODE ("run", "print", ... of config/main.c) over CTL's
+ * file.  What it says about mistakes goes to stderr.  0, or an exit status
+ * after a message; then CONF is filled in mode "run", and in others *TEXT is
+ * a memfd with what the role printed.
  */
-int conf_load(struct ctl *ctl, const char *mode, struct ctl_conf *conf);
+int conf_load(struct ctl *ctl, const char *mode, struct ctl_conf *conf,
+    int *text);
 void conf_close(struct ctl_conf *conf);
 
 /* RUN_DIR/control in malloc'd memory; 0 or an exit status. */

@@ -36,6 +36,7 @@ struct work {
 	_Bool progress;
 	struct frame_done done;
 	_Bool ended;		/* FRAME_DONE came */
+	_Bool stopped;		/* we could not go on, and have said why */
 };
 
 static struct ctl_conf conf;
@@ -206,7 +207,8 @@ frames_read(struct work *w, int fd, int channel)
 
 	while (!w->ended && (type = frame_get(fd, buf, &n)) != 0) {
 		log_print(channel);
-		if (!on_frame(w, type, buf, n))
+		w->stopped = !on_frame(w, type, buf, n);
+		if (w->stopped)
 			break;
 	}
 	file_discard(w);
@@ -219,6 +221,8 @@ frames_read(struct work *w, int fd, int channel)
 static int
 exit_status(const struct work *w, int status)
 {
+	if (w->stopped)
+		return EX_CANTCREAT;
 	if (!w->ended) {
 		ctl_warnx("the mailbox process ended without an answer (%s "
 		    "%d)", WIFSIGNALED(status) ? "signal" : "status",
