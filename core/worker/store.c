@@ -265,8 +265,8 @@ list_add(struct store *s, const struct culver_message *m, uint32_t n,
 static culver_status
 list_all(struct store *s, struct seen *seen)
 {
-	enum { BATCH = 512 };
-	static struct culver_message batch[BATCH];
+	enum { BATCH = 64 };	/* on the stack: a session keeps few pages */
+	struct culver_message batch[BATCH];
 	uint32_t n, cap = 0;
 	culver_status st;
 
