@@ -6,6 +6,8 @@
  * may), tries everything, and shows the outcome of each attempt as a line of
  * the one message of its mailbox: "NAME ok" or "NAME ERRNO".
  */
+#include "config.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
