@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -408,16 +409,32 @@ filter_compile(enum filter_kind kind, uint64_t needs, struct sock_filter *out)
 	return n;
 }
 
+static int
+by_name(const void *a, const void *b)
+{
+	const char *const *x = a, *const *y = b;
+
+	return strcmp(*x, *y);
+}
+
 void
 filter_print_base(FILE *out)
 {
+	const char *names[512];
+	size_t n = 0;
+	_Bool plain;
+
 	for (size_t i = 0; plugin_base[i] != NULL; i++)
-		for (const struct call *c = plugin_base[i]; c->name != NULL;
-		     c++)
-			if (c == plugin_base[i] ||
-			    strcmp(c->name, c[-1].name) != 0)
-				fprintf(out, "%s%s\n", c->name,
-				    c->cond != C_ANY ? " (limited)" : "");
+		for (const struct call *c = plugin_base[i];
+		     c->name != NULL && n < 512; c++)
+			names[n++] = c->name;
+	qsort(names, n, sizeof(names[0]), by_name);
+	for (size_t i = 0; i < n; i++) {
+		if (i > 0 && strcmp(names[i], names[i - 1]) == 0)
+			continue;
+		is_listed(plugin_base, names[i], &plain);
+		fprintf(out, "%s%s\n", names[i], plain ? "" : "*");
+	}
 }
 
 #else /* without a sandbox */

@@ -28,7 +28,8 @@ enum filter_kind {
 size_t filter_compile(enum filter_kind kind, uint64_t needs,
     struct sock_filter *out);
 
-/* The base set of plugins as lines for culver-plugin(7). */
+/* The base set of plugins, a name a line, with a star if only some arguments
+ * are allowed. */
 void filter_print_base(FILE *out);
 
 #endif /* CONFIG_FILTER_H */

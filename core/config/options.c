@@ -173,7 +173,7 @@ const struct cf_option cf_options[O_COUNT] = {
 	LIMIT(O_TAKEOVER, "takeover", CULVER_OPT_TIME),
 	    .o.min = 0, .o.max = DAY, .o.def = "30s",
 	    .o.help = "a session idle for so long gives way to a new login "
-	    "to the same mailbox; 0 never. Has no effect in this version"},
+	    "to the same mailbox, 0: never; this has no effect in this version"},
 	LIMIT(O_RELOAD_GRACE, "reload_grace", CULVER_OPT_TIME),
 	    .o.min = NS(1), .o.max = 7 * DAY, .o.def = "1h",
 	    .o.help = "how long sessions from before a reload may go on"},
@@ -188,7 +188,7 @@ const struct cf_option cf_options[O_COUNT] = {
 	LIMIT(O_EXPIRE, "expire", CULVER_OPT_STRING),
 	    .o.min = 1, .o.max = 10, .o.def = "off",
 	    .o.help = "what the EXPIRE capability announces: never, a number "
-	    "of days, or off for no announcement. Nothing is deleted"},
+	    "of days, or off for no announcement; nothing is deleted by it"},
 	LIMIT(O_UID_MIN, "uid_min", CULVER_OPT_INT),
 	    .o.min = 1, .o.max = 4294967294, .o.def = "500",
 	    .o.help = "nobody with a user id or group id below this one gets "

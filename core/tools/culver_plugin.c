@@ -1,0 +1,239 @@
+/*
+ * culver_plugin.c - culver-plugin(1), the kit of plugin authors.
+ *
+ * Runs as whoever calls it, and loads what it is told to: it does not ask who
+ * owns a module.
+ */
+#include "config.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "core/config/doc.h"
+#include "core/config/mem.h"
+#include "core/plugin/loader.h"
+
+static const char usage_text[] =
+    "usage: culver-plugin doc [--mdoc] [--plugin-dir DIR] "
+    "NAME | --module FILE\n"
+    "       culver-plugin versions [--plugin-dir DIR]\n";
+
+struct options {
+	const char *dir, *module;
+	_Bool mdoc;
+};
+
+static int __attribute__((format(printf, 2, 3)))
+fail(int status, const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("culver-plugin: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return status;
+}
+
+/* The modules of this installation lie beside this program. */
+static const char *
+default_dir(void)
+{
+	static char exe[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	char *slash;
+
+	exe[n > 0 ? n : 0] = 0;
+	slash = strrchr(exe, '/');
+	if (slash == NULL)
+		return "";
+	*slash = 0;
+	return mem_printf("%s/%s/%s", exe, REL_SBIN, REL_PLUGIN);
+}
+
+static _Bool
+load(const char *path, struct plugin *p)
+{
+	const struct plugin_rules rules = {.allow = UINT32_MAX};
+	char err[PLUGIN_ERR];
+
+	if (plugin_load(path, 0, &rules, p, err))
+		return 1;
+	fail(0, "%s", err);
+	return 0;
+}
+
+/* NAME is storage_maildir, or maildir if only one kind has one. */
+static _Bool
+find(const char *dir, const char *name, char path[PLUGIN_PATH])
+{
+	char err[PLUGIN_ERR], other[PLUGIN_PATH];
+	_Bool is_storage = strncmp(name, "storage_", 8) == 0;
+	_Bool is_auth = strncmp(name, "auth_", 5) == 0;
+	_Bool storage, auth;
+
+	if (is_storage || is_auth) {
+		if (plugin_find(dir, name + (is_storage ? 8 : 5), is_storage ?
+		    CULVER_KIND_STORAGE : CULVER_KIND_AUTH, path, err))
+			return 1;
+		fail(0, "%s", err);
+		return 0;
+	}
+	auth = plugin_find(dir, name, CULVER_KIND_AUTH, other, err);
+	storage = plugin_find(dir, name, CULVER_KIND_STORAGE, path, err);
+	if (auth && !storage)
+		memcpy(path, other, sizeof(other));
+	if (auth && storage)
+		fail(0, "there are storage_%s and auth_%s: say which", name,
+		    name);
+	else if (!auth && !storage)
+		fail(0, "there is no plugin \"%s\" in %s", name, dir);
+	return auth != storage;
+}
+
+static void
+print_doc(const struct plugin *p, _Bool mdoc)
+{
+	const struct culver_plugin *d = &p->desc;
+
+	if (mdoc)
+		puts(".Bl -tag -width Ds");
+	else
+		printf("%s %s %s: %s\nABI %u.%u, needs %s\n%s\n",
+		    plugin_kind_name(d->kind), d->name,
+		    d->version != NULL ? d->version : "",
+		    d->summary != NULL ? d->summary : "",
+		    (unsigned)d->abi_major, (unsigned)d->abi_minor,
+		    d->needs != 0 ? plugin_needs_text(d->needs) : "nothing",
+		    d->n_options > 0 ? "options:" : "no options");
+	for (uint32_t i = 0; i < d->n_options; i++) {
+		struct culver_option o = plugin_option(p, i);
+
+		if (mdoc)
+			doc_mdoc(stdout, &o, NULL);
+		else
+			doc_text(stdout, &o, NULL);
+	}
+	if (mdoc)
+		puts(".El");
+}
+
+static int
+cmd_doc(const struct options *opt, int argc, char **argv)
+{
+	char path[PLUGIN_PATH];
+	struct plugin p;
+
+	if ((opt->module != NULL) == (argc == 1) || argc > 1)
+		return fail(EX_USAGE, "doc takes the name of one plugin, or "
+		    "--module FILE\n%s", usage_text);
+	if (opt->module != NULL) {
+		char *real = realpath(opt->module, NULL);
+
+		if (real == NULL || strlen(real) >= sizeof(path)) {
+			free(real);
+			return fail(EX_NOINPUT, "%s: cannot be found",
+			    opt->module);
+		}
+		memcpy(path, real, strlen(real) + 1);
+		free(real);
+	} else if (!find(opt->dir, argv[0], path)) {
+		return EX_NOINPUT;
+	}
+	if (!load(path, &p))
+		return EX_DATAERR;
+	print_doc(&p, opt->mdoc);
+	return 0;
+}
+
+static void
+version_seen(void *ctx, const char *path)
+{
+	struct plugin p;
+
+	(void)ctx;
+	if (load(path, &p))
+		printf("%s_%s %s ABI %u.%u needs %u.%u %s\n",
+		    plugin_kind_name(p.desc.kind), p.desc.name,
+		    p.desc.version != NULL ? p.desc.version : "-",
+		    (unsigned)p.desc.abi_major, (unsigned)p.desc.abi_minor,
+		    (unsigned)p.desc.abi_major, (unsigned)p.desc.need_minor,
+		    path);
+}
+
+static int
+cmd_versions(const struct options *opt, int argc, char **argv)
+{
+	(void)argv;
+	if (argc != 0 || opt->module != NULL)
+		return fail(EX_USAGE, "versions takes no argument\n%s",
+		    usage_text);
+	printf("culver " PACKAGE_VERSION " ABI %d.%d\n", CULVER_ABI_MAJOR,
+	    CULVER_ABI_MINOR);
+	if (!plugin_each(opt->dir, 0, version_seen, NULL))
+		return fail(EX_NOINPUT, "%s: cannot be read", opt->dir);
+	return 0;
+}
+
+static const struct command {
+	const char *name;
+	int (*run)(const struct options *opt, int argc, char **argv);
+} commands[] = {
+	{"doc", cmd_doc}, {"versions", cmd_versions},
+	{"new", NULL}, {"check", NULL}, {"bench", NULL}, {"serve", NULL},
+};
+
+static int
+run(const char *name, const struct options *opt, int argc, char **argv)
+{
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		const struct command *c = &commands[i];
+
+		if (strcmp(c->name, name) != 0)
+			continue;
+		if (c->run == NULL)
+			return fail(EX_USAGE, "%s is not there yet in version "
+			    PACKAGE_VERSION, name);
+		return c->run(opt, argc, argv);
+	}
+	return fail(EX_USAGE, "there is no command \"%s\"\n%s", name,
+	    usage_text);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct option longs[] = {
+	    {"help", no_argument, NULL, 'h'}, {"mdoc", no_argument, NULL, 'm'},
+	    {"module", required_argument, NULL, 'f'},
+	    {"plugin-dir", required_argument, NULL, 'd'},
+	    {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}};
+	struct options opt = {.dir = default_dir()};
+	int c, status;
+
+	while ((c = getopt_long(argc, argv, "hV", longs, NULL)) != -1)
+		switch (c) {
+		case 'm': opt.mdoc = 1; break;
+		case 'f': opt.module = optarg; break;
+		case 'd': opt.dir = optarg; break;
+		case 'V': puts("culver-plugin " PACKAGE_VERSION); return 0;
+		case 'h': fputs(usage_text, stdout); return 0;
+		default: return EX_USAGE;
+		}
+	if (optind == argc) {
+		fputs(usage_text, stderr);
+		return EX_USAGE;
+	}
+	status = run(argv[optind], &opt, argc - optind - 1,
+	    argv + optind + 1);
+	if (fflush(stdout) != 0 && status == 0)
+		status = fail(EX_IOERR, "cannot write");
+	return status;
+}
