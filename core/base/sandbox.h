@@ -56,7 +56,8 @@ struct sandbox_limits {		/* 0: leave as it is, but for CORE */
 	_Bool no_processes;	/* RLIMIT_NPROC 0 */
 };
 
-/* Set the limits; core dumps are always off. */
+/* Set the limits; there is no core dump, and nobody else may look into this
+ * process (PR_SET_DUMPABLE), in any case. */
 _Bool sandbox_limits(const struct sandbox_limits *limits);
 
 #endif /* BASE_SANDBOX_H */

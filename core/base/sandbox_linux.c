@@ -226,6 +226,9 @@ limit_set(int what, uint64_t value)
 _Bool
 sandbox_limits(const struct sandbox_limits *l)
 {
+	/* An exec made the process dumpable again. */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+		return 0;
 #ifdef WITH_SANITIZERS
 	(void)l;		/* shadow memory is larger than any limit */
 	return limit_set(RLIMIT_CORE, 0);

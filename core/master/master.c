@@ -381,7 +381,7 @@ main(int argc, char **argv)
 {
 	const char *override[9] = {NULL};
 	_Bool check = 0;
-	char err[512];
+	char err[512] = "cannot give up capabilities";
 	int opt;
 
 	syscall(SYS_close_range, 3, ~0u, 0);

@@ -134,18 +134,25 @@ spawn_bounds(void)
 	    CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_KILL, CAP_SETGID, CAP_SETUID,
 	    CAP_SETPCAP, CAP_NET_BIND_SERVICE, CAP_SYS_CHROOT,
 	    CAP_SYS_RESOURCE};
-	uint64_t set = 0;
+	struct __user_cap_header_struct head = {
+	    .version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {{0}};
+	uint32_t set = 0;
 
 	if (geteuid() != 0)
 		return 1;
+	if (syscall(SYS_capget, &head, data) != 0)
+		return 0;
 	for (size_t i = 0; i < sizeof(keep) / sizeof(keep[0]); i++)
-		set |= 1ull << keep[i];
+		set |= data[0].permitted & 1u << keep[i];
 	for (unsigned long cap = 0; cap < 64; cap++)
-		if ((set & (1ull << cap)) == 0 &&
+		if ((cap > 31 || (set & (1u << cap)) == 0) &&
 		    prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1 &&
 		    prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0)
 			return 0;
-	return 1;
+	data[0] = data[1] = (struct __user_cap_data_struct){0};
+	data[0].effective = data[0].permitted = set;
+	return syscall(SYS_capset, &head, data) == 0;
 }
 
 /* Put FD[i] at 3 + i, and nothing else above 2. */
