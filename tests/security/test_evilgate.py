@@ -6,6 +6,8 @@ administrator sees: the gate is killed, and no session begins.
 """
 import re
 import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -17,24 +19,21 @@ BREACHES = ["foreign", "serial", "othergate", "directory", "phase", "early",
 
 
 @pytest.fixture(scope="module")
-def evil_tree(tree, build, tmp_path_factory):
+def evil_tree(tree, build):
     """A copy of the tree whose gate is evilgate."""
     program = build / "tests/security/evilgate"
     if not program.exists():
         pytest.fail(f"{program} is missing: make check builds it")
-    top = tmp_path_factory.mktemp("evil")
-    for path in (top, *top.parents):
-        if path.owner() == "root" and str(path) != "/" and \
-                str(path).startswith(str(tmp_path_factory.getbasetemp())):
-            path.chmod(0o711)
-    tmp_path_factory.getbasetemp().chmod(0o711)
-    tmp_path_factory.getbasetemp().parent.chmod(0o711)
+    prefix = "culver-evil-"
+    top = Path(tempfile.mkdtemp(prefix=prefix, dir=culver.tempdir(prefix)))
+    top.chmod(0o711)
     copy = top / "inst"
     shutil.copytree(tree, copy, symlinks=True)
     gate = copy / "usr/local/libexec/culver/gate"
-    shutil.copy2(program, gate)
+    shutil.copyfile(program, gate)
     gate.chmod(0o755)
-    return copy
+    yield copy
+    shutil.rmtree(top)
 
 
 @pytest.fixture
