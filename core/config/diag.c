@@ -33,7 +33,7 @@ diag_errors(void)
 	return n_errors;
 }
 
-/* TEXT may quote what was found in a file. */
+/* TEXT quotes what was found in files. */
 static void
 escape(char *out, size_t size, const char *text)
 {
@@ -54,17 +54,17 @@ static void __attribute__((format(printf, 4, 0)))
 add(struct cf_place at, const char *kind, const char *where, const char *fmt,
     va_list ap)
 {
-	char text[4096], line[4200];
+	char text[4096], line[8000];
 
 	if (n_diags == DIAG_MAX)
 		return;
 	vsnprintf(text, sizeof(text), fmt, ap);
-	escape(line, sizeof(line), text);
+	escape(line, sizeof(line), mem_printf("%s:%u: %s%s%s%s",
+	    at.file->path, (unsigned)at.line, kind,
+	    where != NULL ? where : "", where != NULL ? ": " : "", text));
 	diags[n_diags] = (struct diag){.rank = at.file->rank,
 	    .line = at.line, .seq = (unsigned)n_diags,
-	    .text = mem_printf("%s:%u: %s%s%s%s", at.file->path,
-		(unsigned)at.line, kind, where != NULL ? where : "",
-		where != NULL ? ": " : "", line)};
+	    .text = mem_copy(line, strlen(line))};
 	n_diags++;
 }
 

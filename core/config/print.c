@@ -114,8 +114,8 @@ option(struct printer *p, const struct cf_section *s, unsigned depth,
 	}
 	/* What has no value and no default cannot be written. */
 	fprintf(p->out, "%.*s%s%s = %s", (int)depth, "\t\t",
-	    !v->is_set && strcmp(shown, "\"\"") == 0 ? "# " : "", o->name,
-	    shown);
+	    !v->is_set && (strcmp(shown, "\"\"") == 0 ||
+	    strcmp(shown, "{}") == 0) ? "# " : "", o->name, shown);
 	if (v->is_set)
 		fprintf(p->out, "\t# %s:%u\n", v->file, (unsigned)v->line);
 	else
