@@ -84,6 +84,10 @@ main(int argc, char **argv)
 		log_errorx("its configuration is not one");
 		return 1;
 	}
+	if (!sandbox_limits(&limits)) {
+		log_error("cannot limit itself");
+		return 1;
+	}
 	setup.loop = loop_new();
 	setup.ctx = setup.loop;
 	if (setup.loop != NULL)
@@ -92,7 +96,7 @@ main(int argc, char **argv)
 		log_error("cannot start");
 		return 1;
 	}
-	if (!sandbox_limits(&limits) || !confine())
+	if (!confine())
 		return 1;
 	ready.missing = sandbox_missing();
 	if (ipc_send(FD_CHANNEL, IPC_READY, &ready, NULL, 0) != CULVER_OK ||

@@ -23,7 +23,7 @@ section_with(const struct coord *c, unsigned from, uint64_t cap)
 	return -1;
 }
 
-/* --- to and from the pools --------------------------------------------------------- */
+/* --- to and from the pools ----------------------------------------------- */
 
 /* An idle process, if possible one that has shown that it works. */
 static struct pool *

@@ -95,10 +95,11 @@ struct gate {
 	struct loop_io io;
 	uint32_t id;
 	uint64_t last_serial;
-	const char *dead;		/* why it has to end, at the next tick */
+	const char *dead;		/* why it ends at the next tick */
 	unsigned n_jobs;
 	LIST_HEAD(gate_jobs, job) jobs[GATE_BUCKETS];
-	STAILQ_HEAD(gate_replies, reply) replies;	/* what its socket did not take yet */
+	/* what its socket did not take yet */
+	STAILQ_HEAD(gate_replies, reply) replies;
 	unsigned n_replies;
 };
 
@@ -128,7 +129,7 @@ struct coord {
 	const struct conf_auth *conf;
 	struct loop_io master;
 	struct loop_timer timer;
-	uint64_t grants, jobs;		/* counts: numbers are never used twice */
+	uint64_t grants, jobs;		/* counts: no number is used twice */
 	LIST_HEAD(coord_gates, gate) gates;
 	unsigned n_gates;
 	struct section section[CONF_MAX_AUTH];
@@ -142,7 +143,7 @@ struct coord {
 	size_t n_secrets;		/* used so far */
 };
 
-/* --- coord.c: channels -------------------------------------------------------- */
+/* --- coord.c: channels --------------------------------------------------- */
 
 /* End the channel and all that hangs on it.  gate_end() drops its logins,
  * pool_end() answers the one that it worked on with TEMP. */
@@ -156,7 +157,7 @@ void gate_reply(struct gate *g, const struct reply *r);
 /* Make the timer fit what waits. */
 void coord_schedule(struct coord *c);
 
-/* --- job.c: one login ----------------------------------------------------------- */
+/* --- job.c: one login ---------------------------------------------------- */
 
 /* Handle a gate's message.  False: it broke a rule. */
 _Bool job_begin(struct gate *g, const struct ipc_auth_begin *m);
@@ -198,7 +199,7 @@ void jobs_tick(struct coord *c, uint64_t now);
 /* When jobs_tick() has something to do; UINT64_MAX: nothing waits. */
 uint64_t jobs_next(const struct coord *c);
 
-/* --- chain.c: the sections ------------------------------------------------------ */
+/* --- chain.c: the sections ----------------------------------------------- */
 
 /* The first section from FROM on with capability CAP; -1: there is none. */
 int section_with(const struct coord *c, unsigned from, uint64_t cap);
@@ -209,7 +210,7 @@ void section_pump(struct coord *c, unsigned section);
 /* A pool's answer for J. */
 void job_answer(struct job *j, const struct ipc_pool_answer *m);
 
-/* --- grant.c ------------------------------------------------------------------------ */
+/* --- grant.c ------------------------------------------------------------- */
 
 /*
  * Send master the grant for J from the pool's answer; its number in *ID_R.
@@ -218,7 +219,7 @@ void job_answer(struct job *j, const struct ipc_pool_answer *m);
 culver_status grant_send(struct job *j, const struct ipc_pool_answer *m,
     uint64_t *id_r, const char **why);
 
-/* --- secret.c ----------------------------------------------------------------------- */
+/* --- secret.c ------------------------------------------------------------ */
 
 /* Room for MAX_SECRETS passwords; false: no memory. */
 _Bool secrets_new(struct coord *c);

@@ -22,7 +22,7 @@ static struct ipc_in in;	/* one message at a time; wiped by ipc_done() */
 #define OWNER(io_, type) \
 	((struct type *)(void *)((char *)(io_) - offsetof(struct type, io)))
 
-/* --- gates ---------------------------------------------------------------------- */
+/* --- gates --------------------------------------------------------------- */
 
 static culver_status
 reply_send(struct gate *g, const struct reply *r)
@@ -195,7 +195,7 @@ gate_add(struct coord *c, uint32_t id, int fd)
 		gate_end(g, "cannot be watched");
 }
 
-/* --- pools ---------------------------------------------------------------------- */
+/* --- pools --------------------------------------------------------------- */
 
 void
 pool_end(struct pool *p, const char *why)
@@ -279,7 +279,7 @@ pool_add(struct coord *c, uint32_t section, uint32_t instance, int fd)
 		section_pump(c, section);
 }
 
-/* --- master ---------------------------------------------------------------------- */
+/* --- master -------------------------------------------------------------- */
 
 static void
 master_event(struct loop_io *io, unsigned events)
@@ -313,7 +313,7 @@ master_event(struct loop_io *io, unsigned events)
 	}
 }
 
-/* --- the whole --------------------------------------------------------------------- */
+/* --- the whole ----------------------------------------------------------- */
 
 void
 coord_tick(struct coord *c)

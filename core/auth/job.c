@@ -18,7 +18,7 @@
 
 static void job_queue(struct job *j, uint64_t now);
 
-/* --- find, end ----------------------------------------------------------------- */
+/* --- find, end ----------------------------------------------------------- */
 
 static struct job *
 job_find(struct gate *g, uint64_t serial)
@@ -89,7 +89,7 @@ job_no(struct job *j, culver_status status, uint64_t not_before)
 		gate_reply(g, &r);
 }
 
-/* --- log lines ------------------------------------------------------------------ */
+/* --- log lines ----------------------------------------------------------- */
 
 void
 job_log(const struct job *j, int level, const char *event, const char *key,
@@ -143,7 +143,7 @@ job_refuse(struct job *j, const char *why)
 	job_no(j, CULVER_E_TEMP, 0);
 }
 
-/* --- slots ----------------------------------------------------------------------- */
+/* --- slots --------------------------------------------------------------- */
 
 /* Is there room for J among the logins that wait for a slot? */
 static _Bool
@@ -259,7 +259,7 @@ job_step(struct job *j, const uint8_t *in, size_t n)
 	}
 }
 
-/* --- from the gate ---------------------------------------------------------------- */
+/* --- from the gate ------------------------------------------------------- */
 
 /* A number that this gate used before could answer the wrong connection. */
 _Bool
@@ -331,7 +331,7 @@ job_orphan(struct job *j)
 		job_free(j);
 }
 
-/* --- time ------------------------------------------------------------------------------ */
+/* --- time ---------------------------------------------------------------- */
 
 /* End what took too long. */
 static void

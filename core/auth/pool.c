@@ -13,7 +13,7 @@
 #include "core/base/clock.h"
 #include "core/plugin/host.h"
 
-/* --- check ---------------------------------------------------------------------- */
+/* --- check --------------------------------------------------------------- */
 
 /* A status that the ABI has for auth calls; anything else is TEMP. */
 static culver_status
@@ -99,7 +99,7 @@ user_take(struct pool_run *r, const struct culver_user *u,
 	return NULL;
 }
 
-/* --- call ----------------------------------------------------------------------- */
+/* --- call ---------------------------------------------------------------- */
 
 static void
 error_set(struct pool_run *r, const char *what, const char *why)

@@ -69,7 +69,7 @@ signals_init(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* --- start -------------------------------------------------------------------- */
+/* --- start --------------------------------------------------------------- */
 
 static _Bool
 plugin_start(void)
@@ -177,7 +177,7 @@ confine(void)
 	return 1;
 }
 
-/* --- work ---------------------------------------------------------------------- */
+/* --- work ---------------------------------------------------------------- */
 
 /* One login; false: the coordinator is gone. */
 static _Bool
@@ -232,6 +232,7 @@ serve(void)
 int
 main(int argc, char **argv)
 {
+	const struct sandbox_limits none = {.descriptors = 0};
 	struct ipc_ready ready = {.status = 0};
 	_Bool works;
 
@@ -239,7 +240,8 @@ main(int argc, char **argv)
 	(void)argv;
 	signals_init();
 	ipclog_open(FD_LOG);
-	if (!conf_read(FD_SNAPSHOT, CONF_POOL, &conf, sizeof(conf))) {
+	if (!sandbox_limits(&none) ||
+	    !conf_read(FD_SNAPSHOT, CONF_POOL, &conf, sizeof(conf))) {
 		log_errorx("its configuration is not one");
 		return 1;
 	}

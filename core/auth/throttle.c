@@ -38,7 +38,7 @@ struct throttle {
 	struct table addr, user, pair;
 };
 
-/* --- SipHash-1-3 -------------------------------------------------------------- */
+/* --- SipHash-1-3 --------------------------------------------------------- */
 
 static uint64_t
 rotl(uint64_t x, unsigned n)
@@ -115,7 +115,7 @@ throttle_key(const struct throttle *t, const char *remote, const char *user)
 	return key;
 }
 
-/* --- tables --------------------------------------------------------------------- */
+/* --- tables -------------------------------------------------------------- */
 
 static struct entry *
 table_find(const struct table *table, uint64_t key)
@@ -184,7 +184,7 @@ throttle_destroy(struct throttle **t)
 	*t = NULL;
 }
 
-/* --- slots ---------------------------------------------------------------------- */
+/* --- slots --------------------------------------------------------------- */
 
 static uint64_t
 max64(uint64_t a, uint64_t b)

@@ -49,7 +49,7 @@ struct culver_auth {
 	struct crypt_data work;
 };
 
-/* --- options -------------------------------------------------------------------- */
+/* --- options ------------------------------------------------------------- */
 
 static struct span
 opt_text(const struct culver_value *v)
@@ -78,8 +78,8 @@ passwdfile_check_options(const struct culver_host *host,
 		const struct method *m = method_find((struct span){s->p, s->n});
 
 		if (m == NULL || !m->weak)
-			return culver_fail(call, CULVER_E_CONFIG, 0, "\"%.40s\" "
-			    "is not one of MD5-CRYPT, DES-CRYPT", s->p);
+			return culver_fail(call, CULVER_E_CONFIG, 0,
+			    "\"%.40s\" is not one of MD5-CRYPT, DES-CRYPT", s->p);
 	}
 	*bad = OPT_GID;
 	if ((v[OPT_UID].u.i == 0) != (v[OPT_GID].u.i == 0))
@@ -124,7 +124,7 @@ passwdfile_destroy(struct culver_auth *au)
 	free(au);
 }
 
-/* --- paths ---------------------------------------------------------------------- */
+/* --- paths --------------------------------------------------------------- */
 
 /* The folder of PATH into the arena; NULL: no memory. */
 static char *
@@ -158,7 +158,7 @@ passwdfile_paths(struct culver_auth *au, struct culver_path *out,
 	return CULVER_OK;
 }
 
-/* --- password ------------------------------------------------------------------- */
+/* --- password ------------------------------------------------------------ */
 
 /* Do the work of checking a password without a result: nobody may see from
  * the time whether a user is there. */
@@ -291,7 +291,7 @@ passwdfile_verify(struct culver_auth *au, const struct culver_auth_req *rq,
 	return st;
 }
 
-/* --- user ----------------------------------------------------------------------- */
+/* --- user ---------------------------------------------------------------- */
 
 /* Dovecot writes "maildir:/path"; the storage section knows the format. */
 static culver_status

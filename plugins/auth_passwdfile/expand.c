@@ -43,7 +43,8 @@ value_of(enum part part, const char *user)
 	if (part == PART_PERCENT)
 		return (struct span){"%", 1};
 	if (part == PART_NAME)
-		return (struct span){user, at != NULL ? (size_t)(at - user) : n};
+		return (struct span){user,
+		    at != NULL ? (size_t)(at - user) : n};
 	if (part == PART_DOMAIN)
 		return at != NULL ? (struct span){at + 1, strlen(at + 1)} :
 		    (struct span){"", 0};

@@ -63,7 +63,7 @@ same_file(const struct stat *a, const struct stat *b)
 	    same_time(&a->st_ctim, &b->st_ctim);
 }
 
-/* --- index ------------------------------------------------------------------ */
+/* --- index --------------------------------------------------------------- */
 
 static size_t
 hash_of(const struct pwfile *f, const char *user, size_t n)
@@ -125,7 +125,7 @@ pwfile_find(const struct pwfile *f, const char *user, struct span *line,
 	return 1;
 }
 
-/* --- what an unknown user costs ------------------------------------------------ */
+/* --- what an unknown user costs ------------------------------------------ */
 
 struct kinds {
 	unsigned n;
@@ -184,7 +184,7 @@ dummy_choose(struct pwfile *f, const struct kinds *k)
 	    k->kind[most].text.p);
 }
 
-/* --- loading ---------------------------------------------------------------------- */
+/* --- loading ------------------------------------------------------------- */
 
 /* Look at one line; what is wrong with it is told once, here. */
 static void

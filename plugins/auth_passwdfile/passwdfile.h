@@ -19,7 +19,7 @@ enum {
 	PF_MAX_VALUE = 4095,		/* home, location */
 	PF_MAX_FILE = 1 << 30,		/* octets */
 	PF_KINDS = 64,			/* kinds of hash told apart in a file */
-	PF_RACY = 2			/* s within which a stamp proves little */
+	PF_RACY = 2			/* s in which a stamp proves little */
 };
 
 struct span {
@@ -30,7 +30,7 @@ struct span {
 /* Is S the text LITERAL? */
 _Bool span_is(struct span s, const char *literal);
 
-/* --- entry.c: one line ---------------------------------------------------- */
+/* --- entry.c: one line --------------------------------------------------- */
 
 struct entry {
 	struct span user, password, home;
@@ -53,7 +53,7 @@ _Bool entry_next_extra(struct span *rest, struct span *name,
 /* A decimal 1..4294967294. */
 _Bool entry_id(struct span s, uint32_t *out);
 
-/* --- scheme.c: what a password field means ---------------------------------- */
+/* --- scheme.c: what a password field means ------------------------------- */
 
 struct method {
 	const char *name;	/* as in {NAME} and allow_weak */
@@ -98,7 +98,7 @@ size_t hash_cost_prefix(const struct hash *h);
 culver_status hash_verify(const struct method *method, const char *hash,
     const struct culver_str *password, struct crypt_data *work);
 
-/* --- file.c: the whole file, in memory, with an index ------------------------ */
+/* --- file.c: the whole file, in memory, with an index -------------------- */
 
 struct slot {
 	uint32_t at;		/* offset of the line; with line 0: free */
@@ -138,7 +138,7 @@ _Bool pwfile_find(const struct pwfile *f, const char *user,
 
 void pwfile_unload(struct pwfile *f);
 
-/* --- expand.c ------------------------------------------------------------------ */
+/* --- expand.c ------------------------------------------------------------ */
 
 /*
  * Expand %{user}, %{name}, %{domain}, %u, %n, %d and %% of TEXT for USER into

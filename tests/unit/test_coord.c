@@ -147,7 +147,7 @@ teardown(void **state)
 	return 0;
 }
 
-/* --- the other ends ------------------------------------------------------------ */
+/* --- the other ends ------------------------------------------------------ */
 
 static int
 add(enum ipc_type type, const void *m)
@@ -319,7 +319,7 @@ expect_yes(int gate, uint64_t serial)
 	assert_int_equal(in.m.auth_yes.grant, id);
 }
 
-/* --- grants --------------------------------------------------------------------- */
+/* --- grants -------------------------------------------------------------- */
 
 static void
 test_grant(void **state)
@@ -452,7 +452,7 @@ test_master_full(void **state)
 	close(pool);
 }
 
-/* --- the chain ------------------------------------------------------------------- */
+/* --- the chain ----------------------------------------------------------- */
 
 static void
 test_chain(void **state)
@@ -585,7 +585,7 @@ test_userdb(void **state)
 		close(pool[i]);
 }
 
-/* --- SASL ------------------------------------------------------------------------ */
+/* --- SASL ---------------------------------------------------------------- */
 
 static void
 test_sasl(void **state)
@@ -645,7 +645,7 @@ test_user_case(void **state)
 	close(pool);
 }
 
-/* --- slots ------------------------------------------------------------------------ */
+/* --- slots --------------------------------------------------------------- */
 
 /* Wrong passwords at once from one address: each has to wait for the one
  * before, whatever the client does with its connections. */
@@ -815,7 +815,7 @@ test_log_rate(void **state)
 	close(pool);
 }
 
-/* --- pools that fail ---------------------------------------------------------------- */
+/* --- pools that fail ----------------------------------------------------- */
 
 static void
 test_pool_death(void **state)
@@ -910,7 +910,7 @@ test_bad_pool(void **state)
 	close(gate);
 }
 
-/* --- gates that misbehave ------------------------------------------------------------ */
+/* --- gates that misbehave ------------------------------------------------ */
 
 enum crime { REUSE, OLD, UNKNOWN_CONT, CONT_TWICE, FUTURE_CANCEL, MECH,
 	BAD_REMOTE, FOREIGN, GARBAGE, CRIMES };
