@@ -243,7 +243,8 @@ md_uidl_assign(struct culver_mailbox *mb, const struct md_cache *cache,
 			status = md_uidl_stamp(&mb->index, &mb->uidl, call);
 	} else
 		mb->uidl = s.stamp;
-	if (made)
+	/* a lock file that another session locked first is that session's */
+	if (lock >= 0 && made)
 		unlinkat(mb->index.fd, MD_LOCK, 0);
 	if (lock >= 0)
 		close(lock);

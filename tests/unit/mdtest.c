@@ -40,6 +40,8 @@ int __real_fsync(int fd);
 int __wrap_fsync(int fd);
 int __real_unlinkat(int fd, const char *name, int flags);
 int __wrap_unlinkat(int fd, const char *name, int flags);
+int __real_openat(int fd, const char *name, int flags, ...);
+int __wrap_openat(int fd, const char *name, int flags, ...);
 
 /* Is this the allocation that is to fail? */
 static bool
@@ -134,6 +136,22 @@ __wrap_unlinkat(int fd, const char *name, int flags)
 	if (mdtest_hook.on_unlink != NULL)
 		mdtest_hook.on_unlink(name);
 	return __real_unlinkat(fd, name, flags);
+}
+
+int
+__wrap_openat(int fd, const char *name, int flags, ...)
+{
+	va_list ap;
+	int mode = 0;
+
+	if ((flags & O_CREAT) != 0) {
+		va_start(ap, flags);
+		mode = va_arg(ap, int);
+		va_end(ap);
+		if (mdtest_hook.on_create != NULL)
+			mdtest_hook.on_create(name);
+	}
+	return __real_openat(fd, name, flags, mode);
 }
 
 /* The next of a few buffers, with FIRST in it and AP after that. */

@@ -35,6 +35,7 @@ extern struct mdtest_hook {
 	void (*on_listed)(unsigned nth);	/* before it is closed */
 	void (*on_unlink)(const char *name);
 	void (*on_stat)(const char *name);
+	void (*on_create)(const char *name);	/* openat() with O_CREAT */
 } mdtest_hook;
 
 /* The directory, made anew for each test, and the drive. */

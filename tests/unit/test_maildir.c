@@ -474,6 +474,34 @@ test_a_lock_file_that_was_removed_is_no_lock(void **state)
 	drive_stop(&other);
 }
 
+/* Another session makes the lock file just before we do. */
+static struct drive first_session;
+
+static void
+open_first(const char *name)
+{
+	if (strcmp(name, "culver.lock") != 0)
+		return;
+	mdtest_hook.on_create = NULL;
+	assert_int_equal(drive_open(&first_session, EXCL), CULVER_OK);
+}
+
+static void
+test_who_only_looks_removes_no_lock_of_a_session(void **state)
+{
+	(void)state;
+	drive_init(&first_session, &storage_maildir_LTX_culver_plugin);
+	drive_set(&first_session, "path", mdtest_path("M"));
+	assert_int_equal(drive_start(&first_session), CULVER_OK);
+	mdtest_put("new/1 a", "its UIDL must be saved, under the lock\n");
+	mdtest_hook.on_create = open_first;
+	assert_int_equal(drive_open(&mdtest, RDONLY), CULVER_E_TEMP);
+	assert_null(mdtest_hook.on_create);
+	/* the first session still keeps others out */
+	mdtest_open_fails(CULVER_E_IN_USE, "held");
+	drive_stop(&first_session);
+}
+
 static void
 test_reading_only_leaves_nothing(void **state)
 {
@@ -522,6 +550,7 @@ main(void)
 		T(test_expunge_is_an_error_if_it_may_not_last),
 		T(test_one_session_and_the_lock_ends_with_its_process),
 		T(test_a_lock_file_that_was_removed_is_no_lock),
+		T(test_who_only_looks_removes_no_lock_of_a_session),
 		T(test_reading_only_leaves_nothing),
 	};
 
