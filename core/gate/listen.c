@@ -113,15 +113,12 @@ ready(struct loop_io *io, unsigned events)
 }
 
 /* What each accepted socket inherits, set once.  Keepalive finds clients that
- * vanished while nothing was sent, the user time-out those that do not take
- * what was sent; it is not shorter than idle_time, since a client that stops
- * reading for a while is not dead. */
+ * vanished.  There is no TCP_USER_TIMEOUT: Linux then waits for that one
+ * instead of counting probes, and it may not be shorter than idle_time, for it
+ * also ends clients that stop reading for a while. */
 static void
-inherit(const struct gate *g, int fd)
+inherit(int fd)
 {
-	uint64_t idle = g->conf.idle_time / NS_PER_MS;
-	unsigned user = idle < 60000 ? 60000 : idle > INT32_MAX ? INT32_MAX :
-	    (unsigned)idle;
 	int on = 1, idle_s = 60, every_s = 15, probes = 4;
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -129,7 +126,6 @@ inherit(const struct gate *g, int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every_s, sizeof(every_s));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
-	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user, sizeof(user));
 }
 
 _Bool
@@ -144,7 +140,7 @@ listen_add(struct gate *g, uint32_t index, int fd)
 		return 0;
 	}
 	if (!g->conf.listen[index].is_unix)
-		inherit(g, fd);
+		inherit(fd);
 	l = &g->listen[index];
 	*l = (struct listener){.gate = g, .index = index, .open = 1,
 	    .io = {.fd = fd, .ready = ready}};

@@ -4,8 +4,6 @@
 #include "config.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <string.h>
@@ -18,34 +16,6 @@
 #define TICK (30 * NS_PER_S)
 #define LOOK (50 * NS_PER_MS)	/* how often a busy worker looks at master */
 #define LINGER NS_PER_S		/* for a client that pipelined too much */
-
-static void
-set_option(int fd, int level, int name, int value)
-{
-	/* only tuning: a socket without it works */
-	(void)setsockopt(fd, level, name, &value, sizeof(value));
-}
-
-static void
-tune(int fd, uint64_t idle_time)
-{
-	socklen_t len = sizeof(int);
-	int domain = AF_UNIX;
-
-	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) != 0 ||
-	    domain == AF_UNIX)
-		return;
-	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-	set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
-	set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 20);
-	set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
-	/* not less than what a client may take that only reads slowly: the
-	 * kernel counts a closed window as well */
-	set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
-	    (int)(idle_time / NS_PER_MS < INT32_MAX ? idle_time / NS_PER_MS :
-	    INT32_MAX));
-}
 
 void
 client_start(struct client *c, int fd, int channel, uint64_t idle_time)
@@ -60,7 +30,6 @@ client_start(struct client *c, int fd, int channel, uint64_t idle_time)
 	c->tick = NULL;
 	c->ctx = NULL;
 	c->in_at = c->in_n = c->out_n = 0;
-	tune(fd, idle_time);
 }
 
 static void

@@ -45,8 +45,8 @@ struct client {
 	uint8_t out[CLIENT_OUT];
 };
 
-/* Begin with socket FD, both descriptors the caller's.  Sets options of the
- * socket, so it comes before the sandbox. */
+/* Begin with socket FD, both descriptors the caller's.  Keepalive and its kin
+ * are set already: the socket inherited them from the gate's listener. */
 void client_start(struct client *c, int fd, int channel, uint64_t idle_time);
 
 /*

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -718,6 +719,16 @@ test_spent(void **state)
 	}
 }
 
+static int
+option(int fd, int level, int name)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	assert_int_equal(getsockopt(fd, level, name, &value, &len), 0);
+	return value;
+}
+
 static void
 test_listener(void **state)
 {
@@ -742,7 +753,16 @@ test_listener(void **state)
 		    POP3_BUSY "EOF");
 	}
 	/* what a worker gets must block */
-	assert_int_equal(fcntl(k->gate->all->io.fd, F_GETFL) & O_NONBLOCK, 0);
+	fd = k->gate->all->io.fd;
+	assert_int_equal(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
+	/* a client that vanished is found by probes; a time-out set for those
+	 * that are slow would overrule them (tcp(7)) */
+	assert_int_equal(option(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+	assert_int_equal(option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+	assert_in_range(option(fd, IPPROTO_TCP, TCP_KEEPIDLE) +
+	    option(fd, IPPROTO_TCP, TCP_KEEPINTVL) *
+	    option(fd, IPPROTO_TCP, TCP_KEEPCNT), 60, 180);
+	assert_int_equal(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 0);
 	for (int i = 0; i < 5; i++)
 		close(client[i]);
 }
