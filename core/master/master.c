@@ -379,7 +379,7 @@ process_setup(void)
 int
 main(int argc, char **argv)
 {
-	const char *override[9] = {NULL};
+	const char *override[9] = {NULL}, *given;
 	_Bool check = 0;
 	char err[512] = "cannot give up capabilities";
 	int opt;
@@ -402,9 +402,10 @@ main(int argc, char **argv)
 	}
 	if (optind != argc)
 		usage();
-	master.conf_path = realpath(master.conf_path, NULL);
+	given = master.conf_path;
+	master.conf_path = realpath(given, NULL);
 	if (master.conf_path == NULL) {
-		perror("culverd: the file that -c names");
+		fprintf(stderr, "culverd: %s: %s\n", given, strerror(errno));
 		return EX_NOINPUT;
 	}
 	if (!check && !master.foreground)
