@@ -10,6 +10,7 @@ import os
 import random
 import resource
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -153,3 +154,22 @@ def make_instance(tree):
 def one_instance(tree):
     """As make_instance, but ended after the one test."""
     yield from instances(tree)
+
+
+@pytest.fixture(scope="module")
+def copy_tree(tree):
+    """Copies of the installed tree, to put something else into; where the
+    roles may search although they are not root."""
+    made = []
+
+    def copy():
+        path = Path(tempfile.mkdtemp(prefix="culver-tree-",
+                                     dir=culver.tempdir("")))
+        path.chmod(0o711)
+        made.append(path)
+        shutil.copytree(tree, path / "inst", symlinks=True)
+        return path / "inst"
+
+    yield copy
+    for path in made:
+        shutil.rmtree(path, ignore_errors=True)

@@ -91,8 +91,7 @@ def free_address():
             continue
 
 
-def make_certificate(cert, key, names=("localhost",), days=30, algo="ec",
-                     start=None):
+def make_certificate(cert, key, names=("localhost",), days=30, algo="ec"):
     """A self-signed pair; as files that only the caller reads."""
     algos = {"ec": ["-newkey", "ec", "-pkeyopt",
                     "ec_paramgen_curve:prime256v1"],
@@ -104,6 +103,38 @@ def make_certificate(cert, key, names=("localhost",), days=30, algo="ec",
            "-addext", f"subjectAltName={san}", "-days", str(days)]
     subprocess.run(cmd, check=True, stdin=subprocess.DEVNULL,
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.chmod(key, 0o600)
+
+
+def make_expired_certificate(cert, key):
+    """A pair that was good in January 2020."""
+    with tempfile.TemporaryDirectory() as d:
+        conf = Path(d, "ca.conf")
+        conf.write_text(f"""[ca]
+default_ca = x
+[x]
+dir = {d}
+database = {d}/index
+new_certs_dir = {d}
+serial = {d}/serial
+default_md = sha256
+policy = p
+[p]
+commonName = supplied
+""")
+        Path(d, "index").touch()
+        Path(d, "serial").write_text("01\n")
+        quiet = dict(check=True, stdin=subprocess.DEVNULL,
+                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(["openssl", "req", "-new", "-nodes", "-newkey", "ec",
+                        "-pkeyopt", "ec_paramgen_curve:prime256v1",
+                        "-keyout", str(key), "-out", f"{d}/csr", "-subj",
+                        "/CN=localhost"], **quiet)
+        subprocess.run(["openssl", "ca", "-batch", "-notext", "-selfsign",
+                        "-config", str(conf), "-keyfile", str(key), "-in",
+                        f"{d}/csr", "-out", str(cert), "-startdate",
+                        "20200101000000Z", "-enddate", "20200201000000Z"],
+                       **quiet)
     os.chmod(key, 0o600)
 
 
@@ -167,6 +198,25 @@ def locks_below(directory):
             if m and int(m.group(1)) in inodes:
                 held.append((inodes[int(m.group(1))], line.strip()))
     return held
+
+
+class Background:
+    """As much of Popen as is needed for a process that is no child."""
+
+    def __init__(self, pid):
+        self.pid, self.returncode = pid, None
+
+    def poll(self):
+        if self.returncode is None and not alive(self.pid):
+            self.returncode = 0     # nobody can know
+        return self.returncode
+
+    def send_signal(self, sig):
+        os.kill(self.pid, sig)
+
+    def wait(self, timeout=None):
+        until("the end of the process", lambda: not alive(self.pid), timeout)
+        return self.poll()
 
 
 # --- users and mailboxes -----------------------------------------------------
@@ -328,6 +378,17 @@ limits {{
         os.chmod(self.conf, 0o600)
 
     # --- running -----------------------------------------------------------
+
+    def start_in_background(self):
+        """Without -F: it logs where `log` says; its pid is in run_dir."""
+        subprocess.run(self.argv(), check=True, timeout=20, cwd="/",
+                       stdin=subprocess.DEVNULL)
+        pid = until("the pid file", lambda: (
+            (self.dir / "run/pid").exists() and
+            (self.dir / "run/pid").read_text().strip()))
+        self.proc = Background(int(pid))
+        self.wait_ready()
+        return self
 
     def program(self, name):
         return str(self.tree / "usr/local/sbin" / name)
@@ -563,7 +624,7 @@ class Pop:
                  greet=True, context=None):
         self.address, self.mode = address, mode
         self.server_name, self.context = server_name, context
-        self.buf = b""
+        self.buf = bytearray()      # grows in place: 50 MB come in 16 KiB
         port = port or (TLS_PORT if mode == "tls" else PORT)
         self.sock = socket.create_connection(
             (address, port), timeout,
@@ -611,11 +672,17 @@ class Pop:
             raise EOFError("the server closed the connection")
         self.buf += got
 
+    def take(self, n):
+        """The first N octets of what has come."""
+        taken = bytes(self.buf[:n])
+        del self.buf[:n]
+        return taken
+
     def line(self):
         """One line with its CRLF taken off; a bare LF is a Failure."""
         while b"\n" not in self.buf:
             self.fill()
-        line, self.buf = self.buf.split(b"\n", 1)
+        line = self.take(self.buf.index(b"\n") + 1)[:-1]
         if not line.endswith(b"\r"):
             raise Failure(f"a reply line without CR: {line!r}")
         return line[:-1]
@@ -625,12 +692,11 @@ class Pop:
         at = 0
         while True:
             if self.buf.startswith(b".\r\n"):
-                self.buf = self.buf[3:]
+                self.take(3)
                 return b""
             end = self.buf.find(b"\r\n.\r\n", max(0, at - 5))
             if end >= 0:
-                body, self.buf = self.buf[:end + 2], self.buf[end + 5:]
-                return body
+                return self.take(end + 5)[:-3]
             at = len(self.buf)
             self.fill()
 
@@ -639,8 +705,7 @@ class Pop:
         with contextlib.suppress(EOFError):
             while True:
                 self.fill()
-        rest, self.buf = self.buf, b""
-        return rest
+        return self.take(len(self.buf))
 
     # --- commands ----------------------------------------------------------
 

@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from culver import Pop, make_certificate, numbered, until
+from culver import (Pop, make_certificate, make_expired_certificate, numbered,
+                    until)
 
 # Forty mistakes, one a line that ends in "# !"; {dir} and {address} are put
 # in.  The rest is right.
@@ -165,7 +166,7 @@ def test_syntax_mistakes_go_on(idle):
     b"listen pop3 {", b"include", b'include "nosuch.conf"\n',
     b'include "../../../etc/passwd"\n', b'include "/etc/passwd"\n',
     b'include "culver.conf"\n', b"x" * 1000000, b"#" * 100000,
-    b"a = {" + b'"x", ' * 20000 + b"}\n"))
+    b"a = {" + b'"x", ' * 20000 + b"}\n"), ids=range(17))
 def test_rubbish(idle, text):
     idle.conf.write_bytes(text)
     result = idle.run("-t")
@@ -223,8 +224,7 @@ def other_key(idle):
 
 
 def expired(idle):
-    """Ended before it began: -days -1."""
-    make_certificate(idle.cert, idle.key, days=-1)
+    make_expired_certificate(idle.cert, idle.key)
 
 
 def absent_cert(idle):

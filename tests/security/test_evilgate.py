@@ -6,8 +6,6 @@ administrator sees: the gate is killed, and no session begins.
 """
 import re
 import shutil
-import tempfile
-from pathlib import Path
 
 import pytest
 
@@ -19,21 +17,16 @@ BREACHES = ["foreign", "serial", "othergate", "directory", "phase", "early",
 
 
 @pytest.fixture(scope="module")
-def evil_tree(tree, build):
+def evil_tree(copy_tree, build):
     """A copy of the tree whose gate is evilgate."""
     program = build / "tests/security/evilgate"
     if not program.exists():
         pytest.fail(f"{program} is missing: make check builds it")
-    prefix = "culver-evil-"
-    top = Path(tempfile.mkdtemp(prefix=prefix, dir=culver.tempdir(prefix)))
-    top.chmod(0o711)
-    copy = top / "inst"
-    shutil.copytree(tree, copy, symlinks=True)
+    copy = copy_tree()
     gate = copy / "usr/local/libexec/culver/gate"
     shutil.copyfile(program, gate)
     gate.chmod(0o755)
-    yield copy
-    shutil.rmtree(top)
+    return copy
 
 
 @pytest.fixture

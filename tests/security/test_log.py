@@ -188,12 +188,19 @@ def test_fail2ban_itself(instance, tmp_path):
     assert f"{n} matched" in out
 
 
-def test_log_is_opened_again_on_reload(instance):
+def test_log_is_opened_again_on_reload(make_instance):
     """logrotate: moved away, then reload."""
+    instance = make_instance(users=1).start_in_background()
+    user = instance.users[0]
+    instance.login(user).quit()
+    until("a line in the file", lambda: instance.logfile.exists() and
+          "session-end" in instance.logfile.read_text())
+    assert instance.logfile.stat().st_mode & 0o007 == 0
     moved = instance.logfile.with_suffix(".1")
     instance.logfile.rename(moved)
     instance.reload()
-    user = instance.users[1]
+    until("the new file", instance.logfile.exists)
     instance.login(user).quit()
-    until("a line in the new file", lambda: instance.logfile.exists() and
-          "session-end" in instance.logfile.read_text())
+    until("a line in the new file",
+          lambda: "session-end" in instance.logfile.read_text())
+    assert moved.read_text().count("session-end") == 1
