@@ -8,6 +8,7 @@
  */
 #include "config.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,18 +159,15 @@ linger(struct conn *c)
 static void
 linger_read(struct conn *c)
 {
-	ssize_t got;
+	ssize_t got = recv(c->io.fd, c->gate->scratch, GATE_IN, MSG_DONTWAIT);
 
-	for (int i = 0; i < 4; i++) {
-		got = recv(c->io.fd, c->gate->scratch, GATE_IN, MSG_DONTWAIT);
-		if (got > 0) {
-			explicit_bzero(c->gate->scratch, (size_t)got);
-			c->lingered += (uint32_t)got;
-		}
-		if (got <= 0 || c->lingered > LINGER_MAX)
-			break;
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (got > 0) {
+		explicit_bzero(c->gate->scratch, (size_t)got);
+		c->lingered += (uint32_t)got;
 	}
-	if (got == 0 || c->lingered > LINGER_MAX)
+	if (got <= 0 || c->lingered > LINGER_MAX)
 		conn_close(c, c->reason);
 }
 
@@ -277,7 +275,7 @@ ready(struct loop_io *io, unsigned events)
 	    c->state == CONN_HANDOVER;
 
 	if (c->state == CONN_RELAY) {
-		relay_ready(c);
+		relay_ready(c, events);
 		return;
 	}
 	if (c->state == CONN_LINGER) {

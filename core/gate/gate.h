@@ -264,8 +264,8 @@ void login_refused(struct gate *g, uint64_t serial, culver_status status);
 _Bool relay_prepare(struct conn *c, int *worker_end);
 /* The worker runs: carry octets from now on. */
 void relay_start(struct conn *c);
-/* The client's socket is ready. */
-void relay_ready(struct conn *c);
+/* The client's socket is ready for EVENTS. */
+void relay_ready(struct conn *c, unsigned events);
 void relay_due(struct conn *c);
 void relay_free(struct conn *c);
 

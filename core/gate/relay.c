@@ -40,6 +40,7 @@ struct relay {
 	uint8_t tail[2];	/* the last octets that went down */
 	_Bool worker_eof;
 	_Bool client_eof;
+	_Bool client_lost;	/* it was reset: what it sent still counts */
 	_Bool worker_deaf;	/* it takes no more, but may still write */
 	_Bool started;
 };
@@ -185,7 +186,7 @@ pump_up(struct conn *c)
 	ssize_t got, sent;
 
 	for (int i = 0; up_flush(c) && !r->client_eof && !r->worker_deaf &&
-	     (i < ROUNDS || SSL_pending(c->ssl) > 0); i++) {
+	     (i < ROUNDS || r->client_lost || SSL_pending(c->ssl) > 0); i++) {
 		got = stream_read_tls(c, g->in, sizeof(g->in));
 		if (got == STREAM_AGAIN)
 			return;
@@ -219,11 +220,15 @@ watch(struct conn *c)
 		inner |= LOOP_READ;
 	if (r->up.n > 0 && !r->worker_deaf)
 		inner |= LOOP_WRITE;
-	/* The outer end is always watched for a reset; the inner one is not
-	 * when nothing of it is wanted: a worker that closed while the client
-	 * is slow would be reported for ever. */
-	if (!loop_watch(c->gate->loop, &c->io,
-		outer != 0 ? outer : LOOP_HANGUP) ||
+	/* The outer end is watched for a reset, once; the inner one is not
+	 * when nothing of it is wanted.  Else a worker that closed while the
+	 * client is slow, or a client that was reset while the worker is,
+	 * would be reported for ever. */
+	if (r->client_lost)
+		outer = 0;
+	else if (outer == 0)
+		outer = LOOP_HANGUP;
+	if (!loop_watch(c->gate->loop, &c->io, outer) ||
 	    !loop_watch(c->gate->loop, &r->io, inner))
 		abort_client(c, "memory");
 }
@@ -264,8 +269,10 @@ inner_ready(struct loop_io *io, unsigned events)
 }
 
 void
-relay_ready(struct conn *c)
+relay_ready(struct conn *c, unsigned events)
 {
+	if (events & LOOP_HANGUP)
+		c->relay->client_lost = 1;
 	pump(c);
 }
 

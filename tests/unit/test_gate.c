@@ -12,7 +12,9 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -234,6 +236,20 @@ test_unfinished_quit_is_not_run(void **state)
 	shutdown(fd, SHUT_WR);
 	kit_expect(k, fd, "EOF");
 	close(fd);
+}
+
+/* The client closes without reading: its end is a reset, not an end. */
+static void
+test_reset_after_quit(void **state)
+{
+	int fd = kit_connect(k, KIT_LOCAL, NULL);
+
+	(void)state;
+	kit_send(k, fd, "QUIT\r\n");
+	assert_int_equal(k->gate->n_conn, 1);
+	close(fd);
+	kit_turn(k);
+	assert_int_equal(k->gate->n_conn, 0);
 }
 
 static void
@@ -767,6 +783,40 @@ test_listener(void **state)
 		close(client[i]);
 }
 
+/* Out of descriptors: the gate waits for a second instead of spinning. */
+static void
+test_no_descriptor_left(void **state)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	struct ipc_gate_listen msg = {.index = KIT_LOCAL};
+	socklen_t len = sizeof(un);
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	int client = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	struct rlimit limit, none;
+
+	(void)state;
+	/* an abstract name that the kernel chooses */
+	assert_int_equal(bind(fd, (struct sockaddr *)&un,
+	    sizeof(sa_family_t)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&un, &len), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	kit_master_say(k, IPC_GATE_LISTEN, &msg, &fd, 1);
+	close(fd);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = limit;
+	none.rlim_cur = 1;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&un, len), 0);
+	kit_turn(k);
+	assert_int_equal(k->gate->n_conn, 0);
+	assert_int_equal(k->gate->listen[KIT_LOCAL].io.events, 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	while (k->gate->n_conn == 0)
+		gate_once(k->gate);
+	kit_expect(k, client, POP3_GREETING);
+	close(client);
+}
+
 static void
 test_base64(void **state)
 {
@@ -806,6 +856,7 @@ main(void)
 	    TEST(test_nul),
 	    TEST(test_bad_commands),
 	    TEST(test_unfinished_quit_is_not_run),
+	    TEST(test_reset_after_quit),
 	    TEST(test_plain_login_policy),
 	    TEST(test_no_then_yes),
 	    TEST(test_stale_answers),
@@ -830,6 +881,7 @@ main(void)
 	    TEST(test_client_does_not_read),
 	    TEST(test_spent),
 	    TEST(test_listener),
+	    TEST(test_no_descriptor_left),
 	    cmocka_unit_test(test_base64),
 	};
 

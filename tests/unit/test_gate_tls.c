@@ -441,6 +441,29 @@ test_client_vanishes_from_relay(void **state)
 	assert_int_equal(k->gate->n_conn, 0);
 }
 
+/* It sends its last commands and closes without reading what is there: its
+ * socket is reset, and yet the commands count. */
+static void
+test_client_is_reset(void **state)
+{
+	int worker;
+	SSL *ssl = logged_in(&worker);
+
+	(void)state;
+	worker_says(worker, "+OK unread\r\n");
+	kit_turn(k);
+	assert_int_equal(SSL_write(ssl, "QUIT\r\n", 6), 6);
+	tls_close(ssl);
+	worker_hears(worker, "QUIT\r\n");
+	worker_is_at_end(worker);
+	/* the dead socket does not keep the gate awake */
+	assert_int_equal(k->gate->all->io.events, 0);
+	worker_says(worker, "+OK Bye\r\n");
+	kit_turn(k);
+	assert_int_equal(k->gate->n_conn, 0);
+	close(worker);
+}
+
 static unsigned char
 octet_at(size_t i)
 {
@@ -643,6 +666,7 @@ main(void)
 	    TEST(test_worker_dies),
 	    TEST(test_client_ends),
 	    TEST(test_client_vanishes_from_relay),
+	    TEST(test_client_is_reset),
 	    TEST(test_relay_is_exact),
 	    TEST(test_slow_client_gets_all),
 	    TEST(test_deaf_worker),
