@@ -164,7 +164,7 @@ log_sender(const struct child *c)
 	struct ipc_log_sender m = {.role = c ? c->role : R_MASTER,
 	    .instance = c ? c->instance : 0};
 
-	if (pair[0] < 0 && ipc_pair(pair))
+	if (c == NULL && pair[0] < 0 && ipc_pair(pair))
 		ipclog_open(pair[1]);
 	child_tell(master.log, IPC_LOG_SENDER, &m, c ? &c->log_end : pair, 1);
 }
