@@ -319,7 +319,9 @@ def test_bad_reload_changes_nothing(instance):
     good = instance.conf.read_text()
     roles = {r: p for r, p in instance.roles().items() if r != "worker"}
     with instance.login(instance.users[0]) as pop:
-        for bad in (good + "colour = blue\n", "", good.replace(
+        # with run_dir: without it culverctl cannot know whom to ask
+        for bad in (good + "colour = blue\n", "".join(
+                good.splitlines(True)[:3]), good.replace(
                 "passwdfile", "nosuchplugin")):
             instance.write_conf(bad)
             result = instance.ctl("reload")
