@@ -121,7 +121,8 @@ entries_read(struct entries *e, int dir, const char *folder)
 	return ok;
 }
 
-/* In a Maildir by the time in front of the name, else by name. */
+/* In a Maildir by the time in front of the name, else by name, where digits
+ * are a number: export calls the message behind 9999.eml 10000.eml. */
 static int
 entry_compare(const void *a, const void *b)
 {
@@ -133,8 +134,9 @@ entry_compare(const void *a, const void *b)
 
 		if (s != t)
 			return s < t ? -1 : 1;
+		return strcmp(x->name, y->name);
 	}
-	return strcmp(x->name, y->name);
+	return strverscmp(x->name, y->name);
 }
 
 static int

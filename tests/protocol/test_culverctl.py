@@ -210,6 +210,20 @@ def test_import_eml_in_name_order(instance, tmp_path):
     assert first == b"\r\n"       # the last of MESSAGES has the name 5.eml
 
 
+def test_import_puts_10000_behind_9999(instance, tmp_path):
+    """As `export` names them, so that a large mailbox keeps its order."""
+    user = instance.users[1]
+    user.empty()
+    names = ["0999", "1000", "1001", "9999", "10000", "10001", "a2", "a10"]
+    for i, name in enumerate(names):
+        (tmp_path / f"{name}.eml").write_bytes(numbered(i))
+    assert instance.ctl("mailbox", "import", user.name,
+                        str(tmp_path)).returncode == 0
+    with instance.login(user) as pop:
+        for i in range(len(names)):
+            assert lf(pop.multi(f"RETR {i + 1}")) == numbered(i)
+
+
 def test_import_maildir(instance, box):
     user = instance.users[2]
     user.empty()
