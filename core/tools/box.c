@@ -20,6 +20,7 @@ struct box {
 	struct store *store;
 	const struct box_job *job;
 	struct frame_done done;
+	uint32_t n_uidl;	/* of job->uidl, each once */
 	_Bool gone;		/* culverctl does not listen any more */
 	struct split split;
 	uint8_t buf[FRAME_MAX];
@@ -128,9 +129,8 @@ check(struct box *b)
 			    "listed with %llu", i + 1, m->uid,
 			    (unsigned long long)octets,
 			    (unsigned long long)m->octets);
-		else
-			bad--;
-		bad++;
+		bad += st != CULVER_OK ||
+		    ((m->flags & STORE_EXACT) && m->octets != octets);
 		b->done.n++;
 		b->done.octets += octets;
 	}
@@ -171,21 +171,35 @@ compare_text(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Is message I to go?  The wanted UIDLs are sorted. */
+/* The wanted UIDLs in order, and each once; how many there are. */
+static uint32_t
+wanted_sort(const struct box_job *job)
+{
+	uint32_t n = 0;
+
+	if (job->n_uidl == 0)
+		return 0;
+	qsort(job->uidl, (size_t)job->n_uidl, sizeof(char *), compare_text);
+	for (int k = 0; k < job->n_uidl; k++)
+		if (n == 0 || strcmp(job->uidl[n - 1], job->uidl[k]) != 0)
+			job->uidl[n++] = job->uidl[k];
+	return n;
+}
+
+/* Is message I to go? */
 static _Bool
 wanted(const struct box *b, uint32_t i)
 {
 	const char *uid = b->store->msg[i].uid;
 
 	return b->job->what == BOX_EMPTY || bsearch(&uid, b->job->uidl,
-	    (size_t)b->job->n_uidl, sizeof(char *), compare_text) != NULL;
+	    b->n_uidl, sizeof(char *), compare_text) != NULL;
 }
 
 static void
-missing_say(struct box *b, uint32_t found)
+missing_say(struct box *b)
 {
-	for (int k = 0; k < b->job->n_uidl && found <
-	    (uint32_t)b->job->n_uidl; k++) {
+	for (uint32_t k = 0; k < b->n_uidl; k++) {
 		uint32_t i = 0;
 
 		while (i < b->store->n && strcmp(b->store->msg[i].uid,
@@ -205,17 +219,16 @@ expunge(struct box *b)
 
 	if (index == NULL)
 		return CULVER_E_NOMEM;
-	if (b->job->n_uidl > 0)
-		qsort(b->job->uidl, (size_t)b->job->n_uidl, sizeof(char *),
-		    compare_text);
+	b->n_uidl = wanted_sort(b->job);
 	for (uint32_t i = 0; i < b->store->n; i++)
 		if (wanted(b, i))
 			index[n++] = i;
-	missing_say(b, n);
+	if (n < b->n_uidl)
+		missing_say(b);
 	if (n > 0)
 		st = store_expunge(b->store, index, n, &b->done.n);
 	free(index);
-	if (st == CULVER_OK && n < (uint32_t)b->job->n_uidl)
+	if (st == CULVER_OK && n < b->n_uidl)
 		st = CULVER_E_GONE;
 	return st;
 }

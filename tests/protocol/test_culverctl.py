@@ -276,6 +276,13 @@ def test_delete_by_uidl(instance, box):
     assert sorted(box.files()) == [names[2], names[4]]
 
 
+def test_delete_one_uidl_named_twice(instance, box):
+    name = sorted(box.files())[0]
+    done = instance.ctl("mailbox", "delete", box.name, name, name)
+    assert done.returncode == 0 and "1 messages deleted" in done.stdout, done
+    assert name not in box.files()
+
+
 def test_empty(instance, box):
     assert instance.ctl("mailbox", "empty", box.name).returncode == 0
     assert box.files() == {}
