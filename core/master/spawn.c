@@ -172,8 +172,8 @@ fds_place(const struct spawn *s)
 	return syscall(SYS_close_range, 3 + SPAWN_MAX_FDS, ~0u, 0) == 0;
 }
 
-static _Bool
-std_null(_Bool keep_stderr)
+_Bool
+spawn_std_null(_Bool keep_stderr)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -203,7 +203,7 @@ child(const struct spawn_env *env, const struct spawn *s)
 	if (tz != NULL && (size_t)snprintf(tzvar, sizeof(tzvar), "TZ=%s",
 	    tz) < sizeof(tzvar))
 		envp[1] = tzvar;
-	if (!std_null(s->keep_stderr) || !fds_place(s) ||
+	if (!spawn_std_null(s->keep_stderr) || !fds_place(s) ||
 	    sigprocmask(SIG_SETMASK, &none, NULL) != 0 ||
 	    !priv_drop(&env->ids[spawn_index(s->role)], s->keep_chroot))
 		_exit(71);

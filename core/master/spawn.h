@@ -47,6 +47,9 @@ unsigned spawn_index(enum ipc_role role);
 /* Start it; -1 with errno.  The descriptors stay the caller's. */
 pid_t spawn_role(const struct spawn_env *env, const struct spawn *s);
 
+/* Make descriptors 0 to 2, but stderr if it is to be kept, /dev/null. */
+_Bool spawn_std_null(_Bool keep_stderr);
+
 /* The bounding set: keep only what master itself needs. */
 _Bool spawn_bounds(void);
 

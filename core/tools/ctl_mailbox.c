@@ -23,6 +23,7 @@
 #include "core/base/log.h"
 #include "core/base/priv.h"
 #include "core/master/grant.h"
+#include "core/master/spawn.h"
 #include "core/tools/ctl_auth.h"
 #include "core/tools/ctl_mailbox.h"
 
@@ -64,7 +65,9 @@ child(struct work *w, int data, int channel, const uint8_t *tail, size_t n)
 	for (int i = 0; i < 3; i++)
 		if (dup2(from[i], 3 + i) < 0)
 			_exit(71);
-	syscall(SYS_close_range, 6, ~0u, 0);
+	/* the caller's terminal is not for what the user owns */
+	if (!spawn_std_null(0) || syscall(SYS_close_range, 6, ~0u, 0) != 0)
+		_exit(71);
 	for (unsigned i = 0; i < sec->n_groups; i++)
 		ids.groups[i] = sec->groups[i];
 	if (!priv_drop(&ids, 0))

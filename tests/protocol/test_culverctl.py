@@ -298,6 +298,36 @@ def test_absent_mailbox_is_not_empty(instance, box):
     gone.rename(box.maildir)
 
 
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as f:
+        return f.read().split()
+
+
+@pytest.mark.needs_root
+def test_the_mailbox_process_has_no_terminal_of_ours(instance):
+    """It is the user's: what root's shell has open is not for it."""
+    user = instance.users[3]
+    user.empty()
+    for i in range(4000):
+        (user.maildir / "new" / f"{i}.x,W=3").write_bytes(b"x\n")
+    with subprocess.Popen(
+            [instance.program("culverctl"), "-c", str(instance.conf),
+             *instance.ids(), "mailbox", "list", user.name],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE) as ctl:
+        # it cannot end: we do not read what it prints
+        def worker():
+            return [p for p in children(ctl.pid)
+                    if f"\nUid:\t{user.uid}\t" in
+                    open(f"/proc/{p}/status").read()]
+        until("the mailbox process", worker)
+        opened = [os.readlink(f"/proc/{worker()[0]}/fd/{fd}")
+                  for fd in range(3)]
+        ctl.communicate()
+    user.empty()
+    assert opened == ["/dev/null"] * 3
+
+
 @pytest.mark.needs_root
 def test_no_mailbox_of_a_system_uid(one_instance):
     inst = one_instance(users=1)
