@@ -126,13 +126,22 @@ file_discard(struct work *w)
 	unlinkat(w->dir, w->name, 0);
 }
 
+/* A frame that no mailbox process of ours sends. */
+static _Bool
+on_nonsense(void)
+{
+	ctl_warnx("the mailbox process does not say what it should");
+	return 0;
+}
+
 static _Bool
 on_message(struct work *w, const uint8_t *p, size_t n)
 {
 	struct frame_message m;
 
-	if (n != sizeof(m))
-		return 0;
+	if (n != sizeof(m) || (w->job.what != BOX_LIST &&
+	    w->job.what != BOX_EXPORT))
+		return on_nonsense();
 	memcpy(&m, p, sizeof(m));
 	m.uidl[sizeof(m.uidl) - 1] = 0;
 	if (w->job.what == BOX_LIST) {
@@ -157,9 +166,11 @@ on_data(struct work *w, const uint8_t *p, size_t n)
 {
 	ssize_t put;
 
+	if (w->file < 0)
+		return on_nonsense();
 	while (n > 0) {
-		put = w->file >= 0 ? write(w->file, p, n) : -1;
-		if (put < 0 && w->file >= 0 && errno == EINTR)
+		put = write(w->file, p, n);
+		if (put < 0 && errno == EINTR)
 			continue;
 		if (put <= 0) {
 			ctl_warn("%s/%s", w->path, w->name);
@@ -172,32 +183,41 @@ on_data(struct work *w, const uint8_t *p, size_t n)
 }
 
 static _Bool
+on_message_end(struct work *w)
+{
+	int fd = w->file;
+
+	if (fd < 0)
+		return on_nonsense();
+	w->file = -1;
+	if (close(fd) == 0)
+		return 1;
+	ctl_warn("%s/%s", w->path, w->name);
+	unlinkat(w->dir, w->name, 0);
+	return 0;
+}
+
+static _Bool
 on_frame(struct work *w, enum frame_type type, uint8_t *p, size_t n)
 {
 	switch (type) {
 	case FRAME_MESSAGE:
-		return (w->job.what == BOX_LIST ||
-		    w->job.what == BOX_EXPORT) && on_message(w, p, n);
+		return on_message(w, p, n);
 	case FRAME_DATA:
-		return w->job.what == BOX_EXPORT && on_data(w, p, n);
+		return on_data(w, p, n);
 	case FRAME_MESSAGE_END:
-		if (w->job.what != BOX_EXPORT || w->file < 0)
-			return 0;
-		if (close(w->file) != 0)
-			ctl_warn("%s/%s", w->path, w->name);
-		w->file = -1;
-		return 1;
+		return on_message_end(w);
 	case FRAME_PROBLEM:
 		ctl_warnx("%.*s", (int)n, (const char *)p);
 		return 1;
 	case FRAME_DONE:
 		if (n != sizeof(w->done))
-			return 0;
+			return on_nonsense();
 		memcpy(&w->done, p, sizeof(w->done));
 		w->ended = 1;
 		return 1;
 	default:
-		return 0;
+		return on_nonsense();
 	}
 }
 
