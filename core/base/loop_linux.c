@@ -125,7 +125,8 @@ static void
 heap_down(struct loop *loop, size_t i, struct loop_timer *t)
 {
 	for (size_t c; (c = 2 * i + 1) < loop->n; i = c) {
-		if (c + 1 < loop->n && loop->heap[c + 1]->at < loop->heap[c]->at)
+		if (c + 1 < loop->n &&
+		    loop->heap[c + 1]->at < loop->heap[c]->at)
 			c++;
 		if (loop->heap[c]->at >= t->at)
 			break;

@@ -48,8 +48,8 @@ struct conf_head {
 	uint32_t index;		/* of the section */
 	uint32_t fixed;		/* sizeof the struct that begins here */
 	uint32_t size;		/* of the whole file */
-	uint32_t filter_at, filter_n;	/* seccomp program of the role; n in
-					 * instructions of 8 octets; n 0: none */
+	uint32_t filter_at, filter_n;	/* seccomp program of the role, n
+					 * instructions of 8 octets; 0: none */
 	uint32_t extra_at, extra_n;	/* octets behind the struct: the values
 					 * of a section (plugin/values.h),
 					 * certificates */

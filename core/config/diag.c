@@ -125,7 +125,8 @@ distance(const char *a, const char *b)
 		d[0][k] = (unsigned)k;
 	for (size_t i = 1; i <= n; i++)
 		for (size_t k = 1; k <= m; k++) {
-			unsigned best = d[i - 1][k - 1] + (a[i - 1] != b[k - 1]);
+			unsigned best = d[i - 1][k - 1] +
+			    (a[i - 1] != b[k - 1]);
 
 			if (d[i - 1][k] + 1 < best)
 				best = d[i - 1][k] + 1;

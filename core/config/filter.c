@@ -70,7 +70,8 @@ static const struct call common[] = {
 	{"exit"}, {"exit_group"},
 	{"getpid"}, {"getppid"}, {"gettid"}, {"getuid"}, {"geteuid"},
 	{"getgid"}, {"getegid"}, {"getresuid"}, {"getresgid"},
-	{"getgroups"}, {"getpgrp"}, {"getrusage"}, {"times"}, {"sysinfo"}, {"uname"},
+	{"getgroups"}, {"getpgrp"}, {"getrusage"}, {"times"}, {"sysinfo"},
+	{"uname"},
 	{"getcpu"}, {"sched_yield"}, {"sched_getaffinity"},
 	/* getrlimit(): own limits, nothing set */
 	{"prlimit64", EQ(0, 0), AND_EQ(2, 0)}, {"getrlimit"},

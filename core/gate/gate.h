@@ -74,7 +74,7 @@ struct conn {
 	uint64_t login_by;		/* of all states before the login */
 	uint64_t serial;		/* of this login attempt; 0: none */
 	uint64_t not_before;		/* CONN_DELAY */
-	uint64_t grant;			/* waits until `out` is empty; 0: none */
+	uint64_t grant;			/* waits until `out` is empty */
 	const char *reason;		/* why it will close */
 	culver_status status;		/* CONN_DELAY */
 	struct peer peer;

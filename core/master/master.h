@@ -34,7 +34,7 @@ struct child {
 	enum ipc_phase phase;
 	uint32_t instance;		/* never given twice */
 	pid_t pid;
-	int log_end;			/* the log role's end of its log socket */
+	int log_end;			/* the log role's end of its log */
 	struct generation *gen;
 	struct place *place;		/* NULL: nobody waits for it */
 	uint64_t started;
@@ -139,7 +139,8 @@ _Bool log_reopen(const struct generation *gen);
  * NULL and the text that says why (a memfd).  One at a time. */
 typedef void load_done(struct generation *gen, int diag);
 _Bool load_start(const char *mode, load_done *done);
-_Bool load_certs(_Bool ticket, load_done *done);	/* certcheck alone, for master.gen */
+/* certcheck alone, for master.gen */
+_Bool load_certs(_Bool ticket, load_done *done);
 void load_message(struct child *c, struct ipc_in *in);
 void load_exit(struct child *c);
 uint64_t certs_stamp(const struct generation *gen);

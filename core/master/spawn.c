@@ -95,7 +95,8 @@ spawn_setup(struct spawn_env *env, const char *const override[9], char *err,
 
 		env->ids[i] = (struct priv_ids){.uid = getuid(),
 		    .gid = getgid()};
-		if (geteuid() != 0 || who == NULL || ids_find(who, &env->ids[i]))
+		if (geteuid() != 0 || who == NULL ||
+		    ids_find(who, &env->ids[i]))
 			continue;
 		snprintf(err, errlen, "user '%s' of role %s is not in "
 		    "/etc/passwd (or is root): create it, or name another "

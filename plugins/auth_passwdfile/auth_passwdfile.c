@@ -79,7 +79,8 @@ passwdfile_check_options(const struct culver_host *host,
 
 		if (m == NULL || !m->weak)
 			return culver_fail(call, CULVER_E_CONFIG, 0,
-			    "\"%.40s\" is not one of MD5-CRYPT, DES-CRYPT", s->p);
+			    "\"%.40s\" is not one of MD5-CRYPT, DES-CRYPT",
+			    s->p);
 	}
 	*bad = OPT_GID;
 	if ((v[OPT_UID].u.i == 0) != (v[OPT_GID].u.i == 0))

@@ -161,7 +161,8 @@ names(const char *own, const char *v, const char *f)
 	TRY("fanotify", syscall(SYS_fanotify_init, 0, 0));
 	TRY("open-by-handle", syscall(SYS_open_by_handle_at, dir, NULL, 0));
 	TRY("name-to-handle", syscall(SYS_name_to_handle_at, AT_FDCWD, f,
-	    &(struct { unsigned n, t; char h[128]; }){ 128, 0, "" }, &(int){ 0 },
+	    &(struct { unsigned n, t; char h[128]; }){ 128, 0, "" },
+	    &(int){ 0 },
 	    0));
 	TRY("chdir", chdir(v));
 	try_open("passwd", "/etc/passwd", O_RDONLY);

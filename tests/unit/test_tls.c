@@ -410,7 +410,8 @@ struct verdict {
 static struct verdict
 check(const struct check_files *files, const char *host)
 {
-	static const struct conf_cert where = {.line = 7, .file = "/c/culver.conf",
+	static const struct conf_cert where = {.line = 7,
+	    .file = "/c/culver.conf",
 	    .cert = "/c/cert.pem", .key = "/c/key.pem"};
 	struct verdict v;
 	int out = memfd_create("diag", 0);
@@ -553,7 +554,8 @@ test_check_chain(void **state)
 static void
 test_check_hostile_name(void **state)
 {
-	struct kit_pair root = kit_make(&(struct kit_cert){.name = "r\n/x:1: "});
+	struct kit_pair root =
+	    kit_make(&(struct kit_cert){.name = "r\n/x:1: "});
 	struct kit_pair leaf = kit_make(&(struct kit_cert){.name = "leaf"});
 	X509 *chain[] = {leaf.x, root.x};
 	struct verdict v = check_fds(kit_cert_file(chain, 2),
