@@ -354,6 +354,23 @@ drain_due(struct loop_timer *timer)
 	done = 1;
 }
 
+/* Write what master has said, and do not wait for it to close its socket: it
+ * may be there until we are gone. */
+static void
+master_leaves(void)
+{
+	struct sender *s, *next;
+
+	for (s = senders; s != NULL; s = next) {
+		next = s->next;
+		if (s->role != R_MASTER)
+			continue;
+		while (sender_read(s) == IPC_GOT)
+			continue;
+		sender_remove(s);
+	}
+}
+
 /* Master is gone: write what the others still have to say, then end. */
 static void
 channel_ready(struct loop_io *io, unsigned events)
@@ -365,6 +382,7 @@ channel_ready(struct loop_io *io, unsigned events)
 		return;
 	loop_unwatch(loop, io);
 	draining = 1;
+	master_leaves();
 	if (senders == NULL || !loop_timer_set(loop, &drain_timer,
 	    clock_now() + drain_limit))
 		done = 1;
