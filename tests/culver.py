@@ -787,9 +787,8 @@ def b64(text):
 
 def numbered(n, size=300, tag="n"):
     """A message that says which one it is, in its head and on each line."""
-    body = ""
-    while len(body) < size:
-        body += f"{tag}-{n:06d} line {len(body)}\n"
+    line = f"{tag}-{n:06d} line %d\n"
+    body = "".join(line % i for i in range(size // len(line) + 1))
     return (f"Subject: {tag}-{n:06d}\nFrom: a@example.org\n"
             f"Message-ID: <{tag}-{n}@example.org>\n\n{body}").encode()
 
