@@ -24,9 +24,9 @@ remove_one(struct culver_mailbox *mb, uint32_t index, bool touched[MD_DIRS],
 	char name[NAME_MAX + 1];
 	culver_status status;
 	unsigned dir = MD_NEW;
-	int i;
+	int missed = 0;
 
-	for (i = 0; i < MD_SCANS + MD_DIRS; i++) {
+	while (missed < MD_SCANS) {
 		status = md_locate(mb, index, again, &dir, name, call);
 		if (status == CULVER_E_GONE) {
 			/* whoever removed it need not have synced */
@@ -41,7 +41,9 @@ remove_one(struct culver_mailbox *mb, uint32_t index, bool touched[MD_DIRS],
 				r->flags |= MD_GONE;
 				return CULVER_OK;
 			}
-		} else if (errno != ENOENT)
+		} else if (errno == ENOENT)
+			missed++;
+		else
 			return md_fail(call, errno, "%s: cannot remove %s",
 			    mb->store->path, name);
 		again = true;

@@ -109,6 +109,20 @@ test_a_base_name_in_both_directories_is_one_message(void **state)
 }
 
 static void
+test_all_files_of_a_message_are_removed(void **state)
+{
+	uint32_t all[] = { 0 }, removed;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 20; i++)
+		mdtest_put(mdtest_name("cur/1.a:2,%c", 'A' + i), "one\n");
+	mdtest_open(1);
+	assert_int_equal(expunge(all, 1, &removed), CULVER_OK);
+	assert_int_equal(mdtest_entries(mdtest_path("M/cur")), 0);
+}
+
+static void
 test_sizes_in_names(void **state)
 {
 	(void)state;
@@ -535,6 +549,7 @@ main(void)
 		T(test_order_is_that_of_arrival),
 		T(test_only_regular_files_are_messages),
 		T(test_a_base_name_in_both_directories_is_one_message),
+		T(test_all_files_of_a_message_are_removed),
 		T(test_sizes_in_names),
 		T(test_renamed_by_another_reader),
 		T(test_removed_by_another_reader),
