@@ -8,6 +8,7 @@
 
 #include "maildir.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -229,11 +230,11 @@ md_hash(uint64_t h, const void *buf, size_t n)
 	for (; n >= sizeof(w); p += sizeof(w), n -= sizeof(w)) {
 		memcpy(w, p, sizeof(w));
 		for (i = 0; i < 4; i++)
-			lane[i] = mix(lane[i], w[i]);
+			lane[i] = mix(lane[i], le64toh(w[i]));
 	}
 	memset(w, 0, sizeof(w));
 	memcpy(w, p, n);
 	for (i = 0; i < 4; i++)
-		lane[i] = mix(lane[i], w[i]);
+		lane[i] = mix(lane[i], le64toh(w[i]));
 	return mix(mix(mix(lane[0], lane[1]), lane[2]), lane[3]);
 }

@@ -182,7 +182,8 @@ bool md_write_all(int fd, const void *buf, size_t n);
 
 /*
  * Mix N bytes into H.  Not cryptographic: it finds accidents, among them
- * every change of a single byte.
+ * every change of a single byte.  The result is in files that outlive this
+ * program and machine: it never changes.
  */
 uint64_t md_hash(uint64_t h, const void *buf, size_t n);
 

@@ -337,6 +337,23 @@ test_every_damaged_byte_of_the_state_is_an_error(void **state)
 	free(bad);
 }
 
+/* As another machine and an earlier version wrote it. */
+static void
+test_the_state_of_another_machine_is_read(void **state)
+{
+	static const char text[] = "culver-uidl 1\n"
+	    "dirs 1:2 3:4 self 5:6\n"
+	    "0123456789abcdef0123456789abcdef 1%20a\n"
+	    "end 1 4a6a4f675d2f378c\n";
+
+	(void)state;
+	mdtest_spill(uidl_path(), text, sizeof(text) - 1);
+	mdtest_put("new/1 a", "one\n");
+	mdtest_open(1);
+	assert_string_equal(mdtest.msg[0].uid,
+	    "0123456789abcdef0123456789abcdef");
+}
+
 static void
 test_the_cache_gives_back_a_lost_state(void **state)
 {
@@ -463,6 +480,7 @@ main(void)
 		T(test_names_that_are_no_legal_uidl),
 		T(test_a_name_that_is_the_uidl_of_another_message),
 		T(test_every_damaged_byte_of_the_state_is_an_error),
+		T(test_the_state_of_another_machine_is_read),
 		T(test_the_cache_gives_back_a_lost_state),
 		T(test_a_uidl_that_cannot_be_kept_is_not_shown),
 		T(test_every_allocation_may_fail),
