@@ -84,10 +84,11 @@ culver_status
 md_fail_replaced(const struct culver_mailbox *mb, const char *name,
     struct culver_call *call)
 {
+	/* short: an error text has 247 bytes, and the advice stands last */
 	return md_fail_as(call, CULVER_E_TEMP,
-	    "%s: new/ or cur/ is another directory than before and all known "
-	    "messages are gone; is a disk not mounted? If this is right, "
-	    "remove %s/%s", mb->store->path, mb->index.path, name);
+	    "%s: all known messages are gone and new/ or cur/ is another "
+	    "directory: is a disk not mounted? If this is right, remove %s",
+	    mb->store->path, name);
 }
 
 /* Does the cached listing hold, so that no directory need be read? */

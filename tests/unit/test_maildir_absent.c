@@ -201,6 +201,28 @@ test_another_maildir_and_no_cache(void **state)
 }
 
 static void
+test_the_advice_stands_behind_a_long_path(void **state)
+{
+	char name[81], path[400], index[300];
+
+	(void)state;
+	memset(name, 'L', 80);
+	name[80] = '\0';
+	make_maildir(name);
+	assert_int_equal(mkdir(mdtest_path("I"), 0700), 0);
+	snprintf(path, sizeof(path), "%s/%s", mdtest_dir, name);
+	snprintf(index, sizeof(index), "%s/I", mdtest_dir);
+	assert_int_equal(mdtest_restart("path", path, "index_dir", index,
+	    NULL), CULVER_OK);
+	mdtest_spill(mdtest_path("%s/new/1.a", name), "one\n", 4);
+	mdtest_open(1);
+	drive_close(&mdtest);
+	move(name, "away");
+	make_maildir(name);
+	mdtest_open_fails(CULVER_E_TEMP, "remove culver-cache");
+}
+
+static void
 test_only_one_directory_replaced(void **state)
 {
 	(void)state;
@@ -340,6 +362,7 @@ main(void)
 		T(test_emptied_by_ourselves),
 		T(test_another_maildir_in_its_place),
 		T(test_another_maildir_and_no_cache),
+		T(test_the_advice_stands_behind_a_long_path),
 		T(test_only_one_directory_replaced),
 		T(test_a_whole_maildir_that_was_copied),
 		T(test_restored_from_a_backup),
