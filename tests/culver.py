@@ -243,7 +243,9 @@ class User:
 
     def empty(self):
         """Start again with an empty mailbox, indexes and all."""
-        shutil.rmtree(self.maildir)
+        # a worker whose client has left may be writing its cache still
+        until("an empty mailbox", lambda: not self.maildir.exists() or
+              shutil.rmtree(self.maildir, ignore_errors=True))
         self._count = 0
         self.make()
 
