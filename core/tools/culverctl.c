@@ -55,8 +55,8 @@ warn_va(const char *fmt, va_list ap, int err)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	fprintf(stderr, "culverctl: ");
 	for (const char *p = text; *p != 0; p++)
-		fprintf(stderr, (unsigned char)*p < 0x20 || *p == 0x7f ?
-		    "\\x%02x" : "%c", (unsigned char)*p);
+		fprintf(stderr, *p < 0x20 || *p > 0x7e ? "\\x%02x" : "%c",
+		    (unsigned char)*p);
 	if (err != 0)
 		fprintf(stderr, ": %s", strerror(err));
 	fputc('\n', stderr);

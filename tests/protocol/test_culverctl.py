@@ -266,6 +266,17 @@ def test_import_follows_no_link(instance, tmp_path):
     assert user.files() == {}
 
 
+@pytest.mark.needs_root
+def test_a_file_name_does_not_reach_the_terminal(instance, box):
+    """U+009B begins an escape sequence, as ESC [ does."""
+    box.deliver(b"x\n", name="1.\x9b2J\x1b[2J")
+    path = next(p for n, p in box.files().items() if "2J" in n)
+    path.chmod(0)
+    done = instance.ctl("mailbox", "check", box.name)
+    assert done.returncode == 65 and "2J" in done.stderr, done
+    assert all(" " <= c <= "~" or c == "\n" for c in done.stderr)
+
+
 def test_delete_by_uidl(instance, box):
     names = sorted(box.files())
     done = instance.ctl("mailbox", "delete", box.name, names[1], names[3])
