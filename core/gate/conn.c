@@ -168,7 +168,7 @@ linger_read(struct conn *c)
 		c->lingered += (uint32_t)got;
 	}
 	if (got <= 0 || c->lingered > LINGER_MAX)
-		conn_close(c, c->reason);
+		conn_close(c, "client");
 }
 
 static unsigned

@@ -199,13 +199,12 @@ login_resume(struct conn *c)
 static void
 on_challenge(struct conn *c, const struct ipc_auth_challenge *m)
 {
-	char text[2 + BASE64_ROOM(12288) + 2];
-	size_t n;
+	char text[BASE64_ROOM(12288)];
+	size_t n = base64_encode(m->data.p, m->data.n, text);
 
-	memcpy(text, "+ ", 2);
-	n = 2 + base64_encode(m->data.p, m->data.n, text + 2);
-	memcpy(text + n, "\r\n", 2);
-	conn_say_n(c, text, n + 2);
+	conn_say(c, "+ ");
+	conn_say_n(c, text, n);
+	conn_say(c, "\r\n");
 	conn_enter(c, CONN_SASL, 0);
 }
 
