@@ -90,6 +90,18 @@ conn_close(struct conn *c, const char *reason)
 }
 
 void
+conn_close_waiting(struct gate *g)
+{
+	struct conn *next;
+
+	for (struct conn *c = g->all; c != NULL; c = next) {
+		next = c->next;
+		if (c->state < CONN_HANDOVER)
+			conn_close(c, "shutdown");
+	}
+}
+
+void
 conn_finish(struct conn *c, const char *reason)
 {
 	if (c->state == CONN_CLOSED || c->closing)

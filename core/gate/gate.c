@@ -111,6 +111,8 @@ on_message(struct gate *g, struct ipc_in *in)
 		break;
 	case IPC_GATE_DRAIN:
 		gate_drain(g);
+		if (in->m.gate_drain.now)
+			conn_close_waiting(g);
 		break;
 	case IPC_STARTED:
 		login_started(g, in->m.started.serial);

@@ -199,6 +199,9 @@ void conn_enter(struct conn *c, enum conn_state state, uint64_t deadline);
 /* After a change: send, look at waiting input, watch for what comes next. */
 void conn_settle(struct conn *c);
 
+/* Close every connection that no worker serves or is about to serve. */
+void conn_close_waiting(struct gate *g);
+
 /* Does it take lines now? */
 _Bool conn_listens(const struct conn *c);
 

@@ -130,6 +130,8 @@ on_connect(struct loop_io *io, unsigned events)
 void
 control_reloaded(uint32_t status, int diag)
 {
+	if (master.reload_again)
+		return;			/* they get the next one's answer */
 	for (struct client *c = clients; c < clients + MAX_CLIENTS; c++) {
 		if (c->io.fd < 0 || !c->waits)
 			continue;

@@ -76,6 +76,8 @@ load_finish(_Bool ok)
 		gen_unref(l->gen);
 	close(l->diag);
 	free(l);
+	if (master.reload_again)
+		master_reload();
 }
 
 /* --- certcheck ------------------------------------------------------------------ */

@@ -201,12 +201,17 @@ reload_done(struct generation *gen, int diag)
 	control_reloaded(0, -1);
 }
 
+/* What was asked for while a load was under way comes after it. */
 _Bool
 master_reload(void)
 {
+	if (master.stopping || master.gen == NULL)
+		return 0;
+	if (master.load != NULL)
+		return master.reload_again = 1;
+	master.reload_again = 0;
 	master_notify("RELOADING=1");
-	return !master.stopping && master.gen != NULL &&
-	    load_start("run", reload_done);
+	return load_start("run", reload_done);
 }
 
 /* The first configuration is there, or not. */

@@ -121,6 +121,7 @@ struct master {
 	uint32_t instances;
 	uint32_t generations;
 	uint64_t started;
+	_Bool reload_again;		/* asked for while one was under way */
 	_Bool stopping;
 	uint64_t logins, refused, breaches;
 	uint32_t sessions, missing;

@@ -360,9 +360,9 @@ place_leave(struct child *c, _Bool died)
 static void
 gate_drain(struct child *c)
 {
-	struct ipc_gate_drain m = {0};
+	struct ipc_gate_drain m = {.now = master.stopping};
 
-	if (c->phase == P_DRAIN)
+	if (c->phase == P_DRAIN && !master.stopping)
 		return;
 	c->phase = P_DRAIN;
 	loop_timer_set(master.loop, &c->timer, clock_now() +
@@ -569,13 +569,15 @@ gen_step(struct generation *gen)
 	struct child *c;
 
 	TAILQ_FOREACH (c, &master.children, link) {
-		busy += c->gen == gen && c->role == R_GATE &&
-		    !master.stopping;
+		busy += c->role == R_GATE && (c->gen == gen ||
+		    master.stopping);
 		others += c->role != R_LOG && (c->gen == gen ||
 		    master.stopping);
 	}
 	if (!gen->retired || busy > 0)
 		return;
+	if (master.stopping && others == 0)
+		ipclog_close();
 	TAILQ_FOREACH (c, &master.children, link)
 		if ((c->gen == gen || master.stopping) &&
 		    (c->role != R_LOG || others == 0))
@@ -731,7 +733,7 @@ gen_retire(struct generation *gen)
 {
 	gen->retired = 1;
 	fds_close(gen->listen_fd, CONF_MAX_LISTEN);
-	each_gate(gen, gate_drain);
+	each_gate(master.stopping ? NULL : gen, gate_drain);
 	gen->end.due = grace_over;
 	loop_timer_set(master.loop, &gen->end, clock_now() +
 	    gen->conf.reload_grace);
