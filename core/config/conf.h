@@ -60,7 +60,7 @@ struct conf_head {
 enum conf_tls { CONF_TLS_STARTTLS, CONF_TLS_IMPLICIT, CONF_TLS_OFF };
 enum conf_plain { CONF_PLAIN_LOCAL, CONF_PLAIN_NEVER, CONF_PLAIN_ALWAYS };
 
-/* --- master -------------------------------------------------------------- */
+/* --- master ---------------------------------------------------------- */
 
 struct conf_listen {
 	struct sockaddr_storage addr;
@@ -107,7 +107,7 @@ struct conf_master {
 	struct conf_storage_section storage[CONF_MAX_STORAGE];
 };	/* extra: n_cert times struct conf_cert_files */
 
-/* --- gate ----------------------------------------------------------------- */
+/* --- gate ------------------------------------------------------------ */
 
 struct conf_gate_listen {
 	uint32_t tls;			/* enum conf_tls */
@@ -137,7 +137,7 @@ struct conf_gate {
 	struct conf_gate_host host[CONF_MAX_HOST];
 };	/* extra: n_cert times struct conf_cert */
 
-/* --- certificate checker --------------------------------------------------- */
+/* --- certificate checker --------------------------------------------- */
 
 struct conf_cert {			/* where it was set, for messages */
 	uint32_t line;
@@ -152,7 +152,7 @@ struct conf_certcheck {			/* as in conf_gate, own filter */
 	struct conf_gate_host host[CONF_MAX_HOST];
 };	/* extra: n_cert times struct conf_cert */
 
-/* --- auth coordinator ------------------------------------------------------ */
+/* --- auth coordinator ------------------------------------------------ */
 
 struct conf_auth_part {
 	char name[CONF_NAME];
@@ -170,14 +170,14 @@ struct conf_auth {
 	char storage[CONF_MAX_STORAGE][CONF_NAME];	/* names, in order */
 };
 
-/* --- log -------------------------------------------------------------------- */
+/* --- log ------------------------------------------------------------- */
 
 struct conf_log {
 	struct conf_head head;
 	uint32_t level;			/* least level that is written */
 };
 
-/* --- auth pool and worker: a section with its plugin ------------------------ */
+/* --- auth pool and worker: a section with its plugin ----------------- */
 
 struct conf_section {
 	struct conf_head head;

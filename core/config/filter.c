@@ -421,7 +421,7 @@ by_name(const void *a, const void *b)
 void
 filter_print_base(FILE *out)
 {
-	const char *names[512];
+	const char *names[512] = {NULL};
 	size_t n = 0;
 	_Bool plain;
 

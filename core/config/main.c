@@ -44,7 +44,7 @@ static const char *const mode_names[MODES] = {"run", "check", "print",
 static struct ipc_in in;
 static const char *plugin_dir;
 
-/* --- talking to master -------------------------------------------------------- */
+/* --- talking to master ----------------------------------------------- */
 
 static _Bool
 channel_wait(short events)
@@ -139,7 +139,7 @@ snapshot_send(void *ctx, enum conf_kind kind, uint32_t index, int fd)
 	return master_send(IPC_CONFIG_SNAP, &snap, &fd, 1);
 }
 
-/* --- confinement ---------------------------------------------------------------- */
+/* --- confinement ----------------------------------------------------- */
 
 /* Nothing but reading, and of that later only what modules need. */
 static _Bool
@@ -233,7 +233,7 @@ say_full(void)
 	master_send(IPC_CONFIG_DONE, &done, NULL, 0);
 }
 
-/* --- the work --------------------------------------------------------------------- */
+/* --- the work -------------------------------------------------------- */
 
 static void
 facts(struct cf_env *env)

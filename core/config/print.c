@@ -187,7 +187,7 @@ print_config(FILE *out, const struct cf_config *c, _Bool json)
 		fputs("\n]\n", out);
 }
 
-/* --- modules ------------------------------------------------------------------ */
+/* --- modules --------------------------------------------------------- */
 
 struct modules {
 	struct printer p;

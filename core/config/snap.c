@@ -109,7 +109,7 @@ add_filter(struct part *p, enum filter_kind kind, uint64_t needs)
 #endif
 }
 
-/* --- certificates ----------------------------------------------------------- */
+/* --- certificates ---------------------------------------------------- */
 
 static void
 certs_add(struct snapper *s, const struct cf_section *sec, enum cf_opt cert,
@@ -146,7 +146,7 @@ hosts_fill(struct snapper *s, struct conf_gate_host *host)
 	return n;
 }
 
-/* --- master ------------------------------------------------------------------ */
+/* --- master ---------------------------------------------------------- */
 
 static void
 listen_fill(const struct snapper *s, const struct cf_section *sec,
@@ -252,7 +252,7 @@ master_snap(struct snapper *s)
 	    .extra_n = s->n_certs * sizeof(*files)});
 }
 
-/* --- gate, certcheck, auth, log ----------------------------------------------- */
+/* --- gate, certcheck, auth, log -------------------------------------- */
 
 static uint32_t
 expire_days(const struct cf_config *c)
@@ -353,7 +353,7 @@ log_snap(const struct snapper *s)
 	return add_filter(&p, FILTER_LOG, 0) && snapshot(s, &p);
 }
 
-/* --- sections with a plugin ---------------------------------------------------- */
+/* --- sections with a plugin ------------------------------------------ */
 
 static _Bool
 section_snap(const struct snapper *s, const struct cf_section *sec,

@@ -32,7 +32,7 @@ form_of(uint32_t type)
 	    type == CULVER_OPT_LIST ? FORM_LIST : FORM_TEXT;
 }
 
-/* --- encoding ------------------------------------------------------------ */
+/* --- encoding -------------------------------------------------------- */
 
 struct out {
 	uint8_t *p;
@@ -134,7 +134,7 @@ values_encode(const struct plugin *p, const struct culver_value *v, size_t *n)
 	return NULL;
 }
 
-/* --- decoding ------------------------------------------------------------ */
+/* --- decoding -------------------------------------------------------- */
 
 struct in {
 	const uint8_t *p;

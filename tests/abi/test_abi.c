@@ -21,7 +21,7 @@
 
 static const struct plugin_rules all = {.allow = UINT32_MAX};
 
-/* --- a plugin that is made here ------------------------------------------------ */
+/* --- a plugin that is made here ------------------------------------------ */
 
 static culver_status
 create(struct culver_store **out, const struct culver_host *host,
@@ -159,7 +159,7 @@ names_are_words(void **state)
 	}
 }
 
-/* --- ops ------------------------------------------------------------------------ */
+/* --- ops ----------------------------------------------------------------- */
 
 static void
 a_required_op_must_be_there(void **state)
@@ -310,7 +310,7 @@ option_tables_are_checked(void **state)
 	assert_false(accepted(&desc));
 }
 
-/* --- modules -------------------------------------------------------------------- */
+/* --- modules ------------------------------------------------------------- */
 
 static _Bool
 load(const char *name, struct plugin *p)

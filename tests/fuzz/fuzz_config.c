@@ -36,7 +36,8 @@ const struct fuzz_word fuzz_words[] = {
 	W("host a.example { certificate = /c key = /k } }\n"),
 	W("limits { "), W("idle_time = 90m "), W("uid_ranges = {\"700-800\"} "),
 	W("limits { bad_commands = 3 uid_ranges = {\"700-800\", 900} }\n"),
-	W("storage b { plugin = sample path = \"/\\\"\\\\#\" names = {a, \"b,\"} }\n"),
+	W("storage b { plugin = sample\n"), W("storage c { plugin = sample "
+	    "path = \"/\\\"\\\\#\" names = {a, \"b,\"} }\n"),
 	W("tls { certificate = {/a, /b} key = {/c, /d} }\n"),
 	W("hostname = a.b\n"), W("log = stderr\n"), W("gates = 3\n"),
 	W("99999999999999999999"), W("-1"), W("10ms"), W("%{name}"),

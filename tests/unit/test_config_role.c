@@ -471,7 +471,7 @@ a_module_of_others_is_refused(void **state)
 	assert_null(strstr(run.said, "cannot"));
 }
 
-/* --- the filters ----------------------------------------------------------- */
+/* --- the filters --------------------------------------------------------- */
 
 #if defined(WITH_SANDBOX) && !defined(WITH_SANITIZERS)
 

@@ -1,0 +1,23 @@
+/*
+ * check-private.h - what check.c and check_listen.c share.
+ */
+#ifndef CONFIG_CHECK_PRIVATE_H
+#define CONFIG_CHECK_PRIVATE_H
+
+#include "core/config/load.h"
+
+/* Is O set, and to something that could be converted? */
+static inline _Bool
+cf_is_good(const struct cf_section *s, enum cf_opt o)
+{
+	return s->set[o] != NULL && !s->bad[o];
+}
+
+/* Without a section listen: make pop3, and pop3s if there is a certificate. */
+void cf_default_listen(struct cf_config *c);
+
+/* Fill in default addresses and report what is wrong with the listeners;
+ * their options are converted, and TLS is checked. */
+void cf_check_listeners(struct cf_config *c, const struct cf_env *env);
+
+#endif /* CONFIG_CHECK_PRIVATE_H */

@@ -1,0 +1,202 @@
+/*
+ * check_listen.c - the sections listen: addresses, and which logins can work
+ * there.
+ *
+ * Runs in the config role.
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "core/config/check-private.h"
+#include "core/config/conf.h"
+#include "core/config/convert.h"
+#include "core/config/mem.h"
+
+static void
+default_address(struct cf_section *s)
+{
+	static const struct culver_str pop3[] = {{"0.0.0.0:110", 11},
+	    {"[::]:110", 8}};
+	static const struct culver_str pop3s[] = {{"0.0.0.0:995", 11},
+	    {"[::]:995", 8}};
+	struct culver_value *v = &s->v[O_ADDRESS];
+
+	if (s->set[O_ADDRESS] != NULL)
+		return;
+	if (strcmp(s->name, "pop3") == 0)
+		v->u.list.v = pop3;
+	else if (strcmp(s->name, "pop3s") == 0)
+		v->u.list.v = pop3s;
+	else
+		cf_blame(s, O_ADDRESS, "required option is missing, as in "
+		    "`address = {\"0.0.0.0:110\", \"[::]:110\"}'");
+	if (!s->bad[O_ADDRESS])
+		v->u.list.n = 2;
+}
+
+static _Bool
+same_address(const struct cf_addr *a, const struct cf_addr *b)
+{
+	return a->len == b->len && memcmp(&a->ss, &b->ss, a->len) == 0;
+}
+
+/* Address I of S, or the section that has it before that (as *WHO). */
+static _Bool
+is_taken(const struct cf_config *c, const struct cf_section *s, size_t i,
+    const struct cf_addr *mine, const struct cf_section **who)
+{
+	struct cf_addr other;
+	char err[CONVERT_ERR];
+
+	for (*who = c->listen; *who != NULL; *who = (*who)->next) {
+		const struct culver_value *v = &(*who)->v[O_ADDRESS];
+
+		for (size_t k = 0; k < v->u.list.n; k++) {
+			if (*who == s && k == i)
+				return 0;
+			if (cf_addr_parse(v->u.list.v[k].p, &other, err) &&
+			    same_address(mine, &other))
+				return 1;
+		}
+	}
+	return 0;
+}
+
+static void
+check_addresses(const struct cf_config *c, struct cf_section *s,
+    _Bool *has_unix, _Bool *all_local)
+{
+	const struct culver_value *v = &s->v[O_ADDRESS];
+	const struct cf_section *who;
+	struct cf_addr a;
+	char err[CONVERT_ERR];
+
+	*has_unix = 0;
+	*all_local = 1;
+	if (!s->bad[O_ADDRESS] && v->u.list.n == 0)
+		cf_blame(s, O_ADDRESS, "the list is empty: wanted at least "
+		    "one address");
+	for (size_t i = 0; i < v->u.list.n && !s->bad[O_ADDRESS]; i++) {
+		if (!cf_addr_parse(v->u.list.v[i].p, &a, err)) {
+			cf_blame(s, O_ADDRESS, "%s", err);
+		} else if (is_taken(c, s, i, &a, &who)) {
+			if (who == s)
+				cf_blame(s, O_ADDRESS, "\"%s\" is there "
+				    "twice: remove one", v->u.list.v[i].p);
+			else
+				cf_blame(s, O_ADDRESS, "\"%s\" is used by "
+				    "`listen %s' already, in %s:%u: remove "
+				    "one", v->u.list.v[i].p, who->name,
+				    who->at.file->path,
+				    (unsigned)who->at.line);
+		}
+		*has_unix |= a.is_unix;
+		*all_local &= a.is_local;
+	}
+}
+
+static void
+check_tls_use(const struct cf_config *c, struct cf_section *s,
+    _Bool all_local)
+{
+	_Bool has_cert = c->tls.set[O_CERTIFICATE] != NULL ||
+	    c->tls.set[O_KEY] != NULL;
+	struct culver_value *v = &s->v[O_TLS];
+
+	if (s->set[O_TLS] == NULL)
+		v->u.i = strcmp(s->name, "pop3s") == 0 ? CONF_TLS_IMPLICIT :
+		    has_cert ? CONF_TLS_STARTTLS : CONF_TLS_OFF;
+	if (s->bad[O_TLS])
+		return;
+	if (v->u.i != CONF_TLS_OFF && !has_cert)
+		cf_blame(s, O_TLS, "there is no certificate: add `tls { "
+		    "certificate = \"...\" key = \"...\" }'");
+	if (v->u.i == CONF_TLS_OFF && !s->bad[O_PLAIN_LOGIN] &&
+	    s->v[O_PLAIN_LOGIN].u.i == CONF_PLAIN_NEVER)
+		cf_blame(s, O_PLAIN_LOGIN, "without TLS nobody can log in: "
+		    "add a certificate, or allow plain logins");
+	else if (v->u.i == CONF_TLS_OFF && !s->bad[O_PLAIN_LOGIN] &&
+	    s->v[O_PLAIN_LOGIN].u.i == CONF_PLAIN_LOCAL && !all_local)
+		diag_warning(s->at, cf_where(s, NULL), "without TLS only "
+		    "clients on this machine can log in: add a certificate, "
+		    "or set plain_login = always");
+}
+
+static void
+check_unix(struct cf_section *s, const struct cf_env *env, _Bool has_unix)
+{
+	const char *mode = s->v[O_MODE].u.s.p;
+	char err[CONVERT_ERR];
+	uint32_t id;
+
+	for (int o = O_MODE; o <= O_GROUP; o++)
+		if (cf_is_good(s, (enum cf_opt)o) && !has_unix &&
+		    !s->bad[O_ADDRESS])
+			cf_blame(s, (enum cf_opt)o, "only a unix:PATH address "
+			    "has one, and this section has none");
+	if (cf_is_good(s, O_MODE) &&
+	    (strspn(mode, "01234567") != strlen(mode) ||
+	    (strlen(mode) == 4 && mode[0] != '0')))
+		cf_blame(s, O_MODE, "\"%s\" is no mode: wanted octal digits, "
+		    "as in 0660", mode);
+	if (cf_is_good(s, O_OWNER) &&
+	    !cf_user_id(env->passwd, s->v[O_OWNER].u.s.p, &id, err))
+		cf_blame(s, O_OWNER, "%s", err);
+	if (cf_is_good(s, O_GROUP) &&
+	    !cf_group_id(env->group, s->v[O_GROUP].u.s.p, &id, err))
+		cf_blame(s, O_GROUP, "%s", err);
+}
+
+static void
+check_listen(const struct cf_config *c, struct cf_section *s,
+    const struct cf_env *env)
+{
+	_Bool has_unix, all_local;
+
+	if (cf_is_good(s, O_PROTOCOL) && s->v[O_PROTOCOL].u.i != 0) {
+		cf_blame(s, O_PROTOCOL, "lmtp is not supported in this "
+		    "version: remove this section");
+		return;
+	}
+	if (cf_is_good(s, O_PROXY) && s->v[O_PROXY].u.list.n > 0)
+		cf_blame(s, O_PROXY, "the PROXY protocol is not supported in "
+		    "this version: remove this line");
+	check_addresses(c, s, &has_unix, &all_local);
+	check_tls_use(c, s, all_local);
+	check_unix(s, env, has_unix);
+}
+
+void
+cf_default_listen(struct cf_config *c)
+{
+	static const char *const names[] = {"pop3", "pop3s"};
+	struct cf_section **end = &c->listen;
+	int n = c->tls.set[O_CERTIFICATE] != NULL ? 2 : 1;
+
+	for (int i = 0; i < n && (i > 0 || c->listen == NULL); i++) {
+		*end = mem_get(sizeof(**end));
+		(*end)->sect = CF_LISTEN;
+		(*end)->name = names[i];
+		(*end)->at = c->top.at;
+		end = &(*end)->next;
+	}
+}
+
+void
+cf_check_listeners(struct cf_config *c, const struct cf_env *env)
+{
+	struct cf_section *s, *last = NULL;
+	size_t n = 0;
+
+	for (s = c->listen; s != NULL; s = s->next)
+		default_address(s);
+	for (s = c->listen; s != NULL; last = s, s = s->next) {
+		check_listen(c, s, env);
+		n += s->v[O_ADDRESS].u.list.n;
+	}
+	if (n > CONF_MAX_LISTEN && last != NULL)
+		diag_error(last->at, cf_where(last, NULL), "there are %zu "
+		    "addresses with this section: wanted at most %d", n,
+		    CONF_MAX_LISTEN);
+}
