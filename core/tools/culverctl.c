@@ -47,7 +47,7 @@ static const struct command {
 
 enum { N_COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
-static void
+static void __attribute__((format(printf, 1, 0)))
 warn_va(const char *fmt, va_list ap, int err)
 {
 	char text[2048];
