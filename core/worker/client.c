@@ -15,6 +15,8 @@
 
 #define TICK (30 * NS_PER_S)
 #define LOOK (50 * NS_PER_MS)	/* how often a busy worker looks at master */
+#define STUCK_PART 100	/* of idle_time: for a client that takes nothing,
+				 * when master wants us to end */
 #define LINGER NS_PER_S		/* for a client that pipelined too much */
 
 void
@@ -24,6 +26,7 @@ client_start(struct client *c, int fd, int channel, uint64_t idle_time)
 	c->channel = channel;
 	c->idle_time = idle_time;
 	c->end = CLIENT_OPEN;
+	c->told = false;
 	c->splitter = (struct pop3_splitter)POP3_SPLITTER_INIT;
 	c->looked = clock_now();
 	c->tick_at = c->looked + TICK;
@@ -42,15 +45,24 @@ tick(struct client *c, uint64_t now)
 		c->tick(c->ctx);
 }
 
+/* How long a reply that the client does not take may wait. */
+static uint64_t
+patience(const struct client *c)
+{
+	return c->told ? c->idle_time / STUCK_PART : c->idle_time;
+}
+
 /*
  * Wait until the client is ready for EVENTS, at most until DEADLINE.  A
- * waiting reader also ends when master says so; a reply goes on.
+ * waiting reader also ends when master says so; a reply goes on, unless the
+ * client has stopped taking it.
  */
 static bool
 wait_for(struct client *c, short events, uint64_t deadline)
 {
 	struct pollfd p[2] = { { .fd = c->fd, .events = events },
-	    { .fd = c->channel, .events = POLLIN | POLLRDHUP } };
+	    { .fd = c->told && events != POLLIN ? -1 : c->channel,
+	    .events = POLLIN | POLLRDHUP } };
 	uint64_t now, until;
 	int n;
 
@@ -62,17 +74,22 @@ wait_for(struct client *c, short events, uint64_t deadline)
 			break;
 		}
 		until = (c->tick_at < deadline ? c->tick_at : deadline) - now;
-		n = poll(p, events == POLLIN ? 2 : 1,
-		    (int)(until / NS_PER_MS) + 1);
+		n = poll(p, 2, (int)(until / NS_PER_MS) + 1);
 		if (n < 0 && errno != EINTR)
 			c->end = CLIENT_GONE;
 		if (n <= 0)
 			continue;
-		if (events == POLLIN)
-			c->looked = clock_now();
-		if (events == POLLIN && p[1].revents != 0)
+		c->looked = clock_now();
+		if (p[1].revents != 0 && events == POLLIN) {
 			c->end = CLIENT_SHUTDOWN;
-		else
+			break;
+		}
+		if (p[1].revents != 0) {
+			c->told = true;
+			p[1] = (struct pollfd){ .fd = -1 };
+			deadline = clock_now() + patience(c);
+		}
+		if (p[0].revents != 0)
 			return true;
 	}
 	return false;
@@ -85,6 +102,8 @@ told_to_end(struct client *c)
 	struct pollfd p = { .fd = c->channel, .events = POLLIN | POLLRDHUP };
 	uint64_t now = clock_now();
 
+	if (c->told)
+		return true;
 	if (now - c->looked < LOOK)
 		return false;
 	c->looked = now;
@@ -154,7 +173,7 @@ client_flush_first(struct client *c, size_t n)
 		if (sent > 0)
 			at += (size_t)sent;
 		else if (sent < 0 && errno == EAGAIN)
-			wait_for(c, POLLOUT, clock_now() + c->idle_time);
+			wait_for(c, POLLOUT, clock_now() + patience(c));
 		else if (sent == 0 || errno != EINTR)
 			c->end = CLIENT_GONE;
 	}

@@ -34,6 +34,7 @@ struct client {
 	int channel;		/* to master; readable: end */
 	uint64_t idle_time;	/* ns */
 	enum client_end end;
+	_Bool told;		/* master wants us to end; seen amid a reply */
 	struct pop3_splitter splitter;
 	uint64_t looked;	/* when the channel was looked at last */
 	uint64_t tick_at;	/* when tick() is due */

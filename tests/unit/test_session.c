@@ -7,6 +7,7 @@
  */
 #include "config.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -224,6 +225,44 @@ idle_time_is_no_quit(void **state)
 	assert_int_equal(mem.expunged, 0);
 }
 
+/* A client that begins to read a reply, and stops when master says end. */
+static void *
+read_a_little(void *unused)
+{
+	char some[1000];
+
+	if (recv(t.fd, some, sizeof(some), MSG_WAITALL) != sizeof(some))
+		abort();
+	shutdown(t.channel[1], SHUT_WR);
+	return unused;
+}
+
+static void
+master_says_end_and_the_client_takes_nothing(void **state)
+{
+	static char large[4 << 20];
+	pthread_t reader;
+	int pair[2];
+
+	(void)state;
+	memset(large, 'x', sizeof(large));
+	mem_add("uid-a", large, sizeof(large));
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	t.fd = pair[1];
+	assert_int_equal(send(t.fd, "RETR 1\r\nQUIT\r\n", 14, 0), 14);
+	assert_int_equal(pthread_create(&reader, NULL, read_a_little, NULL), 0);
+	assert_true(store_init(&t.store, &mem_ops, MEM_CAPS));
+	assert_int_equal(store_create(&t.store, NULL, NULL, NULL), CULVER_OK);
+	client_start(&t.client, pair[0], t.channel[0], 60 * NS_PER_S);
+	alarm(30);		/* less than the client's idle time */
+	session_run(&t.session);
+	alarm(0);
+	store_destroy(&t.store);
+	pthread_join(reader, NULL);
+	expect_reason("timeout");
+	assert_int_equal(mem.opened, mem.closed);
+}
+
 static void
 master_says_end(void **state)
 {
@@ -298,6 +337,7 @@ main(void)
 		T(no_update_without_quit), T(no_update_for_half_a_quit),
 		T(quit_with_lf_alone), T(nothing_counts_after_quit),
 		T(idle_time_is_no_quit), T(master_says_end),
+		T(master_says_end_and_the_client_takes_nothing),
 		T(master_is_gone), T(endless_line),
 		T(long_lines_are_bad_commands),
 		T(a_run_of_commands_is_one_write),
