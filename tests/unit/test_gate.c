@@ -567,7 +567,7 @@ test_auth_goes_away(void **state)
 static void
 test_drain(void **state)
 {
-	struct ipc_gate_drain drain = {.unused = 0};
+	struct ipc_gate_drain drain = {.now = 0};
 	int fd = greeted(), worker;
 
 	(void)state;
