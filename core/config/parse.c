@@ -297,7 +297,7 @@ file(struct parser *p, struct cf_block *root, const char *name,
 			    strerror(error));
 		return;
 	}
-	if (is_open(p, f->path)) {
+	if (from != NULL && is_open(p, f->path)) {
 		diag_error(*from, NULL, "include \"%.200s\": this file is "
 		    "being read already: it would include itself", name);
 		return;

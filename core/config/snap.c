@@ -338,8 +338,10 @@ auth_snap(const struct snapper *s)
 		out->caps = sec->plugin->desc.caps;
 		out->processes = (uint32_t)sec->v[O_PROCESSES].u.i;
 	}
-	for (sec = s->c->storage; sec != NULL; sec = sec->next)
-		TEXT(a->storage[a->n_storage++], sec->name);
+	for (sec = s->c->storage; sec != NULL; sec = sec->next) {
+		TEXT(a->storage[a->n_storage], sec->name);
+		a->n_storage++;
+	}
 	return add_filter(&p, FILTER_AUTH, 0) && snapshot(s, &p);
 }
 

@@ -7,9 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <netdb.h>
 #include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,6 +34,7 @@
 #include "core/base/log.h"
 #include "core/base/sandbox.h"
 #include "core/config/conf.h"
+#include "core/config/filter.h"
 #include "core/ipc/ipc.h"
 #include "core/plugin/values.h"
 
@@ -568,6 +572,55 @@ try_auth(const char *dir)
 	return 0;
 }
 
+static void *
+thread(void *arg)
+{
+	return arg;
+}
+
+static int
+try_threads(const char *dir)
+{
+	pthread_t t;
+	void *got = NULL;
+
+	(void)dir;
+	MUST(pthread_create(&t, NULL, thread, &got) == 0);
+	MUST(pthread_join(t, &got) == 0 && got == &got);
+	MUST(fails(fork(), EPERM) || errno == ENOSYS);
+	MUST(fails(socket(AF_INET, SOCK_STREAM, 0), EPERM));
+	MUST(fails(execl("/bin/true", "true", NULL), EPERM));
+	return 0;
+}
+
+static int
+try_exec(const char *dir)
+{
+	char sh[] = "sh", c[] = "-c", script[] = "exit $(/bin/echo 7 | cat)";
+	char *const argv[] = {sh, c, script, NULL};
+	int status = 0;
+	pid_t pid;
+
+	(void)dir;
+	MUST(posix_spawn(&pid, "/bin/sh", NULL, NULL, argv, environ) == 0);
+	MUST(waitpid(pid, &status, 0) == pid);
+	MUST(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+	MUST(fails(socket(AF_INET, SOCK_STREAM, 0), EPERM));
+	MUST(fails(syscall(SYS_ptrace, 0, 0, 0, 0), EPERM));
+	return 0;
+}
+
+static int
+try_names(const char *dir)
+{
+	struct addrinfo *found = NULL;
+
+	(void)dir;
+	MUST(getaddrinfo("localhost", "110", NULL, &found) == 0);
+	freeaddrinfo(found);
+	return 0;
+}
+
 static void
 quiet(int level, const char *text)
 {
@@ -575,16 +628,12 @@ quiet(int level, const char *text)
 }
 
 static void
-below_filter(enum conf_kind kind, void *conf, size_t size,
+below(const struct sock_filter *filter, size_t n, const char *what,
     int (*try_it)(const char *dir))
 {
-	static struct sock_filter filter[CONF_MAX_FILTER];
-	int fd = snap_fd(kind, 0), status;
-	size_t n;
+	int status;
 	pid_t pid;
 
-	assert_true(conf_read(fd, kind, conf, size));
-	n = conf_filter(fd, conf, filter);
 	assert_in_range(n, 10, CONF_MAX_FILTER);
 	pid = fork();
 	if (pid == 0) {
@@ -603,7 +652,40 @@ below_filter(enum conf_kind kind, void *conf, size_t size,
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		fail_msg("kind %d: status %#x", (int)kind, (unsigned)status);
+		fail_msg("%s: status %#x", what, (unsigned)status);
+}
+
+/* The filter in the snapshot of KIND. */
+static void
+below_filter(enum conf_kind kind, void *conf, size_t size,
+    int (*try_it)(const char *dir))
+{
+	static struct sock_filter filter[CONF_MAX_FILTER];
+	int fd = snap_fd(kind, 0);
+	char what[16];
+
+	snprintf(what, sizeof(what), "kind %d", (int)kind);
+	assert_true(conf_read(fd, kind, conf, size));
+	below(filter, conf_filter(fd, conf, filter), what, try_it);
+}
+
+static void
+needs_add_what_they_say(void **state)
+{
+	static struct sock_filter filter[CONF_MAX_FILTER];
+
+	(void)state;
+	below(filter, filter_compile(FILTER_POOL, CULVER_NEED_THREADS,
+	    filter), "threads", try_threads);
+	below(filter, filter_compile(FILTER_POOL, CULVER_NEED_EXEC, filter),
+	    "exec", try_exec);
+	below(filter, filter_compile(FILTER_POOL, CULVER_NEED_NET, filter),
+	    "net", try_names);
+	below(filter, filter_compile(FILTER_WORKER, CULVER_NEED_NET, filter),
+	    "net", try_names);
+	/* What a storage plugin cannot have, it does not get either. */
+	below(filter, filter_compile(FILTER_WORKER, CULVER_NEED_EXEC |
+	    CULVER_NEED_THREADS, filter), "storage", try_storage);
 }
 
 static void
@@ -641,6 +723,7 @@ main(void)
 	    cmocka_unit_test(a_module_of_others_is_refused),
 #if defined(WITH_SANDBOX) && !defined(WITH_SANITIZERS)
 	    cmocka_unit_test(filters_allow_what_is_needed_and_no_more),
+	    cmocka_unit_test(needs_add_what_they_say),
 #endif
 	};
 
