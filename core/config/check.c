@@ -317,14 +317,22 @@ check_sections(struct cf_config *c, const struct cf_env *env)
 		    "\"~/Maildir\" }'");
 }
 
+/* A section that no file has still needs a place for messages. */
+static void
+imply(struct cf_section *s, const struct cf_config *c)
+{
+	if (s->at.file == NULL) {
+		s->at = c->top.at;
+		s->implied = 1;
+	}
+}
+
 void
 cf_check(struct cf_config *c, const struct cf_env *env)
 {
 	cf_default_listen(c);
-	if (c->tls.at.file == NULL)
-		c->tls.at = c->top.at;
-	if (c->limits.at.file == NULL)
-		c->limits.at = c->top.at;
+	imply(&c->tls, c);
+	imply(&c->limits, c);
 	convert_all(&c->top);
 	convert_all(&c->tls);
 	convert_all(&c->limits);

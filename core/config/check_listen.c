@@ -179,6 +179,7 @@ cf_default_listen(struct cf_config *c)
 		(*end)->sect = CF_LISTEN;
 		(*end)->name = names[i];
 		(*end)->at = c->top.at;
+		(*end)->implied = 1;
 		end = &(*end)->next;
 	}
 }

@@ -311,7 +311,10 @@ main(int argc, char **argv)
 		return EX_USAGE;
 	}
 	ipclog_open(FD_LOG);
-	plugin_dir = argv[2];
+	/* culverd names it relative to its own file: show people less. */
+	plugin_dir = realpath(argv[2], NULL);
+	if (plugin_dir == NULL)
+		plugin_dir = argv[2];
 	mem_full = say_full;
 	facts(&env);
 	out = fdopen(FD_DIAG, "w");

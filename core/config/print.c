@@ -145,7 +145,11 @@ section_open(struct printer *p, const struct cf_section *s, unsigned depth)
 	fprintf(p->out, "%s%.*s%s%s%s {\t# ", depth == 0 ? "\n" : "",
 	    (int)depth, "\t\t", cf_sects[s->sect].word,
 	    *s->name ? " " : "", *s->name ? convert_quote(s->name) : "");
-	fprintf(p->out, "%s:%u\n", s->at.file->path, (unsigned)s->at.line);
+	if (s->implied)
+		fputs("default\n", p->out);
+	else
+		fprintf(p->out, "%s:%u\n", s->at.file->path,
+		    (unsigned)s->at.line);
 }
 
 static void
