@@ -273,7 +273,8 @@ work(enum mode mode, const struct cf_env *env, FILE *out)
 	if (mode == RUN_DIR && config.top.v[O_RUN_DIR].u.s.p != NULL &&
 	    !config.top.bad[O_RUN_DIR]) {
 		/* Whatever else is wrong: what runs must be found. */
-		fprintf(out, "%s", config.top.v[O_RUN_DIR].u.s.p);
+		fprintf(out, "%s\n", config.top.v[O_RUN_DIR].u.s.p);
+		diag_print(out);
 		return 0;
 	}
 	if (diag_errors() > 0 || mode == RUN || mode == CHECK)

@@ -9,6 +9,7 @@
 #define TOOLS_CTL_H
 
 #include <stdint.h>
+#include <sys/types.h>
 #include <sysexits.h>
 
 #include "core/ipc/ipc.h"
@@ -35,9 +36,9 @@ void ctl_warnx(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* How the command in CTL is used, and EX_USAGE. */
 int ctl_usage(const struct ctl *ctl);
 
-/* Copy a file's octets from the start to stream 1 (stdout) or 2; control
+/* Copy a file's octets from AT on to stream 1 (stdout) or 2; control
  * octets but tabs and line ends become \xNN. */
-void ctl_copy_text(int fd, int to);
+void ctl_copy_text(int fd, off_t at, int to);
 
 /* --- ctl_out.c: lists as a table, or as JSON ------------------------------- */
 

@@ -142,7 +142,7 @@ conf_load(struct ctl *ctl, const char *mode, struct ctl_conf *c, int *text)
 		goto out;
 	status = finish(&r, c, serve(&r, path, c));
 	if (status != 0)
-		ctl_copy_text(diag, 2);
+		ctl_copy_text(diag, 0, 2);
 	if (status == 0 && run && !complete(c)) {
 		ctl_warnx("the config role left something out");
 		status = EX_SOFTWARE;
@@ -174,28 +174,31 @@ conf_close(struct ctl_conf *c)
 }
 
 int
-conf_control_path(struct ctl *ctl, char **out)
+conf_control_path(struct ctl *ctl, char **out, int *diag, off_t *at)
 {
 	static struct ctl_conf c;
-	char dir[CONF_PATH];
-	int status, text;
+	char dir[CONF_PATH], *end;
+	int status;
 	ssize_t n;
 
+	*diag = -1;
 	/* The members of control_group may look without reading the
 	 * configuration: without -c the socket is where it is by default. */
 	if (!ctl->config_given && access(ctl->config, R_OK) != 0) {
 		*out = strdup(RUNSTATEDIR "/culver/control");
 		return *out != NULL ? 0 : EX_OSERR;
 	}
-	status = conf_load(ctl, "run-dir", &c, &text);
+	status = conf_load(ctl, "run-dir", &c, diag);
 	conf_close(&c);
 	if (status != 0)
 		return status;
-	n = pread(text, dir, sizeof(dir) - 1, 0);
-	close(text);
-	if (n <= 0 || asprintf(out, "%.*s/control", (int)n, dir) < 0)
-		status = EX_OSERR;
-	return status;
+	n = pread(*diag, dir, sizeof(dir), 0);
+	end = n > 0 ? memchr(dir, '\n', (size_t)n) : NULL;
+	if (end == NULL || asprintf(out, "%.*s/control", (int)(end - dir),
+	    dir) < 0)
+		return EX_OSERR;
+	*at = end - dir + 1;
+	return 0;
 }
 
 /* Both print what a config role makes of the file. */
@@ -209,7 +212,7 @@ print(struct ctl *ctl, const char *mode, const char *mode_json)
 		return ctl_usage(ctl);
 	status = conf_load(ctl, ctl->json ? mode_json : mode, &c, &text);
 	if (status == 0)
-		ctl_copy_text(text, 1);
+		ctl_copy_text(text, 0, 1);
 	if (text >= 0)
 		close(text);
 	conf_close(&c);

@@ -49,8 +49,11 @@ int conf_load(struct ctl *ctl, const char *mode, struct ctl_conf *conf,
     int *text);
 void conf_close(struct ctl_conf *conf);
 
-/* RUN_DIR/control in malloc'd memory; 0 or an exit status. */
-int conf_control_path(struct ctl *ctl, char **out);
+/*
+ * RUN_DIR/control in malloc'd memory; 0 or an exit status.  What is wrong with
+ * the file is in *diag, a memfd, from *at on; -1: there is none.
+ */
+int conf_control_path(struct ctl *ctl, char **out, int *diag, off_t *at);
 
 ctl_command ctl_config, ctl_plugins;
 

@@ -53,11 +53,13 @@ control_connect(struct ctl *ctl)
 {
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
 	char *path = NULL;
-	int fd = -1, dir = -1, status;
+	int fd = -1, dir = -1, diag = -1, status;
+	off_t at = 0;
 
 	if (ctl->socket != NULL)
 		path = strdup(ctl->socket);
-	else if ((status = conf_control_path(ctl, &path)) != 0)
+	else if ((status = conf_control_path(ctl, &path, &diag,
+	    &at)) != 0)
 		return -status;
 	if (path == NULL)
 		return -EX_OSERR;
@@ -76,12 +78,17 @@ control_connect(struct ctl *ctl)
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&sun, sizeof(sun)) != 0) {
 		status = connect_error(path);
+		/* The folder may be wrong because the file is. */
+		if (diag >= 0)
+			ctl_copy_text(diag, at, 2);
 		if (fd >= 0)
 			close(fd);
 		fd = status;
 	}
 	if (dir >= 0)
 		close(dir);
+	if (diag >= 0)
+		close(diag);
 	free(path);
 	return fd;
 }
@@ -326,7 +333,7 @@ ctl_reload(struct ctl *ctl)
 	if ((status = control_ask(ctl, IPC_CTL_RELOAD, &ask)) != 0)
 		return status;
 	if (in.nfds == 1)
-		ctl_copy_text(in.fd[0], 2);
+		ctl_copy_text(in.fd[0], 0, 2);
 	if (in.m.ctl_answer.status == 0)
 		return 0;
 	errno = (int)in.m.ctl_answer.status;

@@ -183,11 +183,10 @@ list_end(struct ctl_list *l)
 }
 
 void
-ctl_copy_text(int fd, int to)
+ctl_copy_text(int fd, off_t at, int to)
 {
 	FILE *f = to == 2 ? stderr : stdout;
 	unsigned char buf[4096];
-	off_t at = 0;
 	ssize_t n;
 
 	while ((n = pread(fd, buf, sizeof(buf), at)) > 0) {
