@@ -609,6 +609,18 @@ def tempdir(prefix):
     raise RuntimeError(f"no directory for {prefix} that others can search")
 
 
+def tls_context(cafile=None):
+    """A client's; verifies if CAFILE is given.  Not that of the ssl module's
+    create_default_context(), which loads the system's CAs each time."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if cafile is None:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    else:
+        context.load_verify_locations(cafile)
+    return context
+
+
 # --- a client ----------------------------------------------------------------
 
 def unstuff(body):
@@ -646,10 +658,7 @@ class Pop:
             raise
 
     def start_tls(self, cafile=None):
-        context = self.context or ssl.create_default_context(cafile=cafile)
-        if self.context is None and cafile is None:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
+        context = self.context or tls_context(cafile)
         self.sock = context.wrap_socket(self.sock,
                                         server_hostname=self.server_name)
 

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from culver import (Pop, make_certificate, make_expired_certificate, numbered,
-                    until)
+                    tls_context, until)
 
 # Forty mistakes, one a line that ends in "# !"; {dir} and {address} are put
 # in.  The rest is right.
@@ -294,8 +294,7 @@ def test_rsa_beside_ecdsa(idle):
     import ssl
     for cipher, kind in (("ECDHE-ECDSA-AES128-GCM-SHA256", b"ecdsa"),
                          ("ECDHE-RSA-AES128-GCM-SHA256", b"rsa")):
-        c = ssl.create_default_context()
-        c.check_hostname, c.verify_mode = False, ssl.CERT_NONE
+        c = tls_context()
         c.maximum_version = ssl.TLSVersion.TLSv1_2
         c.set_ciphers(cipher)
         with idle.connect("tls", context=c) as pop:

@@ -6,7 +6,8 @@ import ssl
 
 import pytest
 
-from culver import PORT, PASSWORD, Pop, make_certificate, numbered
+from culver import (PORT, PASSWORD, Pop, make_certificate, numbered,
+                    tls_context)
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +25,7 @@ def instance(make_instance):
 
 
 def context(cafile=None, **settings):
-    c = ssl.create_default_context(cafile=cafile)
-    if cafile is None:
-        c.check_hostname = False
-        c.verify_mode = ssl.CERT_NONE
+    c = tls_context(cafile)
     for name, value in settings.items():
         setattr(c, name, value)
     return c
