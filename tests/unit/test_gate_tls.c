@@ -610,7 +610,7 @@ test_reload_while_connected(void **state)
 static void
 test_drain_carries_on(void **state)
 {
-	struct ipc_gate_drain drain = {.unused = 0};
+	struct ipc_gate_drain drain = {.now = 0};
 	int worker;
 	SSL *ssl = logged_in(&worker);
 
