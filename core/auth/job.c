@@ -107,20 +107,39 @@ job_log(const struct job *j, int level, const char *event, const char *key,
 	    j->coord->setup.now());
 }
 
+/* Nothing was verified.  Such an attempt slows its address down, but not the
+ * user whom it names, and never by more than one slot: it waits for none, so
+ * a flood of them could take slots for hours ahead. */
+static uint64_t
+unverified_end(struct job *j, uint64_t now)
+{
+	struct throttle *t = j->coord->throttle;
+	uint64_t at;
+
+	j->key = throttle_key(t, j->remote, "");	/* nobody's name */
+	at = throttle_ask(t, &j->key, now, &j->lane);
+	if (at > now)
+		return at;
+	j->slot = throttle_begin(t, &j->key, now);
+	return throttle_failed(t, &j->key, &j->slot, now);
+}
+
 /* The client gave wrong credentials: say so when its slot is over. */
 void
 job_failed(struct job *j, const char *reason)
 {
 	struct coord *c = j->coord;
-	uint64_t now = c->setup.now(), at;
+	uint64_t now = c->setup.now();
 
 	job_log(j, LOG_INFO_, "auth-failed", "reason", reason);
-	if (!j->keyed)
-		j->key = throttle_key(c->throttle, j->remote, j->sasl.user);
+	if (!j->keyed) {
+		job_no(j, CULVER_E_AUTH, unverified_end(j, now));
+		return;
+	}
 	if (!j->begun)
 		j->slot = throttle_begin(c->throttle, &j->key, now);
-	at = throttle_failed(c->throttle, &j->key, &j->slot, now);
-	job_no(j, CULVER_E_AUTH, at);
+	job_no(j, CULVER_E_AUTH, throttle_failed(c->throttle, &j->key,
+	    &j->slot, now));
 }
 
 void

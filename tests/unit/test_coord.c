@@ -766,6 +766,38 @@ test_too_many_waiting(void **state)
 	close(pool);
 }
 
+/* Attempts in which nothing is verified reach no slot and wait for none, so
+ * they must not push away the slots of the user that they name, nor those of
+ * others behind the same address by more than one. */
+static void
+test_malformed_flood_locks_nobody_out(void **state)
+{
+	int gate = add_gate(1), pool = add_pool(0);
+	uint64_t t0 = t.now, i;
+
+	(void)state;
+	for (i = 1; i <= 100; i++) {
+		begin_mech(gate, i, "PLAIN", "\0tim\0", 5);	/* no password */
+		assert_true(expect_no(gate, i, CULVER_E_AUTH) <= t0 + 15 * S);
+	}
+	/* tim mistypes his, and then gets it right */
+	begin_from(gate, ++i, "tim", "mistyped", "198.51.100.1");
+	wait_until(t0 + 1 * S);
+	verdict(pool, CULVER_E_AUTH, 0);
+	expect_no(gate, i, CULVER_E_AUTH);
+	begin_from(gate, ++i, "tim", "right", "198.51.100.1");
+	wait_until(t0 + 5 * S);
+	verdict(pool, CULVER_OK, CULVER_OK);
+	expect_yes(gate, i);
+	/* and so does a neighbour of the one that flooded */
+	begin(gate, ++i, "tom", "right");
+	wait_until(t0 + 20 * S);
+	verdict(pool, CULVER_OK, CULVER_OK);
+	expect_yes(gate, i);
+	close(gate);
+	close(pool);
+}
+
 /* Whoever was here before goes first when the pools are busy. */
 static void
 test_known_first(void **state)
@@ -1061,6 +1093,7 @@ main(void)
 		T(test_chain), T(test_reasons), T(test_userdb), T(test_sasl),
 		T(test_user_case), T(test_slots), T(test_hang_up),
 		T(test_cancel_waiting), T(test_too_many_waiting),
+		T(test_malformed_flood_locks_nobody_out),
 		T(test_known_first), T(test_log_rate),
 		T(test_pool_death), T(test_deadline),
 		T(test_bad_pool), T(test_bad_gate), T(test_two_gates),
