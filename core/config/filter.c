@@ -52,6 +52,8 @@ struct call {
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41
 #endif
+/* Mount, cgroup, UTS, IPC, user, PID and network namespaces (sched.h) */
+#define CLONE_NEW 0x7e020000
 #ifndef AT_EMPTY_PATH
 #define AT_EMPTY_PATH 0x1000
 #endif
@@ -150,9 +152,11 @@ static const struct call need_net[] = {
 	END
 };
 
-/* CULVER_NEED_EXEC: an auth plugin's helper programs. */
+/* CULVER_NEED_EXEC: an auth plugin's helper programs.  No new namespaces: in
+ * a user namespace of its own a process has all capabilities.  So no clone3()
+ * either, whose flags a filter cannot read. */
 static const struct call need_exec[] = {
-	{"clone"}, {"clone3"}, {"fork"}, {"vfork"}, {"execve"},
+	{"clone", CLEAR(0, CLONE_NEW)}, {"fork"}, {"vfork"}, {"execve"},
 	{"execveat"}, {"wait4"}, {"waitid"}, {"kill"}, {"tgkill"},
 	{"pidfd_open"}, {"pidfd_send_signal"},
 	{"set_robust_list"}, {"rseq"}, {"set_tid_address"}, {"arch_prctl"},
@@ -164,7 +168,7 @@ static const struct call need_exec[] = {
 
 /* CULVER_NEED_THREADS. */
 static const struct call need_threads[] = {
-	{"clone", HAS(0, 0x00010000)},	/* CLONE_THREAD */
+	{"clone", HAS(0, 0x00010000)},	/* CLONE_THREAD: excludes NEWUSER */
 	{"set_robust_list"}, {"rseq"}, {"sched_setaffinity", EQ(0, 0)},
 	{"sched_getparam"}, {"sched_getscheduler"}, {"membarrier"},
 	END
@@ -360,11 +364,8 @@ rules_add(scmp_filter_ctx ctx, const struct call *const *all)
 			return 0;
 	/* clone3 keeps its flags in memory: no filter can read them, and the
 	 * C library falls back on clone when it does not exist. */
-	is_listed(all, "clone3", &plain);
-	if (!plain && seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS),
-	    SCMP_SYS(clone3), 0) != 0)
-		return 0;
-	return 1;
+	return seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3),
+	    0) == 0;
 }
 
 /* libseccomp 2.5 writes programs to descriptors only. */

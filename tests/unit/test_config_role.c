@@ -10,6 +10,7 @@
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
@@ -607,6 +608,13 @@ try_exec(const char *dir)
 	MUST(WIFEXITED(status) && WEXITSTATUS(status) == 7);
 	MUST(fails(socket(AF_INET, SOCK_STREAM, 0), EPERM));
 	MUST(fails(syscall(SYS_ptrace, 0, 0, 0, 0), EPERM));
+	/* no namespace, in which it would be root */
+	MUST(fails(syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0),
+	    ENOSYS));
+	MUST(fails(syscall(SYS_clone, CLONE_NEWNET | SIGCHLD, 0, 0, 0, 0),
+	    ENOSYS));
+	MUST(fails(syscall(SYS_unshare, CLONE_NEWUSER), ENOSYS));
+	MUST(fails(syscall(435 /* clone3 */, NULL, 0), ENOSYS));
 	return 0;
 }
 
