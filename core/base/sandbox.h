@@ -27,6 +27,10 @@ unsigned sandbox_missing(void);
 /* "seccomp", "landlock", ...: the name of one bit, for people. */
 const char *sandbox_part_name(enum sandbox_part part);
 
+/* Did the drop before the exec keep CAP_SYS_CHROOT (priv.h)?  Then a program
+ * that was given no folder to chroot to must not go on. */
+_Bool sandbox_may_chroot(void);
+
 /* A file or folder (O_PATH is enough) and CULVER_PATH_* bits of plugin.h. */
 struct sandbox_path {
 	int fd;

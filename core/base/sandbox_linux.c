@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #ifdef WITH_SANDBOX
@@ -99,6 +100,13 @@ sandbox_part_name(enum sandbox_part part)
 	case SANDBOX_CHROOT: return "chroot";
 	}
 	return "?";
+}
+
+_Bool
+sandbox_may_chroot(void)
+{
+	return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, CAP_SYS_CHROOT, 0,
+	    0) == 1;
 }
 
 #ifdef WITH_SANDBOX

@@ -28,8 +28,8 @@ static bool
 leave_root(bool *chrooted)
 {
 	*chrooted = fcntl(FD_ROOT, F_GETFD) >= 0;
-	if (!*chrooted)
-		return true;	/* not root: there is nothing to leave */
+	if (!*chrooted)		/* not root: there is nothing to leave */
+		return !sandbox_may_chroot();
 	if (fchdir(FD_ROOT) != 0 || chroot(".") != 0 || close(FD_ROOT) != 0)
 		return false;
 	return priv_drop_rest();
@@ -92,8 +92,12 @@ main(int argc, char **argv)
 	bool chrooted;
 	int status;
 
-	if (!leave_root(&chrooted))
+	if (!leave_root(&chrooted)) {
+		ipclog_open(FD_LOG);
+		log_errorx("gate: cannot leave the root folder; is there a "
+		    "folder `empty' in run_dir?");
 		return EX_OSERR;
+	}
 	if (argc < 2)
 		return EX_USAGE;
 	gate.id = (uint32_t)strtoul(argv[1], NULL, 10);

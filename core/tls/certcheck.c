@@ -51,8 +51,8 @@ confine(void)
 static bool
 leave_root(void)
 {
-	if (fcntl(FD_ROOT, F_GETFD) < 0)
-		return true;	/* not root: there is nothing to leave */
+	if (fcntl(FD_ROOT, F_GETFD) < 0)	/* nothing to leave */
+		return !sandbox_may_chroot();
 	if (fchdir(FD_ROOT) != 0 || chroot(".") != 0 || close(FD_ROOT) != 0)
 		return false;
 	return priv_drop_rest();

@@ -2,6 +2,7 @@
 no_new_privs, seccomp, root directory and open descriptors (DESIGN section 3).
 """
 import os
+import signal
 import stat
 
 import pytest
@@ -313,3 +314,22 @@ def test_worker_end_frees_everything(instance):
     except Failure:
         raise Failure(f"master keeps descriptors: {before} before,"
                       f" {descriptors(instance.pid)}") from None
+
+
+def test_no_gate_without_its_empty_root(make_instance):
+    """A gate whose folder is gone would keep the right to chroot."""
+    inst = make_instance(users=1).start()
+    empty = inst.dir / "run" / "empty"
+    mode = stat.S_IMODE(empty.stat().st_mode)
+    empty.rmdir()
+    before = inst.role("gate")
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    inst.wait_log("gate: cannot leave the root folder")
+    for pid in inst.role("gate"):
+        assert int(proc_status(pid).get("CapPrm", "0"), 16) == 0
+    empty.mkdir()
+    empty.chmod(mode)
+    inst.wait_ready()
+    for pid in inst.role("gate"):
+        check_powerless(pid)
