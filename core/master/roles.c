@@ -601,7 +601,8 @@ child_exit(pid_t pid, int status)
 	child_close(c);
 	if (c->role == R_CONFIG || c->role == R_CERTCHECK)
 		load_exit(c);
-	else if (c->phase != P_DRAIN && !master.stopping && c->place != NULL)
+	else if (c->phase != P_DRAIN && !master.stopping && c->place != NULL &&
+	    !(c->gen->retired && status == 0))
 		log_warnx("%s %u (pid %d) ended with %s %d",
 		    ipc_role_name(c->role), c->instance, (int)pid,
 		    WIFSIGNALED(status) ? "signal" : "status",
