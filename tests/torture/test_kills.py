@@ -149,24 +149,36 @@ class Shard:
 
     def arm(self, n):
         """killat on the target, attached; N is huge to count only."""
-        argv = [str(self.killat), *(["-c"] if self.role == "worker" else []),
-                str(self.target()), str(n)]
-        p = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True,
-                             stderr=subprocess.PIPE)
-        if p.stdout.readline() != "ready\n":
-            raise Failure("killat: " + p.stderr.read())
-        return p
+        def attached():
+            argv = [str(self.killat),
+                    *(["-c"] if self.role == "worker" else []),
+                    str(self.target()), str(n)]
+            p = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True,
+                                 stderr=subprocess.PIPE)
+            if p.stdout.readline() == "ready\n":
+                return p
+            err = p.stderr.read()
+            p.wait()
+            if "No such process" not in err:    # an old one, just gone
+                raise Failure(err)
+            return None
+        return until("an attached killat", attached)
 
     def disarm(self, p):
         """(killed, calls) of killat."""
-        if self.role != "worker" or p.poll() is None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                p.wait(0.05 if self.role != "worker" else 1)
-        p.send_signal(signal.SIGTERM)
-        out, err = p.communicate(timeout=20)
-        words = out.split()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            p.wait(1 if self.role == "worker" else 0.05)
+
+        def let_go():       # again if it came just before a waitpid()
+            p.send_signal(signal.SIGTERM)
+            return p.poll() is not None
+        until("killat's end", let_go, pause=0.02)
+        # not communicate(): readline() may hold what it would look for
+        words = p.stdout.read().split()
         if not words:
-            raise Failure(f"killat said nothing: {err}")
+            raise Failure(f"killat said nothing: {p.stderr.read()}")
+        p.stdout.close()
+        p.stderr.close()
         return words[0] == "killed", int(words[2])
 
     def calibrate(self):
