@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -21,6 +22,10 @@
 #include "core/gate/gate.h"
 #include "core/ipc/ipclog.h"
 #include "core/tls/tls.h"
+
+enum { OWN_FDS = 256 };		/* channels, listeners, new certificates */
+/* a client and the inner end of its relay */
+#define DESCRIPTORS(connections) (2 * (uint64_t)(connections) + OWN_FDS)
 
 static struct gate gate;
 
@@ -35,22 +40,43 @@ leave_root(bool *chrooted)
 	return priv_drop_rest();
 }
 
+/* Where the hard limit of descriptors is lower than what `connections` needs,
+ * count to less: a gate that ran out could not turn clients away, nor take
+ * fresh certificates. */
+static void
+fit_connections(void)
+{
+	struct conf_gate *conf = &gate.conf;
+	struct rlimit rl;
+	rlim_t room;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) != 0 ||
+	    rl.rlim_cur >= DESCRIPTORS(conf->connections))
+		return;
+	room = rl.rlim_cur > OWN_FDS ? (rl.rlim_cur - OWN_FDS) / 2 : 0;
+	log_warnx("gate: %u descriptors are enough for %u connections, not "
+	    "for limits.connections = %u: raise RLIMIT_NOFILE",
+	    (unsigned)rl.rlim_cur, (unsigned)room, conf->connections);
+	conf->connections = (uint32_t)room;
+}
+
 static bool
 confine(void)
 {
 	static struct sock_filter filter[CONF_MAX_FILTER];
 	const struct conf_gate *conf = &gate.conf;
 	struct sandbox_limits limits = {
-	    /* a client and the inner end of its relay */
-	    .descriptors = 2 * (uint64_t)conf->connections + 256,
+	    .descriptors = DESCRIPTORS(conf->connections),
 	    .memory = (UINT64_C(256) << 20) +
 		(uint64_t)conf->connections * 131072,
 	    .no_processes = 1};
 	size_t n = conf_filter(FD_SNAPSHOT, &conf->head, filter);
 
 	close(FD_SNAPSHOT);
-	return sandbox_limits(&limits) && sandbox_landlock(NULL, 0, 0) &&
-	    sandbox_trap() &&
+	if (!sandbox_limits(&limits))
+		return false;
+	fit_connections();
+	return sandbox_landlock(NULL, 0, 0) && sandbox_trap() &&
 	    (conf->head.filter_n == 0 || sandbox_seccomp(filter, n));
 }
 

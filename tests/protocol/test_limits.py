@@ -139,6 +139,31 @@ def test_connections_per_ip(make_instance):
     until("a place again", lambda: greeted(inst, "127.0.0.9"))
 
 
+def test_few_descriptors_silence_no_client(make_instance):
+    """Where there are too few for `connections`, clients are turned away as
+    with too many of them, and not left without a word."""
+    inst = make_instance(users=1, top="gates = 1")
+    inst.start(prefix=("prlimit", "--nofile=400:400"))
+    inst.wait_log("gate: 400 descriptors", "raise RLIMIT_NOFILE")
+    held, refused = [], 0
+    for _ in range(450):
+        try:
+            pop = Pop(inst.address, timeout=10)
+        except EOFError:
+            refused += 1
+            continue
+        if pop.greeting.startswith(b"+OK"):
+            held.append(pop)
+        else:
+            assert pop.greeting.startswith(b"-ERR [SYS/TEMP]")
+            refused += 1
+            pop.close()
+    assert held and refused
+    for pop in held:
+        pop.close()
+    until("a place again", lambda: greeted(inst, None))
+
+
 def greeted(inst, source):
     try:
         with Pop(inst.address, source=source, timeout=5) as pop:
