@@ -476,7 +476,7 @@ limits {{
             name = os.path.basename(argv[0]) if argv else ""
             name = name.split(":")[0]
             if name not in ("config", "gate", "auth", "pool", "certcheck",
-                            "log"):
+                            "log", "manager"):
                 name = "worker"
             found.setdefault(name, []).append(pid)
         return found

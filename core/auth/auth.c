@@ -57,7 +57,7 @@ confine(void)
 }
 
 static void
-master_gone(void *ctx)
+manager_gone(void *ctx)
 {
 	loop_stop(ctx);
 }
@@ -67,8 +67,9 @@ main(int argc, char **argv)
 {
 	const struct sandbox_limits limits = {.descriptors = 4096,
 	    .memory = UINT64_C(1) << 30};
-	struct coord_setup setup = {.master = FD_CHANNEL, .conf = &conf,
-	    .now = clock_now, .gone = master_gone};
+	struct coord_setup setup = {.manager = FD_CHANNEL,
+	    .master = FD_MASTER, .conf = &conf,
+	    .now = clock_now, .gone = manager_gone};
 	struct ipc_ready ready = {.status = 0};
 	struct coord *coord = NULL;
 

@@ -127,7 +127,7 @@ struct section {
 struct coord {
 	struct coord_setup setup;
 	const struct conf_auth *conf;
-	struct loop_io master;
+	struct loop_io manager;
 	struct loop_timer timer;
 	uint64_t grants, jobs;		/* counts: no number is used twice */
 	LIST_HEAD(coord_gates, gate) gates;

@@ -1,5 +1,5 @@
 /*
- * coord.c - the coordinator's channels: master, gates, pools.
+ * coord.c - the coordinator's channels: manager, gates, pools.
  *
  * Runs in the auth coordinator.  Every message is checked by ipc_recv()
  * before it is looked at; a gate or pool that breaks a rule is closed.
@@ -22,7 +22,7 @@ static struct ipc_in in;	/* one message at a time; wiped by ipc_done() */
 #define OWNER(io_, type) \
 	((struct type *)(void *)((char *)(io_) - offsetof(struct type, io)))
 
-/* --- gates --------------------------------------------------------------- */
+/* --- gates ---------------------------------------------------------------- */
 
 static culver_status
 reply_send(struct gate *g, const struct reply *r)
@@ -195,7 +195,7 @@ gate_add(struct coord *c, uint32_t id, int fd)
 		gate_end(g, "cannot be watched");
 }
 
-/* --- pools --------------------------------------------------------------- */
+/* --- pools ---------------------------------------------------------------- */
 
 void
 pool_end(struct pool *p, const char *why)
@@ -279,24 +279,24 @@ pool_add(struct coord *c, uint32_t section, uint32_t instance, int fd)
 		section_pump(c, section);
 }
 
-/* --- master -------------------------------------------------------------- */
+/* --- manager -------------------------------------------------------------- */
 
 static void
-master_event(struct loop_io *io, unsigned events)
+manager_event(struct loop_io *io, unsigned events)
 {
 	struct coord *c = (struct coord *)(void *)((char *)io -
-	    offsetof(struct coord, master));
+	    offsetof(struct coord, manager));
 	int fd;
 
 	(void)events;
 	for (int i = 0; i < BATCH; i++) {
-		enum ipc_result r = ipc_recv(io->fd, &in, R_MASTER, R_AUTH,
+		enum ipc_result r = ipc_recv(io->fd, &in, R_MANAGER, R_AUTH,
 		    P_RUN);
 
 		if (r == IPC_AGAIN)
 			return;
 		if (r == IPC_BREACH)
-			log_errorx("master broke the protocol");
+			log_errorx("manager broke the protocol");
 		if (r != IPC_GOT) {
 			loop_unwatch(c->setup.loop, io);
 			c->setup.gone(c->setup.ctx);
@@ -313,7 +313,7 @@ master_event(struct loop_io *io, unsigned events)
 	}
 }
 
-/* --- the whole ----------------------------------------------------------- */
+/* --- the whole ------------------------------------------------------------ */
 
 void
 coord_tick(struct coord *c)
@@ -371,14 +371,14 @@ coord_new(const struct coord_setup *setup)
 		TAILQ_INIT(&c->section[i].queue[0]);
 		TAILQ_INIT(&c->section[i].queue[1]);
 	}
-	c->master.fd = setup->master;
-	c->master.ready = master_event;
+	c->manager.fd = setup->manager;
+	c->manager.ready = manager_event;
 	if (getrandom(secret, sizeof(secret), 0) == sizeof(secret))
 		c->throttle = throttle_new(c->conf->failure_delay,
 		    c->conf->failure_delay_max, THROTTLE_ENTRIES, secret);
 	explicit_bzero(secret, sizeof(secret));
 	if (c->throttle == NULL || !secrets_new(c) ||
-	    !loop_watch(setup->loop, &c->master, LOOP_READ))
+	    !loop_watch(setup->loop, &c->manager, LOOP_READ))
 		coord_destroy(&c);
 	return c;
 }
@@ -401,7 +401,7 @@ coord_destroy(struct coord **cp)
 		while ((p = LIST_FIRST(&c->section[i].pools)) != NULL)
 			pool_end(p, NULL);
 	loop_timer_clear(c->setup.loop, &c->timer);
-	loop_unwatch(c->setup.loop, &c->master);
+	loop_unwatch(c->setup.loop, &c->manager);
 	throttle_destroy(&c->throttle);
 	secrets_destroy(c);
 	free(c);

@@ -17,11 +17,12 @@ struct coord;
 
 struct coord_setup {
 	struct loop *loop;
-	int master;			/* channel to master */
+	int manager;			/* who brings gates and pools */
+	int master;			/* who takes grants */
 	uint32_t generation;		/* 24 bits, given by master */
 	const struct conf_auth *conf;	/* must outlive the coordinator */
 	uint64_t (*now)(void);		/* clock_now(), or a test's clock */
-	void (*gone)(void *ctx);	/* master closed its channel */
+	void (*gone)(void *ctx);	/* manager closed its channel */
 	void *ctx;
 };
 

@@ -35,7 +35,6 @@ static _Bool
 master_check(struct conf_master *c)
 {
 	END_TEXT(c->run_dir);
-	END_TEXT(c->state_dir);
 	END_TEXT(c->log);
 	if (c->n_listen > CONF_MAX_LISTEN || c->n_auth > CONF_MAX_AUTH ||
 	    c->n_storage > CONF_MAX_STORAGE || c->n_cert > CONF_MAX_CERT ||
@@ -43,20 +42,28 @@ master_check(struct conf_master *c)
 	    c->gates > 256 ||
 	    c->run_dir[0] != '/' || c->uid_min == 0)
 		return 0;
-	for (uint32_t i = 0; i < c->n_listen; i++) {
-		END_TEXT(c->listen[i].text);
+	for (uint32_t i = 0; i < c->n_listen; i++)
 		if (c->listen[i].addr_len < sizeof(sa_family_t) ||
 		    c->listen[i].addr_len > sizeof(c->listen[i].addr))
 			return 0;
-	}
+	for (uint32_t i = 0; i < c->n_storage; i++)
+		if (c->storage[i].n_groups > CONF_MAX_GROUP)
+			return 0;
+	return 1;
+}
+
+/* What is in master's part for others than master. */
+static _Bool
+master_check_rest(struct conf_master *c)
+{
+	END_TEXT(c->state_dir);
+	for (uint32_t i = 0; i < c->n_listen; i++)
+		END_TEXT(c->listen[i].text);
+	for (uint32_t i = 0; i < c->n_storage; i++)
+		END_TEXT(c->storage[i].name);
 	for (uint32_t i = 0; i < c->n_auth; i++) {
 		END_TEXT(c->auth[i].name);
 		if (c->auth[i].processes < 1 || c->auth[i].processes > 256)
-			return 0;
-	}
-	for (uint32_t i = 0; i < c->n_storage; i++) {
-		END_TEXT(c->storage[i].name);
-		if (c->storage[i].n_groups > CONF_MAX_GROUP)
 			return 0;
 	}
 	return 1;
@@ -125,7 +132,7 @@ kind_check(enum conf_kind kind, void *out)
 {
 	switch (kind) {
 	case CONF_MASTER:
-		return master_check(out);
+		return master_check(out) && master_check_rest(out);
 	case CONF_GATE:
 		return gate_check(out);
 	case CONF_AUTH:
@@ -141,8 +148,9 @@ kind_check(enum conf_kind kind, void *out)
 	return 0;
 }
 
-_Bool
-conf_read(int fd, enum conf_kind kind, void *out, size_t size)
+/* Everything about a snapshot that is the same for all kinds. */
+static _Bool
+snapshot_read(int fd, enum conf_kind kind, void *out, size_t size)
 {
 	struct conf_head *h = out;
 	struct stat st;
@@ -153,7 +161,20 @@ conf_read(int fd, enum conf_kind kind, void *out, size_t size)
 	    h->kind == kind && h->fixed == size &&
 	    (off_t)h->size == st.st_size &&
 	    part_fits(h->filter_at, (uint64_t)h->filter_n * 8, h) &&
-	    part_fits(h->extra_at, h->extra_n, h) && kind_check(kind, out);
+	    part_fits(h->extra_at, h->extra_n, h);
+}
+
+_Bool
+conf_read(int fd, enum conf_kind kind, void *out, size_t size)
+{
+	return snapshot_read(fd, kind, out, size) && kind_check(kind, out);
+}
+
+_Bool
+conf_read_master(int fd, struct conf_master *out)
+{
+	return snapshot_read(fd, CONF_MASTER, out, sizeof(*out)) &&
+	    master_check(out);
 }
 
 size_t

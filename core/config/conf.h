@@ -200,6 +200,9 @@ struct conf_section {
  */
 _Bool conf_read(int fd, enum conf_kind kind, void *out, size_t size);
 
+/* The same for master, which is root: without what others read. */
+_Bool conf_read_master(int fd, struct conf_master *out);
+
 /* Element I of the extra part of CONF_MASTER, and of CONF_GATE or
  * CONF_CERTCHECK.  False: there is none. */
 _Bool conf_cert_files(int fd, const struct conf_head *head, uint32_t i,

@@ -193,6 +193,11 @@ static const struct call certcheck[] = {
 	END
 };
 
+/* Sockets between roles, culverctl's connections, diagnoses. */
+static const struct call manager[] = {
+	{"socketpair"}, {"accept4"}, {"memfd_create"}, {"pwrite64"}, END
+};
+
 /* log: one file or socket that master opened. */
 static const struct call log_role[] = {
 	{"fsync"}, {"fdatasync"},
@@ -256,6 +261,7 @@ static const struct role roles[] = {
 	[FILTER_GATE] = {{common, channels, gate, NULL}},
 	[FILTER_AUTH] = {{common, channels, NULL}},
 	[FILTER_LOG] = {{common, channels, log_role, NULL}},
+	[FILTER_MANAGER] = {{common, channels, manager, NULL}},
 	[FILTER_CERTCHECK] = {{common, channels, certcheck, NULL}},
 	[FILTER_POOL] = {{common, channels, files, pool, NULL}},
 	[FILTER_WORKER] = {{common, channels, files, NULL}},

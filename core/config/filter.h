@@ -2,8 +2,9 @@
  * filter.h - which system calls each role may make, as data.
  *
  * The config role compiles the lists with libseccomp, once; each role gets
- * its program in its snapshot and installs it on itself.  To change what a
- * role may do, change its list in filter.c and say there why.
+ * its program in its snapshot and installs it on itself.  Only the config
+ * role and manager, which run before there is a snapshot, compile their own.
+ * To change what a role may do, change its list in filter.c and say there why.
  */
 #ifndef CONFIG_FILTER_H
 #define CONFIG_FILTER_H
@@ -16,7 +17,7 @@ struct sock_filter;
 
 enum filter_kind {
 	FILTER_CONFIG, FILTER_CERTCHECK, FILTER_GATE, FILTER_AUTH,
-	FILTER_POOL, FILTER_WORKER, FILTER_LOG
+	FILTER_POOL, FILTER_WORKER, FILTER_LOG, FILTER_MANAGER
 };
 
 /*

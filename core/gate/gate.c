@@ -1,5 +1,5 @@
 /*
- * gate.c - a gate as a whole: what master tells it, and when it ends.
+ * gate.c - a gate as a whole: what manager tells it, and when it ends.
  *
  * Runs in gate.  Master is trusted to be right, yet what it sends is decoded
  * as strictly as anything; a message that is out of order ends the gate.
@@ -20,7 +20,7 @@
 #include "core/gate/gate.h"
 #include "core/tls/tls.h"
 
-enum { MESSAGES = 64 };		/* of master in one round */
+enum { MESSAGES = 64 };		/* of one peer in one round */
 
 #define LIFE (3600 * NS_PER_S)	/* then another process takes over */
 
@@ -49,7 +49,7 @@ spend(struct gate *g)
 
 	if (g->spent || g->phase != P_RUN)
 		return;
-	g->spent = ipc_send(g->master.fd, IPC_GATE_SPENT, &msg, NULL, 0) ==
+	g->spent = ipc_send(g->manager.fd, IPC_GATE_SPENT, &msg, NULL, 0) ==
 	    CULVER_OK;
 }
 
@@ -127,15 +127,10 @@ on_message(struct gate *g, struct ipc_in *in)
 }
 
 static void
-master_ready(struct loop_io *io, unsigned events)
+channel_read(struct gate *g, struct loop_io *io, enum ipc_role from)
 {
-	struct gate *g = (struct gate *)(void *)((char *)io -
-	    offsetof(struct gate, master));
-
-	(void)events;
 	for (int i = 0; i < MESSAGES && !g->stop; i++) {
-		switch (ipc_recv(io->fd, &g->msg, R_MASTER, R_GATE,
-		    g->phase)) {
+		switch (ipc_recv(io->fd, &g->msg, from, R_GATE, g->phase)) {
 		case IPC_GOT:
 			on_message(g, &g->msg);
 			ipc_done(&g->msg);
@@ -146,17 +141,36 @@ master_ready(struct loop_io *io, unsigned events)
 			end(g, 0);
 			return;
 		case IPC_BREACH:
-			log_errorx("gate: malformed message of master");
+			log_errorx("gate: malformed message of %s",
+			    ipc_role_name(from));
 			end(g, EX_PROTOCOL);
 			return;
 		}
 	}
 }
 
+static void
+manager_ready(struct loop_io *io, unsigned events)
+{
+	(void)events;
+	channel_read((struct gate *)(void *)((char *)io -
+	    offsetof(struct gate, manager)), io, R_MANAGER);
+}
+
+static void
+master_ready(struct loop_io *io, unsigned events)
+{
+	(void)events;
+	channel_read((struct gate *)(void *)((char *)io -
+	    offsetof(struct gate, master)), io, R_MASTER);
+}
+
 _Bool
-gate_init(struct gate *g, int master_fd, int auth_fd)
+gate_init(struct gate *g, int manager_fd, int master_fd, int auth_fd)
 {
 	g->phase = P_RUN;
+	g->manager = (struct loop_io){.fd = manager_fd,
+	    .ready = manager_ready};
 	g->master = (struct loop_io){.fd = master_fd, .ready = master_ready};
 	g->auth = (struct loop_io){.fd = auth_fd, .ready = login_auth_ready};
 	g->auth_open = 1;
@@ -165,6 +179,7 @@ gate_init(struct gate *g, int master_fd, int auth_fd)
 	g->loop = loop_new();
 	return g->tls != NULL && g->loop != NULL &&
 	    RAND_bytes((unsigned char *)g->ip_seed, sizeof(g->ip_seed)) == 1 &&
+	    loop_watch(g->loop, &g->manager, LOOP_READ) &&
 	    loop_watch(g->loop, &g->master, LOOP_READ) &&
 	    loop_watch(g->loop, &g->auth, LOOP_READ) &&
 	    loop_timer_set(g->loop, &g->hour, clock_now() + LIFE);

@@ -108,7 +108,7 @@ struct gate {
 	struct loop *loop;
 	struct conf_gate conf;
 	uint32_t id;
-	struct loop_io master, auth;
+	struct loop_io manager, master, auth;
 	_Bool auth_open;
 	enum ipc_phase phase;
 	_Bool stop, spent;
@@ -132,14 +132,15 @@ struct gate {
 	struct ipc_in msg;
 };
 
-/* --- gate.c: the gate itself and its channel to master ------------------- */
+/* --- gate.c: the gate itself, its channels to manager and master ---------- */
 
 /* Set up G (zero but for conf and id) over these channels.  False: no memory
  * or no epoll.  The caller confines the process after it. */
-_Bool gate_init(struct gate *g, int master_fd, int auth_fd);
+_Bool gate_init(struct gate *g, int manager_fd, int master_fd, int auth_fd);
 void gate_free(struct gate *g);
 
-/* Serve until master's channel closes or a drain ends; the exit status. */
+/* Serve until manager's or master's channel closes, or a drain ends; the exit
+ * status. */
 int gate_run(struct gate *g);
 /* One round of it, for tests. */
 void gate_once(struct gate *g);

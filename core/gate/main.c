@@ -98,7 +98,8 @@ start(bool chrooted)
 		log_errorx("gate: the snapshot is not mine");
 		return EX_CONFIG;
 	}
-	if (!tls_warm() || !gate_init(&gate, FD_CHANNEL, FD_AUTH)) {
+	if (!tls_warm() || !gate_init(&gate, FD_CHANNEL, FD_MASTER,
+	    FD_AUTH)) {
 		log_errorx("gate: cannot start: %s", tls_error_text());
 		return EX_OSERR;
 	}

@@ -77,9 +77,9 @@ const char *
 ipc_role_name(enum ipc_role role)
 {
 	static const char *const names[] = {"master", "config", "gate",
-	    "auth", "pool", "worker", "certcheck", "log", "ctl"};
+	    "auth", "pool", "worker", "certcheck", "log", "ctl", "manager"};
 
-	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+	for (unsigned i = 0; i < IPC_ROLES; i++)
 		if (role == 1u << i)
 			return names[i];
 	return "?";
@@ -281,29 +281,24 @@ ipc_send(int fd, enum ipc_type type, const void *msg, const int *fds,
 	    errno == ETOOMANYREFS) ? CULVER_E_TEMP : CULVER_E_PERM;
 }
 
-/* Take the descriptors out of the control data; surplus ones are closed. */
+/* No padding, in which the kernel could put one more descriptor. */
+static_assert(CMSG_SPACE(sizeof(int) * IPC_MAX_FDS) ==
+    CMSG_LEN(sizeof(int) * IPC_MAX_FDS), "IPC_MAX_FDS must be even");
+
+/* Take the descriptors out of the control data, where the kernel puts at most
+ * one block of them; what did not fit it has closed (MSG_CTRUNC). */
 static unsigned
 fds_take(struct msghdr *mh, int out[IPC_MAX_FDS])
 {
-	unsigned n = 0;
+	struct cmsghdr *c = CMSG_FIRSTHDR(mh);
+	size_t n;
 
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c != NULL;
-	     c = CMSG_NXTHDR(mh, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < count; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int),
-			    sizeof(int));
-			if (n < IPC_MAX_FDS)
-				out[n++] = fd;
-			else
-				close(fd);
-		}
-	}
-	return n;
+	if (c == NULL || c->cmsg_level != SOL_SOCKET ||
+	    c->cmsg_type != SCM_RIGHTS)
+		return 0;
+	n = c->cmsg_len - CMSG_LEN(0);
+	memcpy(out, CMSG_DATA(c), n);
+	return (unsigned)(n / sizeof(int));
 }
 
 enum ipc_result

@@ -23,8 +23,10 @@ enum ipc_role {			/* bits, so that a table can name several */
 	R_WORKER = 1u << 5,
 	R_CERTCHECK = 1u << 6,
 	R_LOG = 1u << 7,
-	R_CTL = 1u << 8
+	R_CTL = 1u << 8,
+	R_MANAGER = 1u << 9
 };
+enum { IPC_ROLES = 10 };
 
 enum ipc_phase {		/* of the less trusted end of a channel */
 	P_START = 1u << 0,
@@ -36,6 +38,12 @@ enum ipc_phase {		/* of the less trusted end of a channel */
 enum { F_SECRET = 1u << 0 };	/* carries a password: buffers are wiped */
 
 enum ipc_grant_kind { IPC_GRANT_SESSION = 1, IPC_GRANT_DELIVERY = 2 };
+
+/* OPEN_CERT: certificate I is 2 I, its key 2 I + 1. */
+enum ipc_open_kind { OPEN_RUN_DIR = 1, OPEN_LISTEN, OPEN_CONTROL, OPEN_LOG,
+	OPEN_CERT };
+
+enum ipc_note_what { NOTE_READY, NOTE_RELOADING, NOTE_ALIVE };
 
 enum ipc_want { IPC_WANT_VERIFY = 1u << 0, IPC_WANT_USER = 1u << 1 };
 
@@ -52,17 +60,19 @@ enum {				/* `flags` of a client connection */
 enum {
 	IPC_MAX = 65536,	/* octets of one message, header included */
 	IPC_HEADER = 8,
-	IPC_MAX_FDS = 3
+	IPC_MAX_FDS = 6
 };
 
 enum {				/* descriptors of an executed role at start */
-	FD_CHANNEL = 3,		/* to master */
+	FD_CHANNEL = 3,		/* to manager; of config and manager: master */
 	FD_LOG = 4,		/* to the log role */
 	FD_SNAPSHOT = 5,	/* its part of the configuration */
-	FD_DIAG = 6,		/* config, certcheck: what is wrong, as text */
+	FD_DIAG = 6,		/* config, certcheck, manager: what is wrong,
+				 * as text */
 	FD_ROOT = 7,		/* gate, certcheck: empty folder to chroot to */
 	FD_AUTH = 8,		/* gate: to the coordinator */
-	FD_POOL = 8		/* pool: to the coordinator */
+	FD_POOL = 8,		/* pool: to the coordinator */
+	FD_MASTER = 9		/* gate, auth: grants and hand-overs */
 };
 
 struct ipc_bytes {

@@ -4,7 +4,6 @@
 #include "config.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 #include "core/base/log.h"
 #include "core/ipc/ipc.h"
@@ -36,13 +35,4 @@ ipclog_open(int fd)
 {
 	log_fd = fd;
 	log_set_sink(send_line);
-}
-
-void
-ipclog_close(void)
-{
-	log_set_sink(NULL);
-	if (log_fd >= 0)
-		close(log_fd);
-	log_fd = -1;
 }

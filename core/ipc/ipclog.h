@@ -8,7 +8,4 @@
 
 void ipclog_open(int fd);
 
-/* Close that descriptor: a log role that shall end waits for it. */
-void ipclog_close(void);
-
 #endif /* IPC_IPCLOG_H */

@@ -1,7 +1,7 @@
 /*
  * log.c - the log role: collect the lines of all roles and write them.
  *
- * Runs as culver-log without a file system and without network; master gives
+ * Runs as culver-log without a file system and without network; manager gives
  * it one socket a sender, so that the name in front of a line is not the
  * sender's to choose, and the descriptor of the target.  Trusts no text.
  */
@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
@@ -51,8 +52,8 @@ static struct loop *loop;
 static struct out out;
 static struct ipc_in in;
 static struct conf_log conf;
-static struct sender master = {.role = R_MASTER, .name = "master/0"};
-static struct sender *senders;	/* without master's channel */
+static struct sender manager = {.role = R_MANAGER, .name = "manager/0"};
+static struct sender *senders;	/* without the channel's */
 static unsigned n_senders;
 static _Bool draining, done;
 static struct loop_timer repeat_timer, retry_timer, drain_timer;
@@ -91,7 +92,7 @@ static void
 repeat_due(struct loop_timer *timer)
 {
 	(void)timer;
-	held_write(&master);
+	held_write(&manager);
 	for (struct sender *s = senders; s != NULL; s = s->next)
 		held_write(s);
 }
@@ -155,9 +156,33 @@ on_login(struct sender *s, const struct ipc_log_login *m)
 	line(s, LOG_INFO_, s->name, kv.buf);
 }
 
+/* Why the session ended: its worker's last word, if it had one in END. */
+static const char *
+end_reason(const struct ipc_log_session *m, union ipc_any *end)
+{
+	static char text[32];
+	int status = (int)m->status;
+	enum ipc_type type;
+	unsigned nfds;
+
+	if (ipc_decode(m->end.p, m->end.n, &type, &nfds, end) &&
+	    type == IPC_WORKER_END)
+		return end->worker_end.reason;
+	memset(end, 0, sizeof(*end));
+	if (*m->refused != 0)
+		return m->refused;
+	snprintf(text, sizeof(text), WIFSIGNALED(status) ?
+	    "killed-by-signal-%d" : "died-with-status-%d",
+	    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	return text;
+}
+
 static void
 on_session(struct sender *s, const struct ipc_log_session *m)
 {
+	union ipc_any any;
+	const char *reason = end_reason(m, &any);
+	const struct ipc_worker_end *end = &any.worker_end;
 	struct kv kv;
 
 	kv_start(&kv, "session-end");
@@ -165,14 +190,14 @@ on_session(struct sender *s, const struct ipc_log_session *m)
 	kv_text(&kv, "remote", m->remote);
 	kv_text(&kv, "tls", yes_no(m->flags));
 	kv_hex(&kv, "session", m->session);
-	kv_u64(&kv, "retr", m->retr);
-	kv_u64(&kv, "octets", m->retr_octets);
-	kv_u64(&kv, "top", m->top);
-	kv_u64(&kv, "deleted", m->deleted);
-	kv_u64(&kv, "left", m->left);
-	kv_u64(&kv, "left-octets", m->left_octets);
+	kv_u64(&kv, "retr", end->retr);
+	kv_u64(&kv, "octets", end->retr_octets);
+	kv_u64(&kv, "top", end->top);
+	kv_u64(&kv, "deleted", end->deleted);
+	kv_u64(&kv, "left", end->left);
+	kv_u64(&kv, "left-octets", end->left_octets);
 	kv_u64(&kv, "duration-ms", m->duration / NS_PER_MS);
-	kv_text(&kv, "reason", m->reason);
+	kv_text(&kv, "reason", reason);
 	line(s, LOG_INFO_, s->name, kv.buf);
 }
 
@@ -275,7 +300,7 @@ on_target(uint32_t kind)
 		loop_watch(loop, &s->io, LOOP_READ);
 }
 
-/* LOG_TARGET and LOG_SENDER count on master's channel only. */
+/* LOG_TARGET and LOG_SENDER count on the channel only. */
 static void
 channel_message(void)
 {
@@ -308,7 +333,7 @@ message(struct sender *s)
 		on_text(s, in.m.log_text.level, in.fd[0]);
 		break;
 	default:
-		if (s == &master)
+		if (s == &manager)
 			channel_message();
 		break;
 	}
@@ -354,16 +379,16 @@ drain_due(struct loop_timer *timer)
 	done = 1;
 }
 
-/* Write what master has said, and do not wait for it to close its socket: it
- * may be there until we are gone. */
+/* Write what master and manager have said, and do not wait for them to close
+ * their sockets: they may be there until we are gone. */
 static void
-master_leaves(void)
+others_leave(void)
 {
 	struct sender *s, *next;
 
 	for (s = senders; s != NULL; s = next) {
 		next = s->next;
-		if (s->role != R_MASTER)
+		if (s->role != R_MASTER && s->role != R_MANAGER)
 			continue;
 		while (sender_read(s) == IPC_GOT)
 			continue;
@@ -371,18 +396,18 @@ master_leaves(void)
 	}
 }
 
-/* Master is gone: write what the others still have to say, then end. */
+/* Manager is gone: write what the others still have to say, then end. */
 static void
 channel_ready(struct loop_io *io, unsigned events)
 {
-	enum ipc_result got = sender_read(&master);
+	enum ipc_result got = sender_read(&manager);
 
 	(void)events;
 	if (got != IPC_EOF && got != IPC_BREACH)
 		return;
 	loop_unwatch(loop, io);
 	draining = 1;
-	master_leaves();
+	others_leave();
 	if (senders == NULL || !loop_timer_set(loop, &drain_timer,
 	    clock_now() + drain_limit))
 		done = 1;
@@ -448,14 +473,14 @@ main(void)
 	repeat_timer.due = repeat_due;
 	retry_timer.due = retry_due;
 	drain_timer.due = drain_due;
-	master.io = (struct loop_io){.fd = FD_CHANNEL,
+	manager.io = (struct loop_io){.fd = FD_CHANNEL,
 	    .ready = channel_ready};
 	if (!conf_read(FD_SNAPSHOT, CONF_LOG, &conf, sizeof(conf))) {
 		ready_send(CULVER_E_CONFIG);
 		return 1;
 	}
 	loop = loop_new();
-	if (loop == NULL || !loop_watch(loop, &master.io, LOOP_READ) ||
+	if (loop == NULL || !loop_watch(loop, &manager.io, LOOP_READ) ||
 	    !confine()) {
 		ready_send(CULVER_E_PERM);
 		return 1;

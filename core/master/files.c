@@ -1,8 +1,8 @@
 /*
  * files.c - everything that master opens by a name or address.
  *
- * Runs as root.  Names come from the configuration, which only root can
- * write; what is opened for others is passed on as a descriptor, read-only.
+ * Runs as root.  Names come from the configuration, which only root can write
+ * and a config role gave to master itself; what is opened goes to manager.
  */
 #include "config.h"
 
@@ -21,33 +21,21 @@
 
 #define OPEN_READ (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
 
-int
-file_open_cert(const char *path, uint32_t *error)
-{
-	int fd = open(path, OPEN_READ);
-
-	*error = fd < 0 ? (uint32_t)errno : 0;
-	return fd;
-}
-
-int
-file_open_log(const char *log, _Bool *syslog)
+static int
+file_log(const char *log, uint32_t *syslog)
 {
 	struct sockaddr_un sun = {.sun_family = AF_UNIX,
 	    .sun_path = "/dev/log"};
 	int fd;
 
-	*syslog = strcmp(log, "syslog") == 0 && !master.foreground;
+	*syslog = !master.foreground && strcmp(log, "syslog") == 0;
 	if (*syslog) {
 		fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-		if (fd >= 0 && connect(fd, (struct sockaddr *)&sun,
-		    sizeof(sun)) == 0)
-			return fd;
-		if (fd >= 0)
-			close(fd);
-		return -1;
+		if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) != 0)
+			fds_close(&fd, 1);
+		return fd;
 	}
-	if (log[0] != '/' )
+	if (master.foreground || log[0] != '/')
 		return fcntl(master.stderr_fd, F_DUPFD_CLOEXEC, 3);
 	return open(log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
 	    O_NOFOLLOW | O_NOCTTY, 0640);
@@ -68,15 +56,24 @@ folder_make(const char *path, mode_t mode)
 	    (st.st_mode & 022) == 0;
 }
 
-/* The descriptor of RUN_DIR/pid, locked: one master a run_dir. */
-int
+/*
+ * Make RUN_DIR this process's own, by a lock on its file pid, and open the
+ * empty folder in it that gates chroot to.  It cannot change.
+ */
+static int
 file_run_dir(const char *run_dir)
 {
+	static char locked[CONF_PATH];
 	char path[CONF_PATH + 16];
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	int fd, n;
 
 	snprintf(path, sizeof(path), "%s/empty", run_dir);
+	if (locked[0] != 0) {
+		errno = EBUSY;
+		return strcmp(locked, run_dir) == 0 ?
+		    open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	}
 	if (!folder_make(run_dir, 0755) || !folder_make(path, 0555)) {
 		log_error("run_dir %s must be a folder of this user, which "
 		    "nobody else can write", run_dir);
@@ -87,14 +84,14 @@ file_run_dir(const char *run_dir)
 	if (fd < 0 || fcntl(fd, F_OFD_SETLK, &lock) != 0) {
 		log_error("%s: is another culverd running with this run_dir?",
 		    path);
-		if (fd >= 0)
-			close(fd);
+		fds_close(&fd, 1);
 		return -1;
 	}
 	n = snprintf(path, sizeof(path), "%d\n", (int)getpid());
 	if (ftruncate(fd, 0) != 0 || write(fd, path, (size_t)n) != n)
 		log_warn("run_dir %s: cannot write the file pid", run_dir);
-	return fd;
+	memcpy(locked, run_dir, sizeof(locked));
+	return file_run_dir(run_dir);
 }
 
 /*
@@ -128,23 +125,48 @@ socket_listen(const struct sockaddr_storage *addr, socklen_t n, int type,
 	return -1;
 }
 
-int
+static int
 file_listen(const struct conf_listen *l)
 {
 	return socket_listen(&l->addr, l->addr_len, SOCK_STREAM,
 	    l->has_mode ? l->mode : 0666, l->uid, l->gid);
 }
 
-int
-file_control(const char *run_dir, uint32_t gid)
+static int
+file_control(const struct conf_master *conf)
 {
 	struct sockaddr_storage addr = {.ss_family = AF_UNIX};
 	struct sockaddr_un *sun = (struct sockaddr_un *)&addr;
 
 	errno = ENAMETOOLONG;
 	if ((size_t)snprintf(sun->sun_path, sizeof(sun->sun_path),
-	    "%s/control", run_dir) >= sizeof(sun->sun_path))
+	    "%s/control", conf->run_dir) >= sizeof(sun->sun_path))
 		return -1;
 	return socket_listen(&addr, sizeof(*sun), SOCK_SEQPACKET,
-	    gid == UINT32_MAX ? 0600 : 0660, (uid_t)-1, gid);
+	    conf->control_gid == UINT32_MAX ? 0600 : 0660, (uid_t)-1,
+	    conf->control_gid);
+}
+
+static int
+file_cert(const struct generation *gen, uint32_t i)
+{
+	struct conf_cert_files files;
+
+	return conf_cert_files(gen->snap, &gen->conf.head, i / 2, &files) ?
+	    open(i % 2 ? files.key : files.cert, OPEN_READ) : -1;
+}
+
+int
+file_open(uint32_t kind, uint32_t index, const struct generation *gen,
+    uint32_t *syslog)
+{
+	const struct conf_master *conf = &gen->conf;
+
+	errno = EINVAL;
+	return kind == OPEN_CERT ? file_cert(gen, index) :
+	    kind == OPEN_RUN_DIR ? file_run_dir(conf->run_dir) :
+	    kind == OPEN_CONTROL ? file_control(conf) :
+	    kind == OPEN_LOG ? file_log(conf->log, syslog) :
+	    kind == OPEN_LISTEN && index < conf->n_listen ?
+	    file_listen(&conf->listen[index]) : -1;
 }

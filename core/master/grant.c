@@ -30,7 +30,7 @@ grant_check(const struct conf_master *c, const struct spawn_env *env,
 	if (geteuid() != 0)
 		return g->uid == getuid() && g->gid == getgid() ? NULL :
 		    "not this user, and not root";
-	for (unsigned i = 0; i < 9; i++)
+	for (unsigned i = 0; i < IPC_ROLES; i++)
 		if (i != 0 && i != 5 && i != 8 &&
 		    (g->gid == env->ids[i].gid || g->uid == env->ids[i].uid))
 			return "an id of one of Culver's own roles";

@@ -1,5 +1,5 @@
 /*
- * master.c - culverd: start, signals, reload, stop.
+ * master.c - culverd: start, signals, manager's life, stop.
  *
  * Runs as root (or, not as root, everything is the caller's).  See master.h
  * for what this process may do, core/DESIGN.md for why.
@@ -30,17 +30,24 @@
 #include "core/base/sandbox.h"
 #include "core/master/master.h"
 
-#define CERT_TIME (30 * NS_PER_S)
-#define TICKET_TIME (3600 * NS_PER_S)
+#define DELAY_FIRST (100 * NS_PER_MS)
+#define DELAY_MAX (30 * NS_PER_S)
+#define LIVED_WELL (60 * NS_PER_S)
+#define KILL_TIME (10 * NS_PER_S)
 enum { HIGH_FD = 64 };			/* above what session_setup() takes */
 
-struct master master = {.log_target = -1,
+struct master master = {
     .children = TAILQ_HEAD_INITIALIZER(master.children),
-    .ticket = {-1, -1, -1}};
+    .log_io = {.fd = -1, .ready = log_ready},
+    .log = {.io = &master.log_io,
+	.waiting = STAILQ_HEAD_INITIALIZER(master.log.waiting)},
+    .to_manager = {.events = LOOP_READ,
+	.waiting = STAILQ_HEAD_INITIALIZER(master.to_manager.waiting)}};
 
 static struct loop_io signals;
-static struct loop_timer watch_timer, stop_timer;
-static uint64_t ticket_at;
+static struct loop_timer stop_timer, start_timer;
+static uint64_t delay;			/* grows while manager keeps dying */
+static unsigned kills;
 static int exit_status;
 static int ready_pipe = -1;		/* to the process that was started */
 
@@ -67,190 +74,125 @@ master_notify(const char *state)
 		close(fd);
 }
 
-/* --- stop --------------------------------------------------------------------- */
+/* --- manager -------------------------------------------------------------- */
 
+void
+manager_start(void)
+{
+	struct spawn s = {.role = R_MANAGER, .instance = ++master.instances,
+	    .arg = {master.conf_path, master.check ? "check" : "run"},
+	    .fd = {[FD_DIAG - FD_CHANNEL] = master.stderr_fd}};
+
+	master.manager = child_new(&s, FD_CHANNEL, NULL);
+	if (master.manager != NULL)
+		master.to_manager.io = &master.manager->io;
+}
+
+/* All roles of a manager that died end, too, before there is another. */
+static void
+start_due(struct loop_timer *t)
+{
+	children_kill(0);
+	if (TAILQ_EMPTY(&master.children))
+		manager_start();
+	if (master.manager == NULL)
+		loop_timer_set(master.loop, t, clock_now() + DELAY_FIRST);
+}
+
+void
+manager_gone(const struct child *c, int status)
+{
+	struct generation *gen, *next;
+
+	master.manager = NULL;
+	outbox_clear(&master.to_manager);
+	for (gen = LIST_FIRST(&master.generations); gen != NULL; gen = next) {
+		next = LIST_NEXT(gen, link);
+		gen_forget(gen);
+	}
+	if (!WIFEXITED(status) || (master.running && !master.stopping))
+		log_errorx("manager %u (pid %d) ended with status 0x%x",
+		    c->instance, (int)c->pid, (unsigned)status);
+	if (master.stopping) {
+		master_idle();
+	} else if (!master.running) {
+		exit_status = WIFEXITED(status) ? WEXITSTATUS(status) :
+		    EX_SOFTWARE;
+		loop_stop(master.loop);
+	} else {
+		if (clock_now() - c->started > LIVED_WELL || delay == 0)
+			delay = DELAY_FIRST;
+		loop_timer_set(master.loop, &start_timer, clock_now() + delay);
+		delay = delay * 2 > DELAY_MAX ? DELAY_MAX : delay * 2;
+	}
+}
+
+/* --- stop ----------------------------------------------------------------- */
+
+/* First what does not end by itself, the next time everything. */
 static void
 stop_now(struct loop_timer *t)
 {
-	struct child *c;
-
-	(void)t;
 	if (master.sessions > 0)
 		log_warnx("stop: %u sessions did not end in time: killed",
 		    master.sessions);
 	session_kill_all();
-	TAILQ_FOREACH (c, &master.children, link)
-		if (c->role != R_LOG)
-			kill(c->pid, SIGKILL);
+	children_kill(kills++ > 0);
+	loop_timer_set(master.loop, t, clock_now() + KILL_TIME);
 }
 
+/* When the last session of a stop is gone, manager ends roles and itself. */
 void
+master_idle(void)
+{
+	const struct ipc_stop m = {.idle = 1};
+
+	if (!master.stopping || master.sessions > 0)
+		return;
+	if (master.manager != NULL)
+		outbox_send(&master.to_manager, IPC_STOP, &m);
+	else
+		loop_stop(master.loop);
+}
+
+static void
 master_stop(void)
 {
+	const struct ipc_stop m = {.idle = 0};
+	const struct generation *gen;
+	uint64_t grace = 0;
+
 	if (master.stopping) {
-		stop_now(NULL);
+		stop_now(&stop_timer);
 		return;
 	}
 	master.stopping = 1;
 	log_info("stopping: %u sessions may finish what they do",
 	    master.sessions);
 	master_notify("STOPPING=1");
-	if (master.gen == NULL) {		/* still starting */
+	if (!master.running) {			/* still starting */
 		exit_status = EX_TEMPFAIL;
 		loop_stop(master.loop);
 		return;
 	}
-	if (master.previous != NULL)
-		gen_retire(master.previous);
-	gen_ref(master.gen);
-	session_kick(0, NULL, NULL);
-	stop_timer.due = stop_now;
-	loop_timer_set(master.loop, &stop_timer, clock_now() +
-	    master.gen->conf.stop_grace);
-	gen_retire(master.gen);
-}
-
-/* --- certificates and tickets ------------------------------------------------------ */
-
-static void
-certs_done(struct generation *gen, int diag)
-{
-	struct ipc_log_text text = {.level = LOG_ERROR_};
-
-	gen_tickets();
-	if (gen != NULL)
-		gen_certs(gen);
-	else
-		child_tell(master.log, IPC_LOG_TEXT, &text, &diag, 1);
+	if (master.manager != NULL)
+		outbox_send(&master.to_manager, IPC_STOP, &m);
+	session_kick(0, "", 0);
+	LIST_FOREACH (gen, &master.generations, link)
+		if (gen->conf.stop_grace > grace)
+			grace = gen->conf.stop_grace;
+	loop_timer_set(master.loop, &stop_timer, clock_now() + grace);
+	loop_timer_clear(master.loop, &start_timer);
+	master_idle();
 }
 
 static void
-watch_due(struct loop_timer *t)
-{
-	uint64_t now = clock_now();
-
-	loop_timer_set(master.loop, t, now + CERT_TIME);
-	master_notify("WATCHDOG=1");
-	if (master.stopping || master.load != NULL ||
-	    master.gen->conf.n_cert == 0 ||
-	    (now < ticket_at && certs_stamp(master.gen) == master.gen->certs))
-		return;
-	if (load_certs(now >= ticket_at, certs_done) && now >= ticket_at)
-		ticket_at = now + TICKET_TIME;
-}
-
-/* --- start and reload ---------------------------------------------------------------- */
-
-static void
-diag_copy(int diag)
-{
-	char buf[4096];
-	off_t at = 0;
-	ssize_t n;
-
-	while ((n = pread(diag, buf, sizeof(buf), at)) > 0 &&
-	       write(master.stderr_fd, buf, (size_t)n) == n)
-		at += n;
-}
-
-_Bool
-log_reopen(const struct generation *gen)
-{
-	int fd = file_open_log(master.foreground ? "stderr" : gen->conf.log,
-	    &master.log_syslog);
-
-	if (fd < 0)
-		return 0;
-	if (master.log_target >= 0)
-		close(master.log_target);
-	master.log_target = fd;
-	return 1;
-}
-
-static void
-reload_done(struct generation *gen, int diag)
-{
-	struct ipc_log_text text = {.level = LOG_ERROR_};
-
-	if (gen != NULL && strcmp(gen->conf.run_dir,
-	    master.gen->conf.run_dir) != 0) {
-		dprintf(diag, "%s: run_dir cannot change in a reload: "
-		    "restart culverd\n", master.conf_path);
-		gen_unref(gen);
-		gen = NULL;
-	}
-	if (gen != NULL && !gen_listen(gen, master.gen, diag)) {
-		gen_unref(gen);
-		gen = NULL;
-	}
-	if (gen == NULL) {
-		log_errorx("reload refused: nothing has changed");
-		child_tell(master.log, IPC_LOG_TEXT, &text, &diag, 1);
-		master_notify("READY=1");
-		control_reloaded(EINVAL, diag);
-		return;
-	}
-	if (master.previous != NULL)
-		gen_retire(master.previous);
-	master.previous = master.gen;
-	master.gen = gen;
-	if (!log_reopen(gen))
-		log_error("%s: the old log goes on", gen->conf.log);
-	gen_start(gen);
-	log_info("reloaded: generation %u", gen->number);
-	control_reloaded(0, -1);
-}
-
-/* What was asked for while a load was under way comes after it. */
-_Bool
 master_reload(void)
 {
-	if (master.stopping || master.gen == NULL)
-		return 0;
-	if (master.load != NULL)
-		return master.reload_again = 1;
-	master.reload_again = 0;
-	master_notify("RELOADING=1");
-	return load_start("run", reload_done);
-}
+	const struct ipc_reload m = {0};
 
-/* The first configuration is there, or not. */
-static void
-start_done(struct generation *gen, int diag)
-{
-	int control;
-
-	diag_copy(diag);
-	if (gen == NULL || file_run_dir(gen->conf.run_dir) < 0 ||
-	    !gen_listen(gen, NULL, master.stderr_fd)) {
-		exit_status = gen == NULL ? EX_CONFIG : EX_UNAVAILABLE;
-		loop_stop(master.loop);
-		return;
-	}
-	control = file_control(gen->conf.run_dir, gen->conf.control_gid);
-	if (control < 0 || !control_open(control) || !log_reopen(gen)) {
-		log_error("%s or its control socket", gen->conf.log);
-		exit_status = EX_UNAVAILABLE;
-		loop_stop(master.loop);
-		return;
-	}
-	master.gen = gen;
-	master.missing = sandbox_missing();
-	gen_start(gen);
-	ticket_at = clock_now() + TICKET_TIME;
-	watch_timer.due = watch_due;
-	loop_timer_set(master.loop, &watch_timer, clock_now() + CERT_TIME);
-	log_info("culverd %s started: pid %d, %s", PACKAGE_VERSION,
-	    (int)getpid(), geteuid() == 0 ? "a uid a user" : "not root: every "
-	    "role and every session has this user's rights");
-}
-
-static void
-check_done(struct generation *gen, int diag)
-{
-	diag_copy(diag);
-	exit_status = gen == NULL ? EX_CONFIG : 0;
-	loop_stop(master.loop);
+	if (master.manager != NULL)
+		outbox_send(&master.to_manager, IPC_RELOAD, &m);
 }
 
 /* The first gate serves: whoever started us may go. */
@@ -264,10 +206,9 @@ master_serving(void)
 		dup3(0, master.stderr_fd, O_CLOEXEC);
 	}
 	ready_pipe = -1;
-	master_notify("READY=1");
 }
 
-/* --- signals --------------------------------------------------------------------- */
+/* --- signals -------------------------------------------------------------- */
 
 static void
 on_signal(struct loop_io *io, unsigned events)
@@ -284,12 +225,8 @@ on_signal(struct loop_io *io, unsigned events)
 			master_stop();
 	}
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		if (session_exit(pid, status)) {
-			if (master.stopping)
-				gen_step(master.gen);
-		} else {
+		if (!session_exit(pid, status))
 			child_exit(pid, status);
-		}
 }
 
 static _Bool
@@ -310,7 +247,7 @@ signals_open(void)
 	return signals.fd >= 0 && loop_watch(master.loop, &signals, LOOP_READ);
 }
 
-/* --- command line ------------------------------------------------------------------- */
+/* --- command line --------------------------------------------------------- */
 
 static void __attribute__((noreturn))
 usage(void)
@@ -384,20 +321,19 @@ process_setup(void)
 int
 main(int argc, char **argv)
 {
-	const char *override[9] = {NULL}, *given;
-	_Bool check = 0;
+	const char *override[IPC_ROLES] = {NULL};
+	const char *given = SYSCONFDIR "/culver/culver.conf";
 	char err[512] = "cannot give up capabilities";
 	int opt;
 
 	syscall(SYS_close_range, 3, ~0u, 0);
-	master.conf_path = SYSCONFDIR "/culver/culver.conf";
 	while ((opt = getopt(argc, argv, "c:FtVu:")) != -1) {
 		if (opt == 'c')
-			master.conf_path = optarg;
+			given = optarg;
 		else if (opt == 'F')
 			master.foreground = 1;
 		else if (opt == 't')
-			check = 1;
+			master.check = 1;
 		else if (opt == 'u' && spawn_override(override, optarg))
 			continue;
 		else if (opt == 'V')
@@ -407,13 +343,12 @@ main(int argc, char **argv)
 	}
 	if (optind != argc)
 		usage();
-	given = master.conf_path;
 	master.conf_path = realpath(given, NULL);
 	if (master.conf_path == NULL) {
 		fprintf(stderr, "culverd: %s: %s\n", given, strerror(errno));
 		return EX_NOINPUT;
 	}
-	if (!check && !master.foreground)
+	if (!master.check && !master.foreground)
 		go_background();
 	process_setup();
 	master.started = clock_now();
@@ -422,11 +357,13 @@ main(int argc, char **argv)
 		log_errorx("%s", err);
 		return EX_NOUSER;
 	}
-	if ((master.loop = loop_new()) == NULL || !signals_open() ||
-	    !load_start(check ? "check" : "run",
-		check ? check_done : start_done) || !loop_run(master.loop)) {
+	stop_timer.due = stop_now;
+	start_timer.due = start_due;
+	if ((master.loop = loop_new()) == NULL || !signals_open())
 		log_error("cannot start");
+	else
+		manager_start();
+	if (master.manager == NULL || !loop_run(master.loop))
 		return EX_OSERR;
-	}
 	return exit_status;
 }

@@ -46,7 +46,7 @@ enum rec_phase { REC_STARTING, REC_RUNNING, REC_DRAINING, REC_WAITING };
 /* One role process, or one that waits to be started again. */
 struct rec_status {
 	uint32_t role;		/* enum ipc_role */
-	uint32_t instance;	/* gate id, log and auth 1, pool process */
+	uint32_t instance;	/* never given twice; the gate's id */
 	uint32_t section;	/* auth section of a pool */
 	uint32_t generation;
 	uint32_t pid;		/* 0: REC_WAITING */

@@ -1,5 +1,5 @@
 /*
- * report.c - what master knows, as the records of records.h in a memfd.
+ * report.c - who is there, as the records of records.h in a memfd.
  *
  * Runs in a forked copy of master that has dropped its rights: it reads
  * master's memory as it was at the fork, sends one answer and exits.
@@ -31,13 +31,13 @@ put(int fd, const void *record, size_t n)
 static void
 put_who(const struct session *s, void *fd)
 {
-	struct rec_who r = {.session = s->id,
+	struct rec_who r = {.session = s->g.id,
 	    .age_ns = clock_now() - s->started, .pid = (uint32_t)s->pid,
-	    .uid = s->uid, .flags = s->flags, .section = s->section};
+	    .uid = s->g.uid, .flags = s->g.flags, .section = s->g.section};
 
-	text_set(r.user, sizeof(r.user), s->user);
-	text_set(r.remote, sizeof(r.remote), s->remote);
-	text_set(r.mech, sizeof(r.mech), s->mech);
+	text_set(r.user, sizeof(r.user), s->g.user);
+	text_set(r.remote, sizeof(r.remote), s->g.remote);
+	text_set(r.mech, sizeof(r.mech), s->g.mech);
 	put(*(int *)fd, &r, sizeof(r));
 }
 
@@ -48,83 +48,49 @@ count_who(const struct session *s, void *n)
 	++*(uint32_t *)n;
 }
 
-static uint32_t
-phase_of(const struct child *c)
-{
-	return c->phase == P_START ? REC_STARTING :
-	    c->phase == P_RUN ? REC_RUNNING : REC_DRAINING;
-}
-
 static void
-put_child(int fd, const struct child *c)
+put_sessions(int fd, struct rec_head *h)
 {
-	struct rec_status r = {.role = c->role, .instance = c->instance,
-	    .section = c->place != NULL ? c->place->section : 0,
-	    .generation = c->gen->number, .pid = (uint32_t)c->pid,
-	    .phase = phase_of(c),
-	    .restarts = c->place != NULL ? c->place->restarts : 0,
-	    .missing = c->missing, .age_ns = clock_now() - c->started};
-
-	put(fd, &r, sizeof(r));
+	h->magic = REC_MAGIC_WHO;
+	h->size = sizeof(struct rec_who);
+	session_each(count_who, &h->count);
+	put(fd, h, sizeof(*h));
+	session_each(put_who, &fd);
 }
 
-/* Places whose child died and is not started again yet. */
-static uint32_t
-put_waiting(int fd, const struct generation *gen, _Bool count_only)
-{
-	uint32_t n = 0;
-
-	for (unsigned i = 0; i < gen->n_place; i++) {
-		const struct place *p = &gen->place[i];
-		struct rec_status r = {.role = p->role,
-		    .section = p->section, .generation = gen->number,
-		    .phase = REC_WAITING, .restarts = p->restarts};
-
-		for (uint32_t k = p->have; k < p->want; k++, n++)
-			if (!count_only)
-				put(fd, &r, sizeof(r));
-	}
-	return n;
-}
-
+/* The head of what manager wrote. */
 static void
-put_status(int fd)
+put_head(int fd, struct rec_head *h, const struct ipc_report *m)
 {
-	const struct child *c;
-
-	TAILQ_FOREACH (c, &master.children, link)
-		put_child(fd, c);
-	put_waiting(fd, master.gen, 0);
+	h->magic = REC_MAGIC_STATUS;
+	h->size = sizeof(struct rec_status);
+	h->count = m->count;
+	h->generation = m->generation;
+	h->sessions_max = m->sessions_max;
+	h->missing = m->missing;
+	h->breaches += m->breaches;
+	if (lseek(fd, 0, SEEK_SET) == 0)
+		put(fd, h, sizeof(*h));
 }
 
 void
-report_send(int client, _Bool who)
+report_send(const struct ipc_in *in)
 {
-	struct rec_head h = {.magic = who ? REC_MAGIC_WHO : REC_MAGIC_STATUS,
-	    .size = who ? sizeof(struct rec_who) : sizeof(struct rec_status),
-	    .pid = (uint32_t)getppid(), .generation = master.gen->number,
+	struct rec_head h = {.pid = (uint32_t)getppid(),
 	    .sessions = master.sessions,
-	    .sessions_max = master.gen->conf.sessions_max,
-	    .missing = master.missing,
 	    .uptime_ns = clock_now() - master.started,
 	    .logins = master.logins, .refused = master.refused,
 	    .breaches = master.breaches, .version = PACKAGE_VERSION};
 	struct ipc_ctl_answer m = {0};
-	int fd = memfd_create("answer", MFD_CLOEXEC);
-	const struct child *c;
+	int fd;
 
-	if (who)
-		session_each(count_who, &h.count);
-	else
-		TAILQ_FOREACH (c, &master.children, link)
-			h.count++;
-	if (!who)
-		h.count += put_waiting(fd, master.gen, 1);
-	put(fd, &h, sizeof(h));
-	if (who)
-		session_each(put_who, &fd);
-	else
-		put_status(fd);
+	if (in->nfds > 1) {
+		fd = in->fd[1];
+		put_head(fd, &h, &in->m.report);
+	} else {
+		fd = memfd_create("answer", MFD_CLOEXEC);
+		put_sessions(fd, &h);
+	}
 	m.count = h.count;
-	ipc_send(client, IPC_CTL_ANSWER, &m, &fd, 1);
+	ipc_send(in->fd[0], IPC_CTL_ANSWER, &m, &fd, 1);
 }

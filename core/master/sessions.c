@@ -70,7 +70,7 @@ find_id(uint64_t id)
 	struct session *s;
 
 	LIST_FOREACH (s, &by_id[id % BUCKETS], by_id)
-		if (s->id == id)
+		if (s->g.id == id)
 			return s;
 	return NULL;
 }
@@ -94,21 +94,20 @@ session_free(struct session *s)
 	slot_free(s);
 	loop_timer_clear(master.loop, &s->timer);
 	loop_unwatch(master.loop, &s->io);
-	if (s->io.fd >= 0)
-		close(s->io.fd);
-	if (s->client >= 0)
-		close(s->client);
+	fds_close(&s->io.fd, 1);
+	fds_close(&s->client, 1);
 	gen_unref(s->gen);
 	free(s);
+	master_idle();
 }
 
 /* Tell the gate, if it still lives, that there is no session. */
 static void
 refuse(struct session *s, culver_status status)
 {
-	struct ipc_refused no = {.serial = s->serial,
+	struct ipc_refused no = {.serial = s->g.serial,
 	    .status = (uint32_t)status};
-	struct child *gate = child_find(R_GATE, s->gate);
+	struct child *gate = child_find(R_GATE, s->g.gate);
 
 	master.refused++;
 	child_tell(gate, IPC_REFUSED, &no, NULL, 0);
@@ -120,79 +119,68 @@ on_timer(struct loop_timer *t)
 	struct session *s = (struct session *)((char *)t -
 	    offsetof(struct session, timer));
 
-	if (s->state == S_GRANTED) {
-		session_free(s);
-	} else if (s->state == S_QUEUED) {
+	if (s->state == S_QUEUED)
 		refuse(s, CULVER_E_TEMP);
+	if (s->state == S_GRANTED || s->state == S_QUEUED) {
 		session_free(s);
 	} else {
 		log_warnx("session %016llx: its worker %d does not answer: "
-		    "killed", (unsigned long long)s->id, (int)s->pid);
+		    "killed", (unsigned long long)s->g.id, (int)s->pid);
 		kill(s->pid, SIGKILL);
 	}
 }
 
+/* The worker's last word is passed on unread. */
 static void
-session_log_end(const struct session *s, int status)
+session_log_end(const struct session *s, const char *refused, int status)
 {
-	char reason[32];
-	struct ipc_log_session line = {.session = s->id,
-	    .pid = (uint32_t)s->pid, .flags = s->flags, .user = s->user,
-	    .remote = s->remote, .duration = clock_now() - s->started,
-	    .retr = s->end.retr, .retr_octets = s->end.retr_octets,
-	    .top = s->end.top, .deleted = s->end.deleted,
-	    .left = s->end.left, .left_octets = s->end.left_octets,
-	    .reason = s->reason};
+	struct ipc_log_session line = {.session = s->g.id,
+	    .pid = (uint32_t)s->pid, .flags = s->g.flags, .user = s->g.user,
+	    .remote = s->g.remote, .duration = clock_now() - s->started,
+	    .refused = refused, .end = {s->end, s->end_len},
+	    .status = (uint32_t)status};
 
-	if (!s->ended) {
-		line.reason = reason;
-		snprintf(reason, sizeof(reason), WIFSIGNALED(status) ?
-		    "killed-by-signal-%d" : "died-with-status-%d",
-		    WIFSIGNALED(status) ? WTERMSIG(status) :
-		    WEXITSTATUS(status));
-	}
-	log_record(IPC_LOG_SESSION, &line);
+	outbox_send(&master.log, IPC_LOG_SESSION, &line);
 }
 
+/* A coordinator says who may log in: keep its message. */
 void
-session_grant(struct child *auth, const struct ipc_grant *g)
+session_grant(struct child *auth, const struct ipc_in *in)
 {
-	size_t user = strlen(g->user) + 1, remote = strlen(g->remote) + 1;
-	size_t mech = strlen(g->mech) + 1;
-	const char *wrong = grant_check(&auth->gen->conf, &master.env, g);
+	uint64_t id = in->m.grant.id;
+	const char *wrong;
+	union ipc_any grant;
+	enum ipc_type type;
 	struct session *s;
+	unsigned nfds;
 
-	if (g->kind != IPC_GRANT_SESSION || g->id >> 40 != auth->instance ||
-	    session_known(g->id)) {
+	if (in->m.grant.kind != IPC_GRANT_SESSION ||
+	    id >> 40 != auth->instance || session_known(id)) {
 		child_end(auth, "sent a malformed grant");
 		return;
 	}
-	s = calloc(1, sizeof(*s) + user + remote + mech + g->tail.n);
+	s = calloc(1, sizeof(*s) + in->len);
 	if (s == NULL)
 		return;
-	*s = (struct session){.id = g->id, .serial = g->serial,
-	    .gate = g->gate, .kind = g->kind, .section = g->section,
-	    .flags = g->flags, .uid = g->uid, .gid = g->gid, .gen = auth->gen,
-	    .io.fd = -1, .client = -1, .slot = -1, .tail_len = g->tail.n};
+	memcpy(s->message, in->buf, in->len);
+	ipc_decode(s->message, in->len, &type, &nfds, &grant);
+	s->g = grant.grant;
+	s->gen = auth->gen;
+	s->gen->refs++;
+	s->io.fd = s->client = s->slot = -1;
 	s->started = clock_now();
-	memcpy(s->user, g->user, user);
-	s->remote = memcpy(s->user + user, g->remote, remote);
-	s->mech = memcpy(s->remote + remote, g->mech, mech);
-	s->tail = memcpy(s->mech + mech, g->tail.p, g->tail.n);
-	gen_ref(s->gen);
-	LIST_INSERT_HEAD(&by_id[s->id % BUCKETS], s, by_id);
+	LIST_INSERT_HEAD(&by_id[id % BUCKETS], s, by_id);
 	s->timer.due = on_timer;
 	loop_timer_set(master.loop, &s->timer, s->started + GRANT_TIME);
+	wrong = grant_check(&s->gen->conf, &master.env, &s->g);
 	if (wrong != NULL) {
 		/* Kept all the same: the gate's hand-over must find it. */
-		snprintf(s->reason, sizeof(s->reason), "%s", wrong);
-		s->kind = 0;
-		s->ended = 1;
-		session_log_end(s, 0);
+		s->g.kind = 0;
+		session_log_end(s, wrong, 0);
 	}
 }
 
-/* --- fork ------------------------------------------------------------------- */
+/* --- fork ----------------------------------------------------------------- */
 
 /* In the child: root until priv_drop() returns. */
 static void __attribute__((noreturn))
@@ -200,14 +188,14 @@ worker_child(const struct session *s)
 {
 	unsigned first = SLOT_FIRST + (unsigned)s->slot * SLOT_FDS;
 	struct worker_start ws = {.client = 3, .channel = 4, .snapshot = 5,
-	    .tail = s->tail, .tail_len = s->tail_len, .flags = s->flags,
-	    .uid = s->uid, .gid = s->gid, .session = s->id,
-	    .remote = s->remote, .mech = s->mech};
+	    .tail = s->g.tail.p, .tail_len = s->g.tail.n, .flags = s->g.flags,
+	    .uid = s->g.uid, .gid = s->g.gid, .session = s->g.id,
+	    .remote = s->g.remote, .mech = s->g.mech};
 	const struct conf_storage_section *sec =
-	    &s->gen->conf.storage[s->section];
-	struct priv_ids ids = {.uid = s->uid, .gid = s->gid,
+	    &s->gen->conf.storage[s->g.section];
+	struct priv_ids ids = {.uid = s->g.uid, .gid = s->g.gid,
 	    .n_groups = sec->n_groups};
-	struct ipc_worker_up up = {.missing = master.missing};
+	const struct ipc_worker_up up = {0};
 	sigset_t none;
 
 	if (syscall(SYS_close_range, first + SLOT_FDS, ~0u,
@@ -234,34 +222,31 @@ static void
 worker_fork(struct session *s, int slot)
 {
 	int pair[2], first = SLOT_FIRST + slot * SLOT_FDS;
-	long pid;
+	long pid = -1;
 
-	if (!ipc_pair(pair)) {
-		log_warn("socketpair");
-		refuse(s, CULVER_E_TEMP);
-		session_free(s);
-		return;
-	}
 	s->slot = slot;
 	slot_used[slot] = 1;
 	s->state = S_STARTING;
 	s->started = clock_now();
-	dup3(s->client, first, O_CLOEXEC);
-	dup3(pair[1], first + 1, O_CLOEXEC);
-	dup3(s->gen->storage_snap[s->section], first + 2, O_CLOEXEC);
-	pid = syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, 0);
-	if (pid == 0)
-		worker_child(s);
-	close(pair[1]);
-	close(s->client);
-	s->client = -1;
-	s->io = (struct loop_io){.fd = pair[0], .ready = on_worker};
+	if (ipc_pair(pair)) {
+		s->io = (struct loop_io){.fd = pair[0], .ready = on_worker};
+		dup3(s->client, first, O_CLOEXEC);
+		dup3(pair[1], first + 1, O_CLOEXEC);
+		dup3(s->gen->storage_snap[s->g.section], first + 2,
+		    O_CLOEXEC);
+		pid = syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL,
+		    NULL, 0);
+		if (pid == 0)
+			worker_child(s);
+		close(pair[1]);
+	}
 	if (pid < 0) {
-		log_warn("clone");
+		log_warn("cannot start a worker");
 		refuse(s, CULVER_E_TEMP);
 		session_free(s);
 		return;
 	}
+	fds_close(&s->client, 1);
 	s->pid = (pid_t)pid;
 	LIST_INSERT_HEAD(&by_pid[s->pid % BUCKETS], s, by_pid);
 	loop_watch(master.loop, &s->io, LOOP_READ);
@@ -279,12 +264,11 @@ queue_run(void)
 		if ((s = TAILQ_FIRST(&queued)) == NULL)
 			return;
 		TAILQ_REMOVE(&queued, s, queue);
-		s->state = S_STARTING;
 		worker_fork(s, slot);
 	}
 }
 
-/* --- hand-over ---------------------------------------------------------------- */
+/* --- hand-over ------------------------------------------------------------ */
 
 static _Bool
 is_stream_socket(int fd)
@@ -297,27 +281,27 @@ is_stream_socket(int fd)
 }
 
 void
-session_handover(struct child *gate, const struct ipc_handover *h, int fd)
+session_handover(struct child *gate, struct ipc_in *in)
 {
+	const struct ipc_handover *h = &in->m.handover;
 	struct session *s = find_id(h->grant);
 
-	if (s == NULL || s->state != S_GRANTED || s->gate != gate->instance ||
-	    s->serial != h->serial || !is_stream_socket(fd)) {
-		close(fd);
+	if (s == NULL || s->state != S_GRANTED || s->g.gate != gate->instance ||
+	    s->g.serial != h->serial || !is_stream_socket(in->fd[0])) {
 		child_end(gate, "used a grant that is not its own");
 		return;
 	}
-	if (s->kind != IPC_GRANT_SESSION || master.stopping ||
+	s->client = in->fd[0];
+	in->fd[0] = -1;
+	if (s->g.kind != IPC_GRANT_SESSION || master.stopping ||
 	    master.sessions >= s->gen->conf.sessions_max) {
-		if (s->kind == IPC_GRANT_SESSION && !master.stopping)
+		if (master.sessions >= s->gen->conf.sessions_max)
 			log_warnx("limit what=sessions: %u sessions are open, "
 			    "raise limits.sessions", master.sessions);
 		refuse(s, CULVER_E_TEMP);
-		close(fd);
 		session_free(s);
 		return;
 	}
-	s->client = fd;
 	s->state = S_QUEUED;
 	master.sessions++;
 	TAILQ_INSERT_TAIL(&queued, s, queue);
@@ -325,23 +309,23 @@ session_handover(struct child *gate, const struct ipc_handover *h, int fd)
 	queue_run();
 }
 
-/* --- what a running worker says --------------------------------------------------- */
+/* --- what a running worker says ------------------------------------------- */
 
 static void
 worker_up(struct session *s)
 {
-	struct ipc_started up = {.serial = s->serial};
-	struct ipc_log_login line = {.session = s->id,
-	    .pid = (uint32_t)s->pid, .uid = s->uid, .flags = s->flags,
-	    .user = s->user, .remote = s->remote, .mech = s->mech};
-	struct child *gate = child_find(R_GATE, s->gate);
+	struct ipc_started up = {.serial = s->g.serial};
+	struct ipc_log_login line = {.session = s->g.id,
+	    .pid = (uint32_t)s->pid, .uid = s->g.uid, .flags = s->g.flags,
+	    .user = s->g.user, .remote = s->g.remote, .mech = s->g.mech};
+	struct child *gate = child_find(R_GATE, s->g.gate);
 
 	s->state = S_RUNNING;
 	master.logins++;
 	slot_free(s);
 	loop_timer_clear(master.loop, &s->timer);
 	child_tell(gate, IPC_STARTED, &up, NULL, 0);
-	log_record(IPC_LOG_LOGIN, &line);
+	outbox_send(&master.log, IPC_LOG_LOGIN, &line);
 	if (master.stopping)
 		shutdown(s->io.fd, SHUT_WR);
 	queue_run();
@@ -350,7 +334,7 @@ worker_up(struct session *s)
 static void
 worker_message(struct session *s, const struct ipc_in *in)
 {
-	struct ipc_log_worker line = {.session = s->id, .user = s->user};
+	struct ipc_log_worker line = {.session = s->g.id, .user = s->g.user};
 
 	if (in->type == IPC_WORKER_UP) {
 		worker_up(s);
@@ -360,12 +344,10 @@ worker_message(struct session *s, const struct ipc_in *in)
 		    in->m.worker_log.text : "more lines than a session may "
 		    "log: the rest is left out";
 		if (s->log_lines <= WORKER_LOG_MAX + 1)
-			log_record(IPC_LOG_WORKER, &line);
-	} else if (in->type == IPC_WORKER_END && !s->ended) {
-		s->ended = 1;
-		s->end = in->m.worker_end;
-		snprintf(s->reason, sizeof(s->reason), "%s", s->end.reason);
-		s->end.reason = s->reason;
+			outbox_send(&master.log, IPC_LOG_WORKER, &line);
+	} else if (in->len <= sizeof(s->end)) {
+		s->end_len = (uint32_t)in->len;
+		memcpy(s->end, in->buf, in->len);
 	}
 }
 
@@ -383,7 +365,7 @@ worker_read(struct session *s)
 	if (r == IPC_BREACH) {
 		master.breaches++;
 		log_warnx("session %016llx: its worker %d broke the rules: "
-		    "killed", (unsigned long long)s->id, (int)s->pid);
+		    "killed", (unsigned long long)s->g.id, (int)s->pid);
 		if (!s->reaped)
 			kill(s->pid, SIGKILL);
 	}
@@ -418,10 +400,10 @@ session_exit(pid_t pid, int status)
 	worker_read(s);
 	if (s->state == S_STARTING) {
 		log_warnx("a worker for uid %u could not drop its rights "
-		    "(status %d)", (unsigned)s->uid, status);
+		    "(status %d)", (unsigned)s->g.uid, status);
 		refuse(s, CULVER_E_TEMP);
 	} else {
-		session_log_end(s, status);
+		session_log_end(s, "", status);
 	}
 	session_free(s);
 	queue_run();
@@ -437,23 +419,25 @@ session_gate_gone(uint32_t gate)
 	for (unsigned i = 0; i < BUCKETS; i++)
 		for (s = LIST_FIRST(&by_id[i]); s != NULL; s = next) {
 			next = LIST_NEXT(s, by_id);
-			if (s->gate == gate && s->pid == 0)
+			if (s->g.gate == gate && s->pid == 0)
 				session_free(s);
 		}
 }
 
-/* Let sessions finish what they do: by ID, by USER, by GEN, or all. */
+/* Let sessions finish what they do: of ID, USER and GENERATION, where 0 and ""
+ * are any. */
 unsigned
-session_kick(uint64_t id, const char *user, const struct generation *gen)
+session_kick(uint64_t id, const char *user, uint32_t generation)
 {
 	struct session *s;
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < BUCKETS; i++)
 		LIST_FOREACH (s, &by_pid[i], by_pid)
-			if ((id == 0 || s->id == id) &&
-			    (user == NULL || strcmp(s->user, user) == 0) &&
-			    (gen == NULL || s->gen == gen) &&
+			if ((id == 0 || s->g.id == id) &&
+			    (*user == 0 || strcmp(s->g.user, user) == 0) &&
+			    (generation == 0 ||
+				s->gen->number == generation) &&
 			    s->state == S_RUNNING) {
 				shutdown(s->io.fd, SHUT_WR);
 				n++;

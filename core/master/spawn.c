@@ -22,10 +22,15 @@
 
 #include "core/master/spawn.h"
 
-static const char *const default_user[9] = {
-	[1] = CULVER_USER_CONFIG, [2] = CULVER_USER_GATE,
-	[3] = CULVER_USER_AUTH, [4] = CULVER_USER_AUTH,
-	[6] = CULVER_USER_GATE, [7] = CULVER_USER_LOG,
+/* By index: the user of a role, and whose index counts for it. */
+static const struct {
+	const char *user;
+	unsigned as;
+} users[IPC_ROLES] = {
+	[1] = {CULVER_USER_CONFIG, 1}, [9] = {CULVER_USER_CONFIG, 1},
+	[2] = {CULVER_USER_GATE, 2}, [6] = {CULVER_USER_GATE, 2},
+	[3] = {CULVER_USER_AUTH, 3}, [4] = {CULVER_USER_AUTH, 3},
+	[7] = {CULVER_USER_LOG, 7},
 };
 
 unsigned
@@ -65,33 +70,31 @@ ids_find(const char *who, struct priv_ids *out)
 static _Bool
 folders_find(struct spawn_env *env)
 {
-	char exe[256];
-	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-	char *slash;
+	char *exe = realpath("/proc/self/exe", NULL);
+	char *slash = exe != NULL ? strrchr(exe, '/') : NULL;
 
-	if (n <= 0 || (size_t)n >= sizeof(exe) - 1)
-		return 0;
-	exe[n] = 0;
-	if ((slash = strrchr(exe, '/')) == NULL)
+	if (slash == NULL)
 		return 0;
 	*slash = 0;
 	snprintf(env->libexec, sizeof(env->libexec), "%s/%s", exe,
 	    REL_LIBEXEC);
 	snprintf(env->plugins, sizeof(env->plugins), "%s/%s", exe, REL_PLUGIN);
+	free(exe);
 	return 1;
 }
 
 _Bool
-spawn_setup(struct spawn_env *env, const char *const override[9], char *err,
-    size_t errlen)
+spawn_setup(struct spawn_env *env, const char *const override[IPC_ROLES],
+    char *err, size_t errlen)
 {
 	if (!folders_find(env)) {
 		snprintf(err, errlen, "/proc/self/exe: cannot tell where the "
 		    "programs are; is /proc mounted?");
 		return 0;
 	}
-	for (unsigned i = 0; i < 9; i++) {
-		const char *who = override[i] ? override[i] : default_user[i];
+	for (unsigned i = 0; i < IPC_ROLES; i++) {
+		const char *who = override[users[i].as] ?
+		    override[users[i].as] : users[i].user;
 
 		env->ids[i] = (struct priv_ids){.uid = getuid(),
 		    .gid = getgid()};
@@ -108,23 +111,19 @@ spawn_setup(struct spawn_env *env, const char *const override[9], char *err,
 }
 
 _Bool
-spawn_override(const char *override[9], char *arg)
+spawn_override(const char *override[IPC_ROLES], char *arg)
 {
 	char *eq = strchr(arg, '=');
 
 	if (eq == NULL)
 		return 0;
 	*eq = 0;
-	for (unsigned i = 0; i < 9; i++) {
-		if (strcmp(arg, ipc_role_name(1u << i)) != 0)
-			continue;
-		override[i] = eq + 1;
-		if (i == spawn_index(R_GATE))
-			override[spawn_index(R_CERTCHECK)] = eq + 1;
-		if (i == spawn_index(R_AUTH))
-			override[spawn_index(R_POOL)] = eq + 1;
-		return 1;
-	}
+	for (unsigned i = 1; i < IPC_ROLES; i++)
+		if (users[i].as == i &&
+		    strcmp(arg, ipc_role_name(1u << i)) == 0) {
+			override[i] = eq + 1;
+			return 1;
+		}
 	return 0;
 }
 
@@ -163,11 +162,11 @@ fds_place(const struct spawn *s)
 	int high[SPAWN_MAX_FDS];
 
 	for (int i = 0; i < SPAWN_MAX_FDS; i++)
-		high[i] = s->fd[i] < 0 ? -1 :
+		high[i] = s->fd[i] < 3 ? -1 :
 		    fcntl(s->fd[i], F_DUPFD_CLOEXEC, 3 + SPAWN_MAX_FDS);
 	for (int i = 0; i < SPAWN_MAX_FDS; i++) {
 		close(3 + i);
-		if (s->fd[i] >= 0 && dup2(high[i], 3 + i) < 0)
+		if (high[i] >= 0 && dup2(high[i], 3 + i) < 0)
 			return 0;
 	}
 	return syscall(SYS_close_range, 3 + SPAWN_MAX_FDS, ~0u, 0) == 0;
@@ -187,9 +186,8 @@ child(const struct spawn_env *env, const struct spawn *s)
 {
 	char path[640], number[16];
 	char *argv[3 + SPAWN_MAX_ARGS] = {NULL};
-	char *envp[4] = {NULL};
-	const char *tz = getenv("TZ");
-	char tzvar[128];
+	char *envp[] = {(char *)(uintptr_t)"PATH=/usr/bin:/bin", NULL, NULL};
+	char *tz = getenv("TZ");
 	sigset_t none;
 
 	sigemptyset(&none);
@@ -200,10 +198,8 @@ child(const struct spawn_env *env, const struct spawn *s)
 	argv[1] = number;
 	for (int i = 0; i < SPAWN_MAX_ARGS && s->arg[i] != NULL; i++)
 		argv[2 + i] = (char *)(uintptr_t)s->arg[i];
-	envp[0] = (char *)(uintptr_t)"PATH=/usr/bin:/bin";
-	if (tz != NULL && (size_t)snprintf(tzvar, sizeof(tzvar), "TZ=%s",
-	    tz) < sizeof(tzvar))
-		envp[1] = tzvar;
+	if (tz != NULL)
+		envp[1] = tz - strlen("TZ=");
 	if (!spawn_std_null(s->keep_stderr) || !fds_place(s) ||
 	    sigprocmask(SIG_SETMASK, &none, NULL) != 0 ||
 	    !priv_drop(&env->ids[spawn_index(s->role)], s->keep_chroot))

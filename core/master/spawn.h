@@ -11,20 +11,20 @@
 #include "core/base/priv.h"
 #include "core/ipc/ipc.h"
 
-enum { SPAWN_MAX_FDS = 6, SPAWN_MAX_ARGS = 4 };
+enum { SPAWN_MAX_FDS = 7, SPAWN_MAX_ARGS = 4 };
 
 struct spawn {
 	enum ipc_role role;	/* program, and argv[0] */
 	uint32_t instance;	/* argv[1] */
 	const char *arg[SPAWN_MAX_ARGS];	/* argv[2] ..., NULL ends */
-	int fd[SPAWN_MAX_FDS];	/* become 3, 4, ...; -1: left closed */
+	int fd[SPAWN_MAX_FDS];	/* become 3, 4, ...; below 3: left closed */
 	_Bool keep_chroot;	/* see priv_drop() */
 	_Bool keep_stderr;	/* else descriptors 0 to 2 are /dev/null */
 };
 
 /* Who the roles are; and the folder with their programs. */
 struct spawn_env {
-	struct priv_ids ids[9];	/* by bit number of enum ipc_role */
+	struct priv_ids ids[IPC_ROLES];	/* by bit number of enum ipc_role */
 	char libexec[512], plugins[512];
 };
 
@@ -34,12 +34,13 @@ struct spawn_env {
  * /etc/passwd only.  Not as root everything is the caller's.  On failure a
  * text in ERR says what to do.
  */
-_Bool spawn_setup(struct spawn_env *env, const char *const override[9],
+_Bool spawn_setup(struct spawn_env *env, const char *const override[IPC_ROLES],
     char *err, size_t errlen);
 
-/* "-u ROLE=ID" of a command line: certcheck is the gate's user and a pool the
- * coordinator's.  ARG is cut in two and stays in use; false: no such role. */
-_Bool spawn_override(const char *override[9], char *arg);
+/* "-u ROLE=ID" of a command line, for config, gate, auth and log: certcheck is
+ * the gate's user, a pool the coordinator's, manager the config role's.  ARG
+ * is cut in two and stays in use; false: no such role. */
+_Bool spawn_override(const char *override[IPC_ROLES], char *arg);
 
 /* Bit number of a role, as an index. */
 unsigned spawn_index(enum ipc_role role);

@@ -140,7 +140,7 @@ run(void)
 	int more = 1;
 
 	while (more > 0) {
-		switch (ipc_recv(FD_CHANNEL, &in, R_MASTER, R_CERTCHECK,
+		switch (ipc_recv(FD_CHANNEL, &in, R_MANAGER, R_CERTCHECK,
 		    P_RUN)) {
 		case IPC_GOT:
 			more = serve();
@@ -153,7 +153,7 @@ run(void)
 		case IPC_EOF:
 			return EX_UNAVAILABLE;
 		case IPC_BREACH:
-			log_errorx("certcheck: malformed message of master");
+			log_errorx("certcheck: malformed message of manager");
 			return EX_PROTOCOL;
 		}
 	}

@@ -17,7 +17,7 @@
 struct ctl {
 	const char *config;	/* -c */
 	_Bool config_given;
-	const char *override[9];	/* -u, see spawn.h */
+	const char *override[IPC_ROLES];	/* -u, see spawn.h */
 	const char *socket;	/* -s, or NULL: RUN_DIR/control */
 	_Bool json;
 	int argc;		/* the command and its arguments */

@@ -45,7 +45,7 @@ pool_start(struct ctl_role *r, const struct ctl_conf *c, unsigned section)
 
 	if (!role_start(r, &c->env, &s, 1))
 		return 0;
-	if (expect(r->channel, IPC_READY, R_MASTER, P_START) &&
+	if (expect(r->channel, IPC_READY, R_MANAGER, P_START) &&
 	    in.m.ready.status == 0)
 		return 1;
 	ctl_warnx("auth section %s: its process did not start",

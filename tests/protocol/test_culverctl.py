@@ -39,7 +39,8 @@ def test_status(instance):
     got = answer(instance, "status")
     assert got["pid"] == instance.pid
     roles = {(r["role"], r["pid"]) for r in got["roles"]}
-    assert {r for r, _ in roles} == {"log", "auth", "pool", "gate"}
+    assert {r for r, _ in roles} == {"manager", "log", "auth",
+                                         "pool", "gate"}
     for role, pid in roles:
         assert os.path.exists(f"/proc/{pid}"), role
     assert all(r["phase"] == "running" for r in got["roles"])

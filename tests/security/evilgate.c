@@ -110,7 +110,7 @@ send_raw(const void *buf, size_t n, const int *fds, unsigned nfds)
 		c->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
 		memcpy(CMSG_DATA(c), fds, sizeof(int) * nfds);
 	}
-	if (sendmsg(FD_CHANNEL, &mh, MSG_NOSIGNAL) < 0)
+	if (sendmsg(FD_MASTER, &mh, MSG_NOSIGNAL) < 0)
 		_exit(6);
 }
 
@@ -119,7 +119,7 @@ handover(uint64_t grant, uint64_t with_serial, int fd)
 {
 	struct ipc_handover m = {.grant = grant, .serial = with_serial};
 
-	ipc_send(FD_CHANNEL, IPC_HANDOVER, &m, &fd, 1);
+	ipc_send(FD_MASTER, IPC_HANDOVER, &m, &fd, 1);
 }
 
 static struct sockaddr_un
@@ -202,7 +202,7 @@ misuse(void)
 	} else if (mode_is("twice")) {
 		grant = get_grant();
 		handover(grant, serial, client_socket());
-		await(FD_CHANNEL, R_MASTER, IPC_STARTED);
+		await(FD_MASTER, R_MASTER, IPC_STARTED);
 		handover(grant, serial, client_socket());
 	} else if (mode_is("late")) {
 		grant = get_grant();
@@ -228,7 +228,7 @@ main(void)
 		wait_for_the_end();
 	}
 	ready();
-	await(FD_CHANNEL, R_MASTER, IPC_GATE_GO);
+	await(FD_CHANNEL, R_MANAGER, IPC_GATE_GO);
 	misuse();
 	wait_for_the_end();
 }

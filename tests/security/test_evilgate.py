@@ -34,7 +34,9 @@ def attack(evil_tree):
     instances = []
 
     def run(mode):
+        # a gate that does not end cannot hold a stop up for longer
         inst = culver.Instance(evil_tree, users=1,
+                               limits='stop_grace = "2s"',
                                top="gates = 2" if mode == "othergate"
                                else "gates = 1")
         instances.append(inst)

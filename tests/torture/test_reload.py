@@ -21,7 +21,7 @@ def instance(one_instance):
     return inst.start()
 
 
-@pytest.mark.parametrize("role", ("gate", "auth", "pool", "log"))
+@pytest.mark.parametrize("role", ("gate", "auth", "pool", "log", "manager"))
 def test_a_crashed_role_comes_back(instance, role):
     """And who was logged in does not notice, but through a dead TLS gate."""
     with instance.login(instance.users[0]) as pop:

@@ -48,15 +48,17 @@ conf_fill(struct conf_gate *conf)
 void
 kit_start(struct kit *k)
 {
-	int master[2], auth[2];
+	int manager[2], master[2], auth[2];
 
 	log_set_sink(log_nothing);
 	memset(k, 0, sizeof(*k));
 	k->gate = calloc(1, sizeof(*k->gate));
 	assert_non_null(k->gate);
 	conf_fill(&k->gate->conf);
-	assert_true(ipc_pair(master) && ipc_pair(auth));
-	assert_true(gate_init(k->gate, master[0], auth[0]));
+	assert_true(ipc_pair(manager) && ipc_pair(master) &&
+	    ipc_pair(auth));
+	assert_true(gate_init(k->gate, manager[0], master[0], auth[0]));
+	k->manager = manager[1];
 	k->master = master[1];
 	k->auth = auth[1];
 }
@@ -64,13 +66,15 @@ kit_start(struct kit *k)
 void
 kit_stop(struct kit *k)
 {
-	int master = k->gate->master.fd;
+	int manager = k->gate->manager.fd, master = k->gate->master.fd;
 	int auth = k->gate->auth_open ? k->gate->auth.fd : -1;
 
 	gate_free(k->gate);
+	close(manager);
 	close(master);
 	if (auth >= 0)
 		close(auth);
+	close(k->manager);
 	close(k->master);
 	if (k->auth >= 0)
 		close(k->auth);
@@ -159,7 +163,10 @@ kit_auth_got(struct kit *k, enum ipc_type type)
 void
 kit_master_got(struct kit *k, enum ipc_type type)
 {
-	got(k, k->master, R_GATE, R_MASTER, type);
+	if (type == IPC_HANDOVER)
+		got(k, k->master, R_GATE, R_MASTER, type);
+	else
+		got(k, k->manager, R_GATE, R_MANAGER, type);
 }
 
 void
@@ -171,6 +178,8 @@ kit_quiet(struct kit *k)
 	    IPC_AGAIN);
 	assert_int_equal(ipc_recv(k->master, &k->in, R_GATE, R_MASTER, P_RUN),
 	    IPC_AGAIN);
+	assert_int_equal(ipc_recv(k->manager, &k->in, R_GATE, R_MANAGER,
+	    P_RUN), IPC_AGAIN);
 }
 
 void
@@ -184,7 +193,10 @@ void
 kit_master_say(struct kit *k, enum ipc_type type, const void *msg,
     const int *fds, unsigned n)
 {
-	assert_int_equal(ipc_send(k->master, type, msg, fds, n), CULVER_OK);
+	int fd = type == IPC_STARTED || type == IPC_REFUSED ? k->master :
+	    k->manager;
+
+	assert_int_equal(ipc_send(fd, type, msg, fds, n), CULVER_OK);
 	kit_turn(k);
 }
 

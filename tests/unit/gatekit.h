@@ -9,7 +9,7 @@
 
 struct kit {
 	struct gate *gate;
-	int master, auth;	/* our ends */
+	int manager, master, auth;	/* our ends */
 	struct ipc_in in;	/* the last message taken */
 };
 

@@ -96,6 +96,7 @@ static void
 start(void)
 {
 	struct coord_setup setup = {.loop = t.loop, .master = t.coord_end,
+	    .manager = t.coord_end,
 	    .generation = GENERATION, .conf = &t.conf, .now = now,
 	    .gone = gone};
 

@@ -1,9 +1,10 @@
 /*
  * control.c - the socket that culverctl talks to.
  *
- * Runs as root.  Requests are messages of messages.def; no text is made or
- * read here.  Who may connect is the socket file's mode; who may change
- * something is root (or the user that master runs as).
+ * Runs unprivileged in manager.  Requests are messages of messages.def; what
+ * only master knows it answers itself, on the client's own connection.  Who
+ * may connect is the socket file's mode; who may change something is root (or
+ * the user that master runs as).
  */
 #include "config.h"
 
@@ -12,14 +13,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "core/master/master.h"
+#include "core/manager/manager.h"
 
 enum { MAX_CLIENTS = 16 };
 
 struct client {
 	struct loop_io io;		/* fd -1: free */
 	_Bool may_change;
-	_Bool waits;			/* for the end of a reload */
+	unsigned waits;		/* 1: for a reload to start, 2: to end */
 };
 
 static struct client clients[MAX_CLIENTS];
@@ -28,7 +29,7 @@ static struct loop_io listener = {.fd = -1};
 static void
 client_close(struct client *c)
 {
-	loop_unwatch(master.loop, &c->io);
+	loop_unwatch(manager.loop, &c->io);
 	close(c->io.fd);
 	c->io.fd = -1;
 	c->waits = 0;
@@ -43,43 +44,45 @@ answer(struct client *c, uint32_t status, uint32_t count, int fd)
 		client_close(c);
 }
 
-/*
- * Answer with what master knows: a copy of it, dropped to the log role's
- * user, writes the records, so that none of that runs as root.
- */
+/* master answers, the first with its sessions, else by completing RECORDS. */
 static void
-report(struct client *c, _Bool who)
+report(const struct client *c, _Bool who)
 {
-	pid_t pid = fork();
+	struct ipc_report m = {.generation = manager.gen->number,
+	    .sessions_max = manager.gen->conf.sessions_max,
+	    .missing = manager.missing, .breaches = manager.breaches};
+	int fd[2] = {c->io.fd, who ? -1 : status_write(&m.count)};
 
-	if (pid < 0)
-		answer(c, (uint32_t)errno, 0, -1);
-	if (pid != 0)
-		return;
-	if (!priv_drop(&master.env.ids[spawn_index(R_LOG)], 0))
-		_exit(71);
-	report_send(c->io.fd, who);
-	_exit(0);
+	master_tell(IPC_REPORT, &m, fd, who ? 1 : 2);
+	fds_close(&fd[1], 1);
+}
+
+static void
+kick(struct client *c, const struct ipc_ctl_kick *ask)
+{
+	const struct ipc_kick m = {.session = ask->session,
+	    .user = ask->user};
+
+	if (ask->session == 0 && *ask->user == 0)
+		answer(c, ESRCH, 0, -1);
+	else
+		master_tell(IPC_KICK, &m, &c->io.fd, 1);
 }
 
 static void
 request(struct client *c, const struct ipc_in *in)
 {
-	const struct ipc_ctl_kick *kick = &in->m.ctl_kick;
 	_Bool change = in->type == IPC_CTL_KICK || in->type == IPC_CTL_RELOAD;
-	unsigned n;
 
 	if (change && !c->may_change) {
 		answer(c, EPERM, 0, -1);
 	} else if (in->type == IPC_CTL_KICK) {
-		n = kick->session == 0 && *kick->user == 0 ? 0 :
-		    session_kick(kick->session, *kick->user ? kick->user :
-			NULL, NULL);
-		answer(c, n > 0 ? 0 : ESRCH, n, -1);
+		kick(c, &in->m.ctl_kick);
+	} else if (in->type == IPC_CTL_RELOAD && manager.stopping) {
+		answer(c, EBUSY, 0, -1);
 	} else if (in->type == IPC_CTL_RELOAD) {
 		c->waits = 1;
-		if (!master_reload())
-			c->waits = 0, answer(c, EBUSY, 0, -1);
+		manager_reload();
 	} else {
 		report(c, in->type == IPC_CTL_WHO);
 	}
@@ -93,10 +96,10 @@ on_client(struct loop_io *io, unsigned events)
 	enum ipc_result r;
 
 	(void)events;
-	r = ipc_recv(io->fd, &master.in, R_CTL, R_MASTER, P_RUN);
+	r = ipc_recv(io->fd, &manager.in, R_CTL, R_MANAGER, P_RUN);
 	if (r == IPC_GOT) {
-		request(c, &master.in);
-		ipc_done(&master.in);
+		request(c, &manager.in);
+		ipc_done(&manager.in);
 	} else if (r != IPC_AGAIN) {
 		client_close(c);
 	}
@@ -121,19 +124,26 @@ on_connect(struct loop_io *io, unsigned events)
 		return;
 	}
 	*c = (struct client){.io = {.fd = fd, .ready = on_client},
-	    .may_change = who.uid == 0 || who.uid == geteuid()};
-	if (!loop_watch(master.loop, &c->io, LOOP_READ))
+	    .may_change = who.uid == 0 || who.uid == manager.owner};
+	if (!loop_watch(manager.loop, &c->io, LOOP_READ))
 		client_close(c);
+}
+
+/* A reload starts: who asks from now on waits for the next one. */
+void
+control_reloading(void)
+{
+	for (struct client *c = clients; c < clients + MAX_CLIENTS; c++)
+		if (c->waits == 1)
+			c->waits = 2;
 }
 
 /* A reload ended: tell those who asked for it. */
 void
 control_reloaded(uint32_t status, int diag)
 {
-	if (master.reload_again)
-		return;			/* they get the next one's answer */
 	for (struct client *c = clients; c < clients + MAX_CLIENTS; c++) {
-		if (c->io.fd < 0 || !c->waits)
+		if (c->io.fd < 0 || c->waits != 2)
 			continue;
 		c->waits = 0;
 		answer(c, status, 0, diag);
@@ -146,5 +156,5 @@ control_open(int fd)
 	for (struct client *c = clients; c < clients + MAX_CLIENTS; c++)
 		c->io.fd = -1;
 	listener = (struct loop_io){.fd = fd, .ready = on_connect};
-	return loop_watch(master.loop, &listener, LOOP_READ);
+	return loop_watch(manager.loop, &listener, LOOP_READ);
 }

@@ -1,0 +1,233 @@
+/*
+ * generation.c - the life of a configuration: its listening sockets, its
+ * gates, and its end.
+ *
+ * Runs unprivileged in manager.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "core/manager/manager.h"
+
+/* --- gates ---------------------------------------------------------------- */
+
+void
+gate_drain(struct child *c)
+{
+	struct ipc_gate_drain m = {.now = manager.stopping};
+
+	if (c->phase == P_DRAIN && !manager.stopping)
+		return;
+	c->phase = P_DRAIN;
+	loop_timer_set(manager.loop, &c->timer, clock_now() +
+	    c->gen->conf.reload_grace);
+	child_tell(c, IPC_GATE_DRAIN, &m, NULL, 0);
+}
+
+static void
+gate_tickets(struct child *c)
+{
+	struct ipc_gate_tickets m = {0};
+	unsigned n = 0;
+
+	while (n < TICKETS && manager.ticket[n] >= 0)
+		n++;
+	if (n > 0)
+		child_tell(c, IPC_GATE_TICKETS, &m, manager.ticket, n);
+}
+
+static void
+gate_certs(struct child *c)
+{
+	struct generation *gen = c->gen;
+	struct ipc_gate_go go = {0};
+
+	for (uint32_t i = 0; i < gen->conf.n_cert; i++) {
+		struct ipc_gate_cert m = {.index = i};
+
+		child_tell(c, IPC_GATE_CERT, &m, &gen->cert_fd[2 * i], 2);
+	}
+	child_tell(c, IPC_GATE_GO, &go, NULL, 0);
+}
+
+void
+gate_ready(struct child *c)
+{
+	if (c->gen->retired || c->place == NULL) {
+		gate_drain(c);
+		return;
+	}
+	gate_tickets(c);
+	gate_certs(c);
+	for (uint32_t i = 0; i < c->gen->conf.n_listen; i++) {
+		struct ipc_gate_listen m = {.index = i};
+
+		child_tell(c, IPC_GATE_LISTEN, &m, &c->gen->listen_fd[i], 1);
+	}
+	if (manager.previous != NULL && c->gen == manager.gen) {
+		gen_retire(manager.previous);
+		manager.previous = NULL;
+	}
+	manager_serving();
+}
+
+static void
+each_gate(const struct generation *gen, void (*f)(struct child *))
+{
+	struct child *c, *next;
+
+	for (c = TAILQ_FIRST(&manager.children); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, link);
+		if (c->role == R_GATE && c->phase != P_START &&
+		    c->io.fd >= 0 && (gen == NULL || c->gen == gen))
+			f(c);
+	}
+}
+
+void
+gen_tickets(void)
+{
+	each_gate(NULL, gate_tickets);
+}
+
+void
+gen_certs(struct generation *gen)
+{
+	each_gate(gen, gate_certs);
+}
+
+/* --- generations ---------------------------------------------------------- */
+
+struct generation *
+gen_new(void)
+{
+	struct generation *gen = calloc(1, sizeof(*gen));
+
+	if (gen == NULL)
+		return NULL;
+	gen->number = ++manager.generations;
+	gen->refs = 1;
+	gen->master_snap = gen->gate_snap = gen->auth_snap = -1;
+	gen->log_snap = gen->cert_snap = -1;
+	memset(gen->pool_snap, 0xff, sizeof(gen->pool_snap));
+	memset(gen->cert_fd, 0xff, sizeof(gen->cert_fd));
+	memset(gen->listen_fd, 0xff, sizeof(gen->listen_fd));
+	return gen;
+}
+
+void
+gen_ref(struct generation *gen)
+{
+	gen->refs++;
+}
+
+void
+gen_unref(struct generation *gen)
+{
+	const struct ipc_forget m = {.generation = gen->config};
+
+	if (--gen->refs > 0)
+		return;
+	if (gen->config != 0)
+		master_tell(IPC_FORGET, &m, NULL, 0);
+	loop_timer_clear(manager.loop, &gen->fill);
+	loop_timer_clear(manager.loop, &gen->end);
+	fds_close(&gen->master_snap, 1);
+	fds_close(&gen->gate_snap, 1);
+	fds_close(&gen->auth_snap, 1);
+	fds_close(&gen->log_snap, 1);
+	fds_close(&gen->cert_snap, 1);
+	fds_close(gen->pool_snap, CONF_MAX_AUTH);
+	fds_close(gen->cert_fd, 2 * CONF_MAX_CERT);
+	fds_close(gen->listen_fd, CONF_MAX_LISTEN);
+	free(gen);
+}
+
+/* Listening sockets: the old generation's where the address is the same. */
+_Bool
+gen_listen(struct generation *gen, const struct generation *old, int diag)
+{
+	_Bool ok = 1;
+
+	for (uint32_t i = 0; i < gen->conf.n_listen; i++) {
+		const struct conf_listen *l = &gen->conf.listen[i];
+		struct ipc_opened answer = {0};
+
+		for (uint32_t j = 0; old != NULL && j < old->conf.n_listen &&
+		     gen->listen_fd[i] < 0; j++)
+			if (l->addr_len == old->conf.listen[j].addr_len &&
+			    memcmp(&l->addr, &old->conf.listen[j].addr,
+			    l->addr_len) == 0)
+				gen->listen_fd[i] = fcntl(old->listen_fd[j],
+				    F_DUPFD_CLOEXEC, 3);
+		if (gen->listen_fd[i] < 0)
+			gen->listen_fd[i] = master_open(OPEN_LISTEN, gen, i,
+			    &answer);
+		if (gen->listen_fd[i] < 0) {
+			dprintf(diag, "%s:%u: listen: %s: %s\n",
+			    manager.conf_path, l->line, l->text,
+			    strerror(errno));
+			ok = 0;
+		}
+	}
+	return ok;
+}
+
+/* The sessions of a retired generation had their time. */
+static void
+grace_over(struct loop_timer *t)
+{
+	const struct ipc_kick m = {.generation =
+	    CONTAINER(t, struct generation, end)->config};
+
+	master_tell(IPC_KICK, &m, NULL, 0);
+}
+
+/* GEN starts nothing more; its gates and sessions finish. */
+void
+gen_retire(struct generation *gen)
+{
+	gen->retired = 1;
+	fds_close(gen->listen_fd, CONF_MAX_LISTEN);
+	each_gate(manager.stopping ? NULL : gen, gate_drain);
+	gen->end.due = grace_over;
+	loop_timer_set(manager.loop, &gen->end, clock_now() +
+	    gen->conf.reload_grace);
+	gen_step(gen);
+	gen_unref(gen);
+}
+
+/*
+ * One step in the end of a retired generation: first its gates (and, when
+ * master stops, all sessions), then the coordinator and what hangs on it,
+ * then the log role.
+ */
+void
+gen_step(struct generation *gen)
+{
+	unsigned busy = manager.stopping && !manager.idle, others = 0;
+	struct child *c;
+
+	TAILQ_FOREACH (c, &manager.children, link) {
+		busy += c->role == R_GATE && (c->gen == gen ||
+		    manager.stopping);
+		others += c->role != R_LOG && (c->gen == gen ||
+		    manager.stopping);
+	}
+	if (!gen->retired || busy > 0)
+		return;
+	TAILQ_FOREACH (c, &manager.children, link)
+		if ((c->gen == gen || manager.stopping) &&
+		    (c->role != R_LOG || others == 0))
+			child_close(c);
+	if (manager.stopping && TAILQ_EMPTY(&manager.children))
+		manager_end(0);
+}
+

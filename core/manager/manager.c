@@ -1,0 +1,312 @@
+/*
+ * manager.c - start, reload and stop of all roles, as far as none of it needs
+ * root.
+ *
+ * Executed by master as the config role's user, once; started again if it
+ * dies.  Confined before it hears anything: no file system, no network, no
+ * processes.  argv: INSTANCE, the main configuration file (for messages), and
+ * `run` or `check`.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/base/sandbox.h"
+#include "core/config/filter.h"
+#include "core/manager/manager.h"
+
+#define CERT_TIME (30 * NS_PER_S)
+#define TICKET_TIME (3600 * NS_PER_S)
+
+struct manager manager = {.log_target = -1, .root_fd = -1,
+    .children = TAILQ_HEAD_INITIALIZER(manager.children),
+    .ticket = {-1, -1, -1}};
+
+static struct loop_timer watch_timer;
+static uint64_t ticket_at;
+static int exit_status;
+
+void
+manager_end(int status)
+{
+	if (!manager.done)
+		exit_status = status;
+	manager.done = 1;
+}
+
+static void
+note(enum ipc_note_what what)
+{
+	const struct ipc_note m = {.what = what};
+
+	master_tell(IPC_NOTE, &m, NULL, 0);
+}
+
+/* --- stop ----------------------------------------------------------------- */
+
+/* IDLE: the last session is gone, too. */
+void
+manager_stop(_Bool idle)
+{
+	manager.idle |= idle;
+	if (manager.gen == NULL) {		/* still starting */
+		manager_end(EX_TEMPFAIL);
+	} else if (!manager.stopping) {
+		manager.stopping = 1;
+		if (manager.previous != NULL)
+			gen_retire(manager.previous);
+		gen_ref(manager.gen);
+		gen_retire(manager.gen);
+	} else {
+		gen_step(manager.gen);
+	}
+}
+
+/* --- certificates and tickets --------------------------------------------- */
+
+static void
+certs_done(struct generation *gen, int diag)
+{
+	gen_tickets();
+	if (gen != NULL)
+		gen_certs(gen);
+	else
+		log_text(diag);
+}
+
+static void
+watch_due(struct loop_timer *t)
+{
+	uint64_t now = clock_now();
+
+	loop_timer_set(manager.loop, t, now + CERT_TIME);
+	note(NOTE_ALIVE);
+	if (manager.stopping || manager.load != NULL ||
+	    manager.gen->conf.n_cert == 0)
+		return;
+	load_certs(now >= ticket_at, certs_done);
+	if (now >= ticket_at)
+		ticket_at = now + TICKET_TIME;
+}
+
+/* --- start and reload ----------------------------------------------------- */
+
+/* To the terminal of who started culverd. */
+static void
+diag_copy(int diag)
+{
+	char buf[4096];
+	off_t at = 0;
+	ssize_t n;
+
+	while ((n = pread(diag, buf, sizeof(buf), at)) > 0 &&
+	       write(FD_DIAG, buf, (size_t)n) == n)
+		at += n;
+}
+
+_Bool
+log_reopen(const struct generation *gen)
+{
+	struct ipc_opened answer;
+	int fd = master_open(OPEN_LOG, gen, 0, &answer);
+
+	if (fd < 0)
+		return 0;
+	fds_close(&manager.log_target, 1);
+	manager.log_target = fd;
+	manager.log_syslog = answer.is_syslog != 0;
+	return 1;
+}
+
+/* What only a reload has to look at. */
+static _Bool
+reload_fits(struct generation *gen, int diag)
+{
+	if (strcmp(gen->conf.run_dir, manager.gen->conf.run_dir) == 0)
+		return gen_listen(gen, manager.gen, diag);
+	dprintf(diag, "%s: run_dir cannot change in a reload: restart "
+	    "culverd\n", manager.conf_path);
+	return 0;
+}
+
+static void
+reload_done(struct generation *gen, int diag)
+{
+	if (gen != NULL && (manager.stopping || !reload_fits(gen, diag))) {
+		gen_unref(gen);
+		gen = NULL;
+	}
+	if (gen == NULL) {
+		log_errorx("reload refused: nothing has changed");
+		log_text(diag);
+		note(NOTE_READY);
+		control_reloaded(EINVAL, diag);
+		return;
+	}
+	if (manager.previous != NULL)
+		gen_retire(manager.previous);
+	manager.previous = manager.gen;
+	manager.gen = gen;
+	if (!log_reopen(gen))
+		log_error("%s: the old log goes on", gen->conf.log);
+	gen_start(gen);
+	log_info("reloaded: generation %u", gen->number);
+	control_reloaded(0, -1);
+}
+
+/* Now, or when the load that is under way has ended. */
+void
+manager_reload(void)
+{
+	manager.reload_wanted = manager.load != NULL;
+	if (manager.reload_wanted || manager.gen == NULL || manager.stopping)
+		return;
+	note(NOTE_RELOADING);
+	control_reloading();
+	if (!load_start(manager.ticket[0] < 0, reload_done)) {
+		log_error("cannot reload");
+		control_reloaded(ENOMEM, -1);
+	}
+}
+
+/* What a first configuration needs; false after a message. */
+static _Bool
+start_open(struct generation *gen)
+{
+	struct ipc_opened answer;
+	int fd = master_open(OPEN_RUN_DIR, gen, 0, &answer);
+
+	if (fd < 0 && errno == EBUSY)
+		log_errorx("run_dir cannot change: restart culverd");
+	if (fd < 0)
+		return 0;			/* master says why */
+	if (manager.owner == 0)
+		manager.root_fd = fd;
+	else
+		close(fd);
+	if (!gen_listen(gen, NULL, FD_DIAG))
+		return 0;
+	fd = master_open(OPEN_CONTROL, gen, 0, &answer);
+	if (fd < 0 || !control_open(fd)) {
+		log_error("%s/control", gen->conf.run_dir);
+		return 0;
+	}
+	if (!log_reopen(gen)) {
+		log_error("%s", gen->conf.log);
+		return 0;
+	}
+	return 1;
+}
+
+/* The first configuration is there, or not. */
+static void
+start_done(struct generation *gen, int diag)
+{
+	diag_copy(diag);
+	if (gen == NULL || !start_open(gen)) {
+		manager_end(gen == NULL ? EX_CONFIG : EX_UNAVAILABLE);
+		return;
+	}
+	manager.gen = gen;
+	gen_start(gen);
+	ticket_at = clock_now() + TICKET_TIME;
+	watch_timer.due = watch_due;
+	loop_timer_set(manager.loop, &watch_timer, clock_now() + CERT_TIME);
+	log_info("culverd %s started: pid %d, %s", PACKAGE_VERSION,
+	    (int)getppid(), manager.owner == 0 ? "a uid a user" : "not root: "
+	    "every role and every session has this user's rights");
+}
+
+static void
+check_done(struct generation *gen, int diag)
+{
+	diag_copy(diag);
+	manager_end(gen == NULL ? EX_CONFIG : 0);
+}
+
+/* A gate of the current generation serves. */
+void
+manager_serving(void)
+{
+	dup2(0, FD_DIAG);		/* the terminal is not ours any more */
+	note(NOTE_READY);
+}
+
+/* --- main ----------------------------------------------------------------- */
+
+/* Until there is a log role. */
+static void
+sink_terminal(int level, const char *text)
+{
+	(void)level;
+	dprintf(FD_DIAG, "culverd: %s\n", text);
+}
+
+static _Bool
+confine(void)
+{
+	static struct sock_filter filter[CONF_MAX_FILTER];
+	const struct sandbox_limits limits = {.descriptors = 65536,
+	    .memory = 256u << 20, .no_processes = 1};
+	size_t n = filter_compile(FILTER_MANAGER, 0, filter);
+
+	manager.missing = manager.own_missing = sandbox_missing();
+	return sandbox_limits(&limits) && sandbox_landlock(NULL, 0, 0) &&
+	    sandbox_trap() && (sandbox_seccomp(filter, n) ||
+	    (manager.missing & SANDBOX_SECCOMP) != 0);
+}
+
+static _Bool
+setup(char **argv)
+{
+	struct ucred peer;
+	socklen_t n = sizeof(peer);
+
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	log_set_sink(sink_terminal);
+	manager.instance = (uint32_t)strtoul(argv[1], NULL, 10);
+	manager.instances = manager.instance;
+	manager.conf_path = argv[2];
+	manager.started = clock_now();
+	manager.cores = sysconf(_SC_NPROCESSORS_ONLN);
+	manager.loop = loop_new();
+	if (manager.loop == NULL || !asks_open() || !confine() ||
+	    getsockopt(FD_CHANNEL, SOL_SOCKET, SO_PEERCRED, &peer, &n) != 0) {
+		log_error("manager: cannot start");
+		return 0;
+	}
+	manager.owner = peer.uid;
+	return 1;
+}
+
+int
+main(int argc, char **argv)
+{
+	if (argc != 4) {
+		fprintf(stderr, "manager: this program is started by "
+		    "culverd(8)\n");
+		return EX_USAGE;
+	}
+	if (!setup(argv) || !load_start(strcmp(argv[3], "run") == 0,
+	    strcmp(argv[3], "run") == 0 ? start_done : check_done))
+		return EX_OSERR;
+	while (!manager.done) {
+		if (!loop_once(manager.loop))
+			return EX_OSERR;
+		asks_run();
+	}
+	return exit_status;
+}

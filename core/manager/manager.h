@@ -1,0 +1,175 @@
+/*
+ * manager.h - what the files of core/manager share: which roles must run, by
+ * which configuration, and how they are connected.
+ *
+ * manager is the part of culverd's supervision that needs no root.  It runs as
+ * the config role's user, confined, without a file system; what it needs from
+ * root it asks master for (FD_CHANNEL), and it sees neither grants nor
+ * clients.  Trusts master; nobody else.
+ */
+#ifndef MANAGER_MANAGER_H
+#define MANAGER_MANAGER_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "core/base/loop.h"
+#include "core/config/conf.h"
+#include "core/ipc/ipc.h"
+
+enum { TICKETS = 3, SLOTS = FD_MASTER };	/* descriptors of a role */
+
+#define CONTAINER(p, type, member) \
+	((type *)(void *)((char *)(p) - offsetof(type, member)))
+
+/* --- one executed role ---------------------------------------------------- */
+
+struct generation;
+struct place;
+
+struct child {
+	TAILQ_ENTRY(child) link;
+	struct loop_io io;		/* its channel; fd -1: closed */
+	struct loop_timer timer;	/* READY, drain or kill is due */
+	enum ipc_role role;
+	enum ipc_phase phase;
+	uint32_t instance;		/* never given twice */
+	uint32_t pid;			/* 0: master has not said */
+	int log_end;			/* the log role's end of its log */
+	struct generation *gen;
+	struct place *place;		/* NULL: nobody waits for it */
+	uint64_t started;
+	uint32_t missing;		/* enum sandbox_part */
+};
+TAILQ_HEAD(children, child);
+
+/* How many children of a role (and auth section) a generation needs. */
+struct place {
+	enum ipc_role role;
+	uint32_t section;		/* of pools */
+	uint32_t want, have;
+	uint64_t due;			/* no start before that */
+	uint64_t delay;			/* grows while they keep dying */
+	uint32_t restarts;
+};
+
+/* --- one configuration and the roles that live by it ---------------------- */
+
+struct generation {
+	uint32_t number;
+	uint32_t config;		/* the config role's instance: its
+					 * number for master; 0: none yet */
+	struct conf_master conf;
+	int master_snap, gate_snap, auth_snap, log_snap, cert_snap;
+	int pool_snap[CONF_MAX_AUTH];
+	int cert_fd[2 * CONF_MAX_CERT];
+	uint64_t certs;			/* stamp of the files behind them */
+	int listen_fd[CONF_MAX_LISTEN];
+	unsigned n_place;
+	struct place place[3 + CONF_MAX_AUTH];
+	struct loop_timer fill;		/* a place is due */
+	unsigned refs;			/* manager's own, and children */
+	_Bool retired;
+	struct loop_timer end;		/* reload_grace is over */
+};
+
+/* --- manager -------------------------------------------------------------- */
+
+struct load;
+
+struct manager {
+	struct loop *loop;
+	const char *conf_path;		/* for messages */
+	uint32_t owner;			/* master's user */
+	long cores;
+	struct generation *gen;		/* the current one */
+	struct generation *previous;	/* until a gate of gen is ready */
+	struct children children;
+	struct load *load;		/* a (re)load that is under way */
+	_Bool reload_wanted;		/* another one after that */
+	struct child *log;
+	int log_target;
+	_Bool log_syslog;
+	int root_fd;			/* empty folder to chroot to, or -1 */
+	int ticket[TICKETS];		/* newest first; -1: none yet */
+	uint32_t instances;		/* the highest yet */
+	uint32_t generations;
+	_Bool stopping, idle;		/* idle: no session is left */
+	_Bool done;			/* the main loop is over */
+	uint32_t breaches, missing;
+	uint32_t instance, own_missing;
+	uint64_t started;
+	struct ipc_in in;
+};
+extern struct manager manager;
+
+/* manager.c: start, reload, stop. */
+void manager_reload(void);
+void manager_stop(_Bool idle);
+void manager_serving(void);
+void manager_end(int status);
+_Bool log_reopen(const struct generation *gen);
+
+/* asks.c: master.  The first does not wait for an answer, but for room in the
+ * socket; the second waits (-1 with errno: no), and keeps what comes before
+ * the answer, which asks_run() then serves. */
+void master_tell(enum ipc_type type, const void *msg, const int *fds,
+    unsigned n);
+int master_open(enum ipc_open_kind kind, const struct generation *gen,
+    uint32_t index, struct ipc_opened *answer);
+_Bool asks_open(void);
+void asks_run(void);
+
+/* load.c: a config role, then certcheck; DONE gets a complete generation, or
+ * NULL and the text that says why (a memfd).  One at a time. */
+typedef void load_done(struct generation *gen, int diag);
+_Bool load_start(_Bool ticket, load_done *done);
+/* certcheck alone, for manager.gen: if a ticket key is due or files changed */
+void load_certs(_Bool ticket, load_done *done);
+void load_message(enum ipc_role from, struct ipc_in *in);
+void load_exit(const struct child *c);
+
+/* child.c: roles as processes, their channels and log sockets. */
+void fds_close(int *fd, size_t n);
+struct child *child_new(enum ipc_role role, struct generation *gen,
+    const int fd[SLOTS]);
+struct child *child_find(uint32_t instance);
+void child_tell(struct child *c, enum ipc_type type, const void *msg,
+    const int *fds, unsigned n);
+void child_end(struct child *c, const char *why);
+void child_close(struct child *c);
+void child_exit(uint32_t instance, int status);
+void log_connect(struct child *log);
+void log_retarget(void);
+void log_text(int diag);
+
+/* places.c: how many of which roles. */
+void gen_start(struct generation *gen);
+void gen_fill(struct generation *gen);
+void place_leave(struct child *c, _Bool died);
+void auth_gone(struct generation *gen);
+
+/* generation.c: its life, and its gates. */
+struct generation *gen_new(void);
+void gen_ref(struct generation *gen);
+void gen_unref(struct generation *gen);
+_Bool gen_listen(struct generation *gen, const struct generation *old,
+    int diag);
+void gen_retire(struct generation *gen);
+void gen_step(struct generation *gen);
+void gen_tickets(void);
+void gen_certs(struct generation *gen);
+void gate_ready(struct child *c);
+void gate_drain(struct child *c);
+
+/* control.c: the socket of culverctl. */
+_Bool control_open(int fd);
+void control_reloading(void);
+void control_reloaded(uint32_t status, int diag);
+
+/* status.c: the records of `culverctl status` in a memfd. */
+int status_write(uint32_t *count);
+
+#endif /* MANAGER_MANAGER_H */
