@@ -22,7 +22,8 @@ struct priv_ids {
  * the dumpable flag, then verify that nothing came through and that root does
  * not come back.  KEEP_CHROOT leaves CAP_SYS_CHROOT as an ambient capability
  * for the program that is executed next (priv_drop_rest() there).
- * In a process that is not root it only checks that the ids are its own.
+ * In a process that is not root the ids must be its own already; capabilities
+ * that its service manager gave it are dropped all the same.
  * False with errno: the process must exit.
  */
 _Bool priv_drop(const struct priv_ids *ids, _Bool keep_chroot);

@@ -92,8 +92,8 @@ priv_drop(const struct priv_ids *ids, _Bool keep_chroot)
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
 		return 0;
 	if (geteuid() != 0)
-		return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-		    ids_are(ids);
+		return priv_drop_rest() && ids_are(ids) &&
+		    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
 	errno = EPERM;
 	if (ids->uid == 0 || ids->gid == 0 || ids->uid == (uid_t)-1 ||
 	    ids->gid == (gid_t)-1 || ids->n_groups > PRIV_MAX_GROUPS ||
