@@ -7,6 +7,7 @@ What cannot run here (no root, a program that is missing, --quick) is not
 collected, and the summary says NOT RUN and why: nothing is skipped silently.
 """
 import os
+import pwd
 import random
 import resource
 import shutil
@@ -42,6 +43,14 @@ def pytest_configure(config):
         config.option.seed = random.SystemRandom().randrange(1, 1 << 31)
 
 
+def has_account():
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        return False
+    return True
+
+
 def reason_not_to_run(item):
     if item.get_closest_marker("needs_root") and not culver.ROOT:
         return "needs root"
@@ -49,6 +58,8 @@ def reason_not_to_run(item):
         for program in mark.args:
             if shutil.which(program) is None:
                 return f"{program} is not installed"
+    if item.get_closest_marker("needs_account") and not has_account():
+        return "the caller has no account, and the client looks it up"
     if item.get_closest_marker("slow") and item.config.getoption("--quick"):
         return "--quick"
     return None

@@ -39,6 +39,7 @@ class Client:
     """One program; knows how to fetch and what it makes of a message."""
 
     needs = ()
+    needs_account = False   # looks the caller up
     modes = MODES
     keeps_uidls = True      # fetches nothing the second time
     cannot = {}             # name in the corpus -> why
@@ -251,6 +252,7 @@ delivery maildir {box}
 
 class Getmail(Client):
     needs = ("getmail",)
+    needs_account = True
     modes = ("plain", "tls")        # getmail6 knows no STLS
 
     def fetch(self, keep):
@@ -291,6 +293,7 @@ verbose = 0
 
 class Fetchmail(Client):
     needs = ("fetchmail",)
+    needs_account = True
     cannot = {
         "empty_file": "sends a note about headerless mail instead",
         "only_newline": "sends a note about headerless mail instead",
@@ -344,6 +347,7 @@ poll {self.instance.address} protocol pop3 port {self.port} uidl timeout 60
 
 class Fdm(Client):
     needs = ("fdm",)
+    needs_account = True
     cannot = {"empty_file": "ends its session there"}
 
     def fetch(self, keep):
@@ -398,7 +402,8 @@ def take_files(directory, prefix):
 
 CLIENTS = (Curl, Poplib, NetPop3, Mpop, Getmail, Fetchmail, Fdm)
 CASES = [pytest.param(c, m, id=f"{c.__name__.lower()}-{m}",
-                      marks=[pytest.mark.needs(*c.needs)])
+                      marks=[pytest.mark.needs(*c.needs)] +
+                      [pytest.mark.needs_account] * c.needs_account)
          for c in CLIENTS for m in c.modes]
 
 

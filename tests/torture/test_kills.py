@@ -14,13 +14,12 @@ import signal
 import ssl
 import subprocess
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from culver import (ROOT, Failure, Instance, alive, locks_below, numbered,
-                    until, wire)
+                    proc_stat, until, wire)
 
 MODES = ("plain", "stls", "tls")
 CLOSED = (EOFError, ConnectionError, BrokenPipeError, ssl.SSLError)
@@ -204,25 +203,39 @@ class Shard:
         return killed
 
     def strike_by_time(self, mode):
-        hit = threading.Event()
+        """A kill after a random time, up to that of a session."""
+        killed = []
+        over = threading.Event()
 
         def kill():
-            time.sleep(self.rng.random() * 0.05)
-            if self.role == "worker":
-                pids = self.inst.role("worker")
-            else:
-                pids = [self.target()]
-            for pid in pids:
+            pid = self.next_worker(over) if self.role == "worker" \
+                else self.target()
+            over.wait(self.rng.random() * 0.02)
+            if pid and alive(pid):
                 with contextlib.suppress(OSError):
-                    self.inst.proc.send_signal(signal.SIGKILL) \
-                        if pid == self.inst.pid else \
-                        os.kill(pid, signal.SIGKILL)
-                hit.set()
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(pid)
         t = threading.Thread(target=kill)
         t.start()
-        self.hit[self.session(mode)] += 1
-        t.join()
-        return hit.is_set()
+        try:
+            self.hit[self.session(mode)] += 1
+        finally:
+            over.set()
+            t.join()
+        return bool(killed)
+
+    def next_worker(self, over):
+        """The next child of master; looks at new pids only."""
+        with open("/proc/loadavg") as f:
+            last = int(f.read().split()[-1])
+        while not over.is_set():
+            with open("/proc/loadavg") as f:
+                now = int(f.read().split()[-1])
+            for pid in range(last + 1, now + 1):
+                stat = proc_stat(pid)
+                if stat and int(stat[1]) == self.inst.pid:
+                    return pid
+        return None
 
     # --- afterwards ----------------------------------------------------------
 
@@ -272,7 +285,7 @@ class Shard:
                 self.calibrate()
             while done < self.kills:
                 tries += 1
-                if tries > 4 * self.kills + 20:
+                if tries > 10 * self.kills + 20:
                     raise Failure(f"{done} of {tries} kills in time")
                 killed = self.strike(self.rng.choice(MODES))
                 done += killed
