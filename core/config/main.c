@@ -139,6 +139,27 @@ snapshot_send(void *ctx, enum conf_kind kind, uint32_t index, int fd)
 	return master_send(IPC_CONFIG_SNAP, &snap, &fd, 1);
 }
 
+/* What about this machine weakens the separation: said with the mistakes. */
+static void
+machine_warnings(FILE *out)
+{
+	static const char path[] = "/proc/sys/fs/suid_dumpable";
+	unsigned missing = sandbox_missing();
+	FILE *f = fopen(path, "re");
+
+	if (f != NULL && getc(f) == '1')
+		fprintf(out, "warning: %s is 1: a user with a shell can look "
+		    "into his worker while it drops its rights; set it to 0 "
+		    "or 2\n", path);
+	if (f != NULL)
+		fclose(f);
+	for (unsigned i = 0; i < 32; i++)
+		if (missing & (1u << i))
+			fprintf(out, "warning: this kernel or build has no "
+			    "%s: sessions of one uid are not fully separated "
+			    "from each other\n", sandbox_part_name(1u << i));
+}
+
 /* --- confinement ----------------------------------------------------- */
 
 /* Nothing but reading, and of that later only what modules need. */
@@ -319,6 +340,8 @@ main(int argc, char **argv)
 	mem_full = say_full;
 	facts(&env);
 	out = fdopen(FD_DIAG, "w");
+	if (out != NULL && (mode == RUN || mode == CHECK))
+		machine_warnings(out);
 	if (out == NULL || !confine()) {
 		log_error("config: cannot confine itself");
 		return EX_OSERR;

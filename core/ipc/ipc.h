@@ -60,7 +60,8 @@ enum {				/* `flags` of a client connection */
 enum {
 	IPC_MAX = 65536,	/* octets of one message, header included */
 	IPC_HEADER = 8,
-	IPC_MAX_FDS = 6
+	IPC_MAX_FDS = 6,
+	IPC_ROUND = 64,		/* messages of one peer before the next one */
 };
 
 enum {				/* descriptors of an executed role at start */

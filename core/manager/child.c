@@ -261,15 +261,15 @@ child_message(struct child *c, struct ipc_in *in)
 	}
 }
 
-/* Serve what C has sent. */
+/* Serve what C has sent, at most MAX messages of it. */
 static void
-child_read(struct child *c)
+child_read(struct child *c, unsigned max)
 {
 	struct ipc_in *in = &manager.in;
 	enum ipc_result r = IPC_AGAIN;
 
-	while (c->io.fd >= 0 && (r = ipc_recv(c->io.fd, in, c->role,
-	    R_MANAGER, c->phase)) == IPC_GOT) {
+	while (max-- > 0 && c->io.fd >= 0 && (r = ipc_recv(c->io.fd, in,
+	    c->role, R_MANAGER, c->phase)) == IPC_GOT) {
 		child_message(c, in);
 		ipc_done(in);
 	}
@@ -283,7 +283,7 @@ static void
 on_child(struct loop_io *io, unsigned events)
 {
 	(void)events;
-	child_read(CONTAINER(io, struct child, io));
+	child_read(CONTAINER(io, struct child, io), IPC_ROUND);
 }
 
 /* --- end ------------------------------------------------------------------ */
@@ -308,7 +308,7 @@ child_exit(uint32_t instance, int status)
 
 	if (c == NULL)
 		return;
-	child_read(c);
+	child_read(c, UINT32_MAX);
 	child_close(c);
 	child_report(c, status);
 	if (c == manager.log)

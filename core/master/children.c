@@ -68,7 +68,7 @@ child_tell(struct child *c, enum ipc_type type, const void *msg,
 		child_end(c, "does not read its channel");
 }
 
-static void child_read(struct child *c, struct ipc_in *in);
+static void child_read(struct child *c, struct ipc_in *in, unsigned max);
 
 /* The channels are not ordered among each other: before a grant counts as
  * unknown, what the coordinators have sent is read. */
@@ -80,7 +80,7 @@ grants_read(uint64_t grant)
 
 	TAILQ_FOREACH (c, &master.children, link)
 		if (c->role == R_AUTH && !session_known(grant))
-			child_read(c, &in);
+			child_read(c, &in, UINT32_MAX);
 }
 
 static void
@@ -98,14 +98,14 @@ child_message(struct child *c, struct ipc_in *in)
 	}
 }
 
-/* Serve what C has sent. */
+/* Serve what C has sent, at most MAX messages of it. */
 static void
-child_read(struct child *c, struct ipc_in *in)
+child_read(struct child *c, struct ipc_in *in, unsigned max)
 {
 	enum ipc_result r = IPC_AGAIN;
 
-	while (c->io.fd >= 0 && (r = ipc_recv(c->io.fd, in, c->role, R_MASTER,
-	    P_RUN)) == IPC_GOT) {
+	while (max-- > 0 && c->io.fd >= 0 && (r = ipc_recv(c->io.fd, in,
+	    c->role, R_MASTER, P_RUN)) == IPC_GOT) {
 		child_message(c, in);
 		ipc_done(in);
 	}
@@ -123,7 +123,7 @@ on_child(struct loop_io *io, unsigned events)
 
 	if ((events & LOOP_WRITE) && c == master.manager)
 		outbox_flush(&master.to_manager);
-	child_read(c, &master.in);
+	child_read(c, &master.in, IPC_ROUND);
 }
 
 /* Start a role; its descriptor CHANNEL, if that is not 0, leads here.  NULL
@@ -171,7 +171,7 @@ child_exit(pid_t pid, int status)
 			break;
 	if (c == NULL)
 		return;
-	child_read(c, &master.in);
+	child_read(c, &master.in, UINT32_MAX);
 	child_close(c);
 	TAILQ_REMOVE(&master.children, c, link);
 	m.instance = c->instance;

@@ -38,7 +38,7 @@ file_log(const char *log, uint32_t *syslog)
 	if (master.foreground || log[0] != '/')
 		return fcntl(master.stderr_fd, F_DUPFD_CLOEXEC, 3);
 	return open(log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
-	    O_NOFOLLOW | O_NOCTTY, 0640);
+	    O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0640);
 }
 
 /* Make PATH a folder of MODE that is ours, or say why not. */

@@ -351,14 +351,15 @@ worker_message(struct session *s, const struct ipc_in *in)
 	}
 }
 
-/* Read what the worker sent; false when its channel is over. */
+/* Read at most MAX messages of the worker, so that one cannot keep master
+ * from the others; false when its channel is over. */
 static _Bool
-worker_read(struct session *s)
+worker_read(struct session *s, unsigned max)
 {
-	enum ipc_result r;
+	enum ipc_result r = IPC_AGAIN;
 
-	while ((r = ipc_recv(s->io.fd, &master.in, R_WORKER, R_MASTER,
-	    s->state == S_STARTING ? P_START : P_RUN)) == IPC_GOT) {
+	while (max-- > 0 && (r = ipc_recv(s->io.fd, &master.in, R_WORKER,
+	    R_MASTER, s->state == S_STARTING ? P_START : P_RUN)) == IPC_GOT) {
 		worker_message(s, &master.in);
 		ipc_done(&master.in);
 	}
@@ -369,7 +370,7 @@ worker_read(struct session *s)
 		if (!s->reaped)
 			kill(s->pid, SIGKILL);
 	}
-	return r == IPC_AGAIN;
+	return r == IPC_AGAIN || r == IPC_GOT;
 }
 
 static void
@@ -379,7 +380,7 @@ on_worker(struct loop_io *io, unsigned events)
 	    offsetof(struct session, io));
 
 	(void)events;
-	if (worker_read(s))
+	if (worker_read(s, IPC_ROUND))
 		return;
 	loop_unwatch(master.loop, io);
 	loop_timer_set(master.loop, &s->timer, clock_now() + START_TIME);
@@ -397,7 +398,7 @@ session_exit(pid_t pid, int status)
 	if (s == NULL)
 		return 0;
 	s->reaped = 1;
-	worker_read(s);
+	worker_read(s, UINT32_MAX);
 	if (s->state == S_STARTING) {
 		log_warnx("a worker for uid %u could not drop its rights "
 		    "(status %d)", (unsigned)s->g.uid, status);
