@@ -130,7 +130,7 @@ def test_clean_stop_finishes_a_reply(instance, mode):
     """SIGTERM in the middle of a RETR: the message comes whole, then the
     connection ends; what is pipelined behind it is not begun."""
     user = instance.users[0]
-    big = numbered(77, 40_000_000)
+    big = numbered(77, 15_000_000)
     name = user.deliver(big)
     with instance.login(user, mode) as pop:
         n = next(n for n, u in pop.uidls().items() if u == name)
