@@ -17,11 +17,12 @@
 
 #define CHROOT_BIT (1u << CAP_SYS_CHROOT)
 
+static struct __user_cap_header_struct head = {
+    .version = _LINUX_CAPABILITY_VERSION_3};
+
 static _Bool
 caps_set(uint32_t keep)
 {
-	struct __user_cap_header_struct head = {
-	    .version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[2] = {{.effective = keep,
 	    .permitted = keep, .inheritable = keep}};
 
@@ -33,8 +34,6 @@ caps_set(uint32_t keep)
 static _Bool
 caps_inherit(uint32_t keep)
 {
-	struct __user_cap_header_struct head = {
-	    .version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[2];
 
 	if (syscall(SYS_capget, &head, data) != 0)
@@ -47,8 +46,6 @@ caps_inherit(uint32_t keep)
 static _Bool
 caps_are(uint32_t keep)
 {
-	struct __user_cap_header_struct head = {
-	    .version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[2];
 
 	return syscall(SYS_capget, &head, data) == 0 &&

@@ -117,29 +117,22 @@ static size_t
 field_encode(const struct field *f, const uint8_t *base, uint8_t *buf,
     size_t room)
 {
+	const void *at = base + f->offset;
 	struct ipc_bytes b = {NULL, 0};
-	uint64_t v = 0;
+	uint64_t v;
 	unsigned width = f->kind == K_U64 ? 8 : 4;
 	unsigned nul = f->kind == K_TEXT;
 
-	if (f->kind == K_U32) {
-		uint32_t v32;
+	if (f->kind == K_TEXT) {
+		const char *s = *(const char *const *)at;
 
-		memcpy(&v32, base + f->offset, sizeof(v32));
-		v = v32;
-	} else if (f->kind == K_U64) {
-		memcpy(&v, base + f->offset, sizeof(v));
-	} else if (f->kind == K_TEXT) {
-		const char *s;
-
-		memcpy(&s, base + f->offset, sizeof(s));
 		b.p = (const uint8_t *)(s != NULL ? s : "");
 		b.n = (uint32_t)strnlen((const char *)b.p, (size_t)f->max + 1);
-		v = b.n;
-	} else {
-		memcpy(&b, base + f->offset, sizeof(b));
-		v = b.n;
+	} else if (f->kind == K_BYTES) {
+		b = *(const struct ipc_bytes *)at;
 	}
+	v = f->kind == K_U64 ? *(const uint64_t *)at :
+	    f->kind == K_U32 ? *(const uint32_t *)at : b.n;
 	if (b.n > f->max || room < width + (size_t)b.n + nul)
 		return 0;
 	put_le(buf, v, width);

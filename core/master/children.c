@@ -181,7 +181,7 @@ child_exit(pid_t pid, int status)
 		session_gate_gone(c->instance);
 	if (c->role == R_MANAGER)
 		manager_gone(c, status);
-	else if (master.manager != NULL)
+	else
 		outbox_send(&master.to_manager, IPC_EXITED, &m);
 	free(c);
 }

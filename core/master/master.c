@@ -175,8 +175,7 @@ master_stop(void)
 		loop_stop(master.loop);
 		return;
 	}
-	if (master.manager != NULL)
-		outbox_send(&master.to_manager, IPC_STOP, &m);
+	outbox_send(&master.to_manager, IPC_STOP, &m);
 	session_kick(0, "", 0);
 	LIST_FOREACH (gen, &master.generations, link)
 		if (gen->conf.stop_grace > grace)
@@ -191,8 +190,7 @@ master_reload(void)
 {
 	const struct ipc_reload m = {0};
 
-	if (master.manager != NULL)
-		outbox_send(&master.to_manager, IPC_RELOAD, &m);
+	outbox_send(&master.to_manager, IPC_RELOAD, &m);
 }
 
 /* The first gate serves: whoever started us may go. */

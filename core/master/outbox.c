@@ -60,6 +60,8 @@ outbox_send(struct outbox *box, enum ipc_type type, const void *msg)
 	size_t n = ipc_encode(type, msg, 0, buf, sizeof(buf));
 	struct record *r = NULL;
 
+	if (box == &master.to_manager && master.manager == NULL)
+		return;			/* the next one asks what it needs */
 	if (n > 0 && box->octets + n <= OCTETS_MAX)
 		r = malloc(sizeof(*r) + n);
 	if (r == NULL) {

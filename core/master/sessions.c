@@ -36,6 +36,11 @@ enum { BUCKETS = 1024, SLOTS = 16, SLOT_FDS = 3, SLOT_FIRST = 3,
 static LIST_HEAD(bucket, session) by_id[BUCKETS], by_pid[BUCKETS];
 static TAILQ_HEAD(, session) queued = TAILQ_HEAD_INITIALIZER(queued);
 static _Bool slot_used[SLOTS];
+
+#define EACH_WORKER(s) \
+	for (unsigned bucket = 0; bucket < BUCKETS; bucket++) \
+		LIST_FOREACH (s, &by_pid[bucket], by_pid)
+
 static int null_fd;
 
 /*
@@ -433,16 +438,14 @@ session_kick(uint64_t id, const char *user, uint32_t generation)
 	struct session *s;
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < BUCKETS; i++)
-		LIST_FOREACH (s, &by_pid[i], by_pid)
-			if ((id == 0 || s->g.id == id) &&
-			    (*user == 0 || strcmp(s->g.user, user) == 0) &&
-			    (generation == 0 ||
-				s->gen->number == generation) &&
-			    s->state == S_RUNNING) {
-				shutdown(s->io.fd, SHUT_WR);
-				n++;
-			}
+	EACH_WORKER(s)
+		if ((id == 0 || s->g.id == id) &&
+		    (*user == 0 || strcmp(s->g.user, user) == 0) &&
+		    (generation == 0 || s->gen->number == generation) &&
+		    s->state == S_RUNNING) {
+			shutdown(s->io.fd, SHUT_WR);
+			n++;
+		}
 	return n;
 }
 
@@ -451,9 +454,8 @@ session_each(void (*f)(const struct session *, void *), void *arg)
 {
 	struct session *s;
 
-	for (unsigned i = 0; i < BUCKETS; i++)
-		LIST_FOREACH (s, &by_pid[i], by_pid)
-			f(s, arg);
+	EACH_WORKER(s)
+		f(s, arg);
 }
 
 void
@@ -461,7 +463,6 @@ session_kill_all(void)
 {
 	struct session *s;
 
-	for (unsigned i = 0; i < BUCKETS; i++)
-		LIST_FOREACH (s, &by_pid[i], by_pid)
-			kill(s->pid, SIGKILL);
+	EACH_WORKER(s)
+		kill(s->pid, SIGKILL);
 }
