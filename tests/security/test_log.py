@@ -182,7 +182,7 @@ def test_fail2ban_itself(instance, tmp_path):
     log = tmp_path / "log"
     n = len(instance.wait_log("auth-failed"))
     log.write_text(instance.log_text())
-    conf = next(FILTER.rglob("*.conf"))
+    conf = next(FILTER.rglob("filter.d/*.conf"))
     out = subprocess.run([shutil.which("fail2ban-regex"), str(log),
                           str(conf)], capture_output=True, text=True).stdout
     assert f"{n} matched" in out
