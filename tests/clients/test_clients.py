@@ -254,6 +254,19 @@ class Getmail(Client):
     needs = ("getmail",)
     needs_account = True
     modes = ("plain", "tls")        # getmail6 knows no STLS
+    # getmail loses the wake-up of a child that ends early, and gives up after
+    # a minute: it is run with a wait that cannot.
+    program = r"""
+import os, runpy, shutil, sys, time
+from getmailcore.baseclasses import ForkingBase
+def wait(self, pid):
+    while self._ForkingBase__child_status is None:
+        time.sleep(0.001)
+    return os.waitstatus_to_exitcode(self._ForkingBase__child_status)
+ForkingBase._wait_for_child = wait
+sys.argv[0] = shutil.which("getmail")
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
     def fetch(self, keep):
         box = self.new_maildir()
@@ -279,7 +292,8 @@ delivered_to = false
 received = false
 verbose = 0
 """)
-        self.run("getmail", f"--getmaildir={self.home}", f"--rcfile={conf}")
+        self.run("/usr/bin/python3", "-c", self.program,
+                 f"--getmaildir={self.home}", f"--rcfile={conf}")
         return self.read_maildir(box)
 
     def stored(self, message):
