@@ -24,7 +24,7 @@ struct cf_section {
 	enum cf_sect sect;
 	const char *name;		/* "" if it has none */
 	struct cf_place at;
-	_Bool implied;			/* it is in no file; AT is the main one */
+	_Bool implied;			/* in no file; AT is the main one */
 	const struct cf_key *set[O_COUNT];	/* NULL: the default holds */
 	struct culver_value v[O_COUNT];
 	_Bool bad[O_COUNT];		/* was complained about: no value */

@@ -312,7 +312,8 @@ values_decode(const uint8_t *buf, size_t n, const struct plugin *p,
 	    .err = err};
 	struct values *v = calloc(1, sizeof(*v));
 
-	if (v == NULL || (v->arena = arena_new((size_t)8 * VALUES_MAX)) == NULL) {
+	if (v == NULL ||
+	    (v->arena = arena_new((size_t)8 * VALUES_MAX)) == NULL) {
 		no_memory(&in);
 		free(v);
 		return NULL;

@@ -45,6 +45,9 @@ timers_fire_in_the_order_of_their_times(void **state)
 	assert_int_equal(n_fired, 64 - 22);
 	for (unsigned i = 1; i < n_fired; i++)
 		assert_true((fired[i - 1] * 37) % 64 > (fired[i] * 37) % 64);
+	for (unsigned i = 0; i < 64; i++)
+		loop_timer_clear(loop, &timers[i]);
+	loop_destroy(&loop);
 }
 
 static struct loop_io ios[2];
@@ -74,6 +77,7 @@ a_removed_descriptor_gets_no_event_of_the_same_round(void **state)
 	assert_true(loop_watch(loop, &ios[1], LOOP_READ));
 	assert_true(loop_once(loop));
 	assert_int_equal(seen, 1);
+	loop_destroy(&loop);
 	close(a[0]), close(a[1]), close(b[0]), close(b[1]);
 }
 

@@ -778,7 +778,8 @@ test_malformed_flood_locks_nobody_out(void **state)
 
 	(void)state;
 	for (i = 1; i <= 100; i++) {
-		begin_mech(gate, i, "PLAIN", "\0tim\0", 5);	/* no password */
+		/* without a password */
+		begin_mech(gate, i, "PLAIN", "\0tim\0", 5);
 		assert_true(expect_no(gate, i, CULVER_E_AUTH) <= t0 + 15 * S);
 	}
 	/* tim mistypes his, and then gets it right */
