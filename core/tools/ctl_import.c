@@ -83,6 +83,8 @@ ends_in(const char *name, const char *end)
 static _Bool
 entry_add(struct entries *e, const char *folder, const char *name)
 {
+	char *copy;
+
 	if (e->n == e->cap) {
 		size_t cap = e->cap ? e->cap * 2 : 256;
 		void *v = reallocarray(e->v, cap, sizeof(*e->v));
@@ -92,8 +94,10 @@ entry_add(struct entries *e, const char *folder, const char *name)
 		e->v = v;
 		e->cap = cap;
 	}
-	e->v[e->n] = (struct entry){.folder = folder, .name = strdup(name)};
-	return e->v[e->n++].name != NULL;
+	if ((copy = strdup(name)) == NULL)
+		return 0;
+	e->v[e->n++] = (struct entry){.folder = folder, .name = copy};
+	return 1;
 }
 
 /* The names in FOLDER of DIR (NULL: DIR itself, *.eml only). */
@@ -164,7 +168,8 @@ folder_send(int dir, int to)
 	if (maildir ? !entries_read(&e, dir, "new") ||
 	    !entries_read(&e, dir, "cur") : !entries_read(&e, dir, NULL))
 		status = EX_NOINPUT;
-	qsort(e.v, e.n, sizeof(*e.v), entry_compare);
+	if (e.n > 0)
+		qsort(e.v, e.n, sizeof(*e.v), entry_compare);
 	if (status == 0 && e.n == 0 && !maildir) {
 		ctl_warnx("no *.eml file is there, and it is no Maildir");
 		status = EX_NOINPUT;

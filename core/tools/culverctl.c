@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -110,7 +111,7 @@ usage(FILE *f)
 	for (unsigned i = 0; i < N_COMMANDS; i++)
 		fprintf(f, "  %-12s %-22s %s\n", commands[i].name,
 		    commands[i].args, commands[i].help);
-	return f == stdout ? 0 : EX_USAGE;
+	return EX_USAGE;
 }
 
 /* Take --json out of the command's words, wherever it stands. */
@@ -146,7 +147,8 @@ options(struct ctl *ctl, int argc, char **argv)
 		} else if (opt == 'j') {
 			ctl->json = 1;
 		} else if (opt == 'h') {
-			exit(usage(stdout));
+			usage(stdout);
+			exit(0);
 		} else if (opt == 'V') {
 			exit(printf("culverctl %s\n", PACKAGE_VERSION) < 0);
 		} else if (opt != 'u' ||
@@ -163,14 +165,15 @@ options(struct ctl *ctl, int argc, char **argv)
 static void
 process_setup(void)
 {
-	struct stat st;
+	int fd;
 
 	syscall(SYS_close_range, 3, ~0u, 0);
-	for (int fd = 0; fd <= 2; fd++)
-		if (fstat(fd, &st) != 0 && freopen("/dev/null", fd == 0 ?
-		    "r" : "w", fd == 0 ? stdin : fd == 1 ? stdout : stderr) ==
-		    NULL)
-			exit(EX_OSERR);
+	do {
+		fd = open("/dev/null", O_RDWR);	/* the lowest that is free */
+	} while (fd >= 0 && fd <= 2);
+	if (fd < 0)
+		exit(EX_OSERR);
+	close(fd);
 	signal(SIGPIPE, SIG_IGN);
 	umask(077);
 	log_set_sink(sink);
