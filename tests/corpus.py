@@ -111,6 +111,6 @@ def top(message, n):
 
 
 def by_uidl(user, messages=None):
-    """Deliver the corpus: UIDL (the base name) -> name in the corpus."""
+    """Deliver the corpus: UIDL -> name in the corpus."""
     messages = CORPUS if messages is None else messages
-    return {user.deliver(m): name for name, m in messages.items()}
+    return dict(zip(user.deliver_all(messages.values()), messages))

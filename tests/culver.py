@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import ctypes.util
 import glob
+import json
 import os
 import pwd
 import random
@@ -28,6 +29,11 @@ ROOT = os.geteuid() == 0
 ROLE_IDS = {"gate": 60001, "auth": 60002, "config": 60003, "log": 60004}
 PORT, TLS_PORT = 3110, 3995
 PASSWORD = "geheim"
+STORAGE = {            # the sections that --culver-storage chooses from
+    "maildir": 'storage maildir { path = "~/Maildir" }',
+    "mbox": 'storage mbox { path = "~/mbox" create = yes }',
+    "sqlite": 'storage sqlite { path = "~/mail/mail.db" create = yes }',
+}
 PATIENCE = 20.0        # seconds until something that must happen has failed
 
 _crypt = ctypes.CDLL(ctypes.util.find_library("crypt"))
@@ -266,6 +272,7 @@ class User:
         return name.split(":")[0]
 
     def deliver_all(self, messages):
+        """The base names, which are the UIDLs."""
         return [self.deliver(m) for m in messages]
 
     def files(self):
@@ -277,6 +284,52 @@ class User:
         return {name: p.read_bytes() for name, p in self.files().items()}
 
 
+class ToolUser(User):
+    """A user whose mailbox is not a Maildir: mail gets in and is looked at
+    by `culverctl mailbox`, so by the storage plugin's own delivery."""
+
+    def make(self):
+        self.home.mkdir(mode=0o700, exist_ok=True)
+        self.own(self.home)
+        (self.home / "mail").mkdir(mode=0o700, exist_ok=True)
+        self.own(self.home / "mail")
+
+    def empty(self):
+        until("an empty home", lambda: not self.home.exists() or
+              shutil.rmtree(self.home, ignore_errors=True))
+        self.make()
+
+    def mailbox(self, *args):
+        done = self.instance.ctl("--json", "mailbox", args[0], self.name,
+                                 *args[1:])
+        if done.returncode != 0:
+            raise Failure(f"mailbox {args}: {done.stdout}{done.stderr}")
+        return json.loads(done.stdout)
+
+    def uidls(self):
+        return [m["uidl"] for m in self.mailbox("list")]
+
+    def deliver(self, message):
+        return self.deliver_all([message])[0]
+
+    def deliver_all(self, messages):
+        """The UIDLs that they got."""
+        before = set(self.uidls())
+        with tempfile.TemporaryDirectory() as d:
+            for i, message in enumerate(messages):
+                Path(d, f"{i:08}.eml").write_bytes(message)
+            self.mailbox("import", d)
+        return [u for u in self.uidls() if u not in before]
+
+    def contents(self):
+        """UIDL -> the message in wire form."""
+        uidls = self.uidls()
+        with tempfile.TemporaryDirectory() as d:
+            self.mailbox("export", d)
+            return {u: wire(Path(d, f"{i:04}.eml").read_bytes())
+                    for i, u in enumerate(uidls, 1)}
+
+
 # --- the daemon --------------------------------------------------------------
 
 class Instance:
@@ -284,8 +337,10 @@ class Instance:
 
     `limits`, `top`, `listen`, `tls`, `auth`, `storage` are text for the
     named part of the configuration; `extra` is appended.  A `{address}` in
-    them is replaced.
+    them is replaced.  What test users have for a mailbox, unless `storage`
+    says more, is `kind`.
     """
+    kind = "maildir"
 
     def __init__(self, tree, users=3, limits="", top="", listen="", extra="",
                  tls="", auth="", storage=None, prefix="culver-test-",
@@ -327,7 +382,9 @@ class Instance:
             uids = [os.getuid()] * n
         for i, uid in enumerate(uids, have + 1):
             gid = uid if ROOT else os.getgid()
-            user = User(f"user{i}", uid, gid, self.dir / "home" / f"user{i}")
+            make = User if self.kind == "maildir" else ToolUser
+            user = make(f"user{i}", uid, gid, self.dir / "home" / f"user{i}")
+            user.instance = self
             user.make()
             self.users.append(user)
         self.write_users()
@@ -350,7 +407,7 @@ class Instance:
     def conf_text(self):
         p = {k: (v or "").replace("{address}", self.address)
              for k, v in self.parts.items()}
-        storage = p["storage"] or 'storage maildir { path = "~/Maildir" }'
+        storage = p["storage"] or STORAGE[self.kind]
         return f'''hostname = "localhost"
 run_dir = "{self.dir}/run"
 state_dir = "{self.dir}/state"

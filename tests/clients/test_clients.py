@@ -495,6 +495,7 @@ def test_new_mail_between_two_polls(instance, user, home):
     user.deliver(CORPUS["plain"])
     check(client, {"plain": CORPUS["plain"]}, client.fetch(keep=True))
     user.deliver(CORPUS["mixed"])
-    for path in user.files().values():      # another reader marks all seen
-        path.rename(user.maildir / "cur" / (path.name.split(":")[0] + ":2,S"))
+    if instance.kind == "maildir":          # another reader marks all seen
+        for name, path in user.files().items():
+            path.rename(user.maildir / "cur" / (name + ":2,S"))
     check(client, {"mixed": CORPUS["mixed"]}, client.fetch(keep=True))

@@ -9,6 +9,8 @@ import pytest
 
 from culver import PASSWORD, numbered, until
 
+pytestmark = pytest.mark.maildir
+
 MESSAGES = [b"Subject: lf\n\n.dot\n..\n", b"Subject: crlf\r\n\r\nx\r\n",
             b"no header, no end", b"\xff\0 8 bit and NUL\r\rbare\n", b"\n"]
 

@@ -83,7 +83,7 @@ def test_top_then_retr(session):
 @pytest.mark.parametrize("mode", MODES)
 def test_fifty_megabytes(instance, mode):
     user = instance.users[1]
-    if not user.files():
+    if not user.contents():
         user.deliver(HUGE())
     with instance.login(user, mode) as pop:
         expect = wire(HUGE())
@@ -93,6 +93,7 @@ def test_fifty_megabytes(instance, mode):
         pop.quit()
 
 
+@pytest.mark.maildir
 def test_sizes_in_names_are_believed_until_a_retr(instance):
     """A wrong W= is told by LIST, RETR sends what is there, and from then
     on LIST says so (DESIGN section 5)."""
