@@ -43,7 +43,7 @@ normal(culver_status st, bool may_be_done)
 {
 	if (st == CULVER_OK || (st == CULVER_DONE && may_be_done))
 		return st;
-	return st < CULVER_OK && st >= CULVER_E_CONFIG ? st : CULVER_E_TEMP;
+	return st < CULVER_OK && st >= CULVER_E_QUOTA ? st : CULVER_E_TEMP;
 }
 
 static int
@@ -52,6 +52,7 @@ level_of(culver_status st)
 	switch (st) {
 	case CULVER_E_IN_USE:
 	case CULVER_E_GONE:
+	case CULVER_E_QUOTA:
 		return LOG_INFO_;
 	case CULVER_E_PERM:
 	case CULVER_E_CORRUPT:

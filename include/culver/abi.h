@@ -44,12 +44,13 @@ enum {
 	CULVER_E_IN_USE = -3,	/* [IN-USE] lock held by another session */
 	CULVER_E_STALE = -4,	/* [SYS/TEMP] mailbox changed underneath us */
 	CULVER_E_GONE = -5,	/* no code: that message no longer exists */
-	CULVER_E_NOSPACE = -6,	/* [SYS/TEMP] disk full or over quota */
+	CULVER_E_NOSPACE = -6,	/* [SYS/TEMP] disk full, or the file system's quota */
 	CULVER_E_CORRUPT = -7,	/* [SYS/PERM] stored data is damaged */
 	CULVER_E_TIMEOUT = -8,	/* [SYS/TEMP] call->deadline passed */
 	CULVER_E_NOMEM = -9,	/* [SYS/TEMP] */
 	CULVER_E_UNSUPPORTED = -10, /* op or flag unknown; the core falls back */
 	CULVER_E_CONFIG = -11,	/* bad options; at startup only */
+	CULVER_E_QUOTA = -12,	/* deliver_commit(): over the user's quota */
 
 	CULVER_E_AUTH = -20,	/* [AUTH] wrong password or proof */
 	CULVER_E_NOUSER = -21,	/* [AUTH] this plugin does not know the user */

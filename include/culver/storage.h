@@ -29,7 +29,8 @@ enum {
 	CULVER_ST_STAT = 1u << 4,
 	CULVER_ST_DELIVER = 1u << 5,
 	CULVER_ST_SIZE_CACHE = 1u << 6,
-	CULVER_ST_READONLY = 1u << 7	/* expunge() always fails PERM */
+	CULVER_ST_READONLY = 1u << 7,	/* expunge() always fails PERM */
+	CULVER_ST_KEEP_UID = 1u << 8	/* deliver: envelope's uid is kept */
 };
 
 struct culver_user {
@@ -115,6 +116,11 @@ struct culver_envelope {		/* of a delivery */
 	const char *sender;	/* "" for bounces */
 	const char *recipient;
 	uint64_t octets_hint;	/* 0 if unknown */
+	/* of a message that comes from another mailbox */
+	const char *uid;	/* the one that it had, or NULL; a plugin with
+				 * KEEP_UID gives it this one, or fails the
+				 * commit with PERM if another message has it */
+	int64_t received;	/* Unix seconds; 0: now */
 };
 
 struct culver_storage_ops {
@@ -209,7 +215,10 @@ struct culver_storage_ops {
 	/*
 	 * [DELIVER] Add a message: begin, write any number of times, then
 	 * commit or abort, exactly one.  Input is CRLF text.  Invisible to
-	 * every session before commit, durable after it.
+	 * every session before commit, durable after it.  Commit fails with
+	 * QUOTA, and adds nothing, if the user has a quota and the message
+	 * does not fit (culver_quota_fits()): decided under the lock that
+	 * keeps other deliveries out, so that two cannot share one place.
 	 */
 	culver_status (*deliver_begin)(struct culver_store *store,
 	    const struct culver_envelope *env, struct culver_delivery **out,

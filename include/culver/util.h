@@ -57,6 +57,19 @@ culver_logf(const struct culver_host *host, int32_t level,
 	host->log(host, level, text);
 }
 
+/*
+ * Does a message of OCTETS fit a quota of MAX_OCTETS and MAX_MESSAGES (0:
+ * none), of which HAVE_OCTETS and HAVE_MESSAGES are used?
+ */
+static CULVER_UNUSED int
+culver_quota_fits(uint64_t max_octets, uint64_t max_messages,
+    uint64_t have_octets, uint64_t have_messages, uint64_t octets)
+{
+	return (max_messages == 0 || have_messages < max_messages) &&
+	    (max_octets == 0 || (octets <= max_octets &&
+	    have_octets <= max_octets - octets));
+}
+
 /* Memory from the call's arena, zeroed; NULL if there is none left. */
 static CULVER_UNUSED void *
 culver_alloc(const struct culver_host *host, struct culver_call *call,

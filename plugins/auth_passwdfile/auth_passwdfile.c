@@ -377,6 +377,10 @@ extra_set(struct culver_auth *au, struct culver_user *out,
 		    name.p, name.n);
 		fields[out->n_fields].value = culver_strndup(au->host, call,
 		    value.p, value.n);
+		if (span_is(name, "quota_rule") && !quota_parse(value, out))
+			return culver_fail(call, CULVER_E_TEMP, 0, "user %s: "
+			    "quota_rule is not one that is known: wanted "
+			    "*:storage=SIZE:messages=COUNT", out->name);
 		if (fields[out->n_fields].name == NULL ||
 		    fields[out->n_fields].value == NULL)
 			return culver_fail(call, CULVER_E_NOMEM, 0, "user");

@@ -138,6 +138,15 @@ _Bool pwfile_find(const struct pwfile *f, const char *user,
 
 void pwfile_unload(struct pwfile *f);
 
+/* --- quota.c ------------------------------------------------------------- */
+
+/*
+ * Read Dovecot's quota_rule RULE, as "*:storage=1G:messages=1000", into the
+ * quota of OUT; a rule for one folder that is not the inbox changes nothing.
+ * False: it is not one that can be kept.
+ */
+_Bool quota_parse(struct span rule, struct culver_user *out);
+
 /* --- expand.c ------------------------------------------------------------ */
 
 /*

@@ -1,7 +1,7 @@
 # Today's public headers as the next minor could look: members appended, bits
 # added, nothing else.  The tests build plugins and a host with the result.
 s/^#define CULVER_ABI_MINOR.*/#define CULVER_ABI_MINOR 1/
-s/^	CULVER_ST_READONLY = 1u << 7.*/	CULVER_ST_READONLY = 1u << 7, CULVER_ST_NOVELTY = 1u << 8/
+s/^	CULVER_ST_KEEP_UID = 1u << 8.*/	CULVER_ST_KEEP_UID = 1u << 8, CULVER_ST_NOVELTY = 1u << 9/
 /^	void (\*deliver_abort)/a\
 	culver_status (*novelty)(struct culver_store *store);
 /^	const char \*help;/a\

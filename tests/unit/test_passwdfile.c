@@ -351,6 +351,45 @@ test_long_password(void **state)
 	assert_int_equal(verify_n(s, "u", "right\0", 6), CULVER_E_AUTH);
 }
 
+/* Rules as Dovecot writes them. */
+static void
+test_quota(void **state)
+{
+	static const struct {
+		const char *rule;
+		uint64_t octets, messages;
+		_Bool bad;
+	} t[] = {
+		{ "*:storage=1G:messages=1000", 1 << 30, 1000, 0 },
+		{ "*:messages=7", 0, 7, 0 },
+		{ "INBOX:storage=5", 5 * 1024, 0, 0 },
+		{ "*:bytes=10", 10, 0, 0 },
+		{ "*:storage=3MB", 3 << 20, 0, 0 },
+		{ "*:bytes=2k", 2048, 0, 0 },
+		{ "*", 0, 0, 0 },
+		{ "*:storage=0", 0, 0, 0 },
+		{ "Trash:storage=+10%", 0, 0, 0 },
+		{ "*:storage=", 0, 0, 1 }, { "*:storage=1X", 0, 0, 1 },
+		{ "*:storage", 0, 0, 1 }, { "*:storage=-1", 0, 0, 1 },
+		{ "*:messages=1k", 0, 0, 1 }, { "*:ignore", 0, 0, 1 },
+		{ "*:storage=99999999999999999999T", 0, 0, 1 },
+		{ "", 0, 0, 1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		struct culver_user u = { .quota_octets = 0 };
+		struct span rule = { t[i].rule, strlen(t[i].rule) };
+
+		if (quota_parse(rule, &u) == t[i].bad)
+			fail_msg("%s", t[i].rule);
+		if (t[i].bad)
+			continue;
+		assert_int_equal(u.quota_octets, t[i].octets);
+		assert_int_equal(u.quota_messages, t[i].messages);
+	}
+}
+
 static void
 test_user(void **state)
 {
@@ -383,6 +422,8 @@ test_user(void **state)
 	assert_string_equal(u.fields[0].value, "*:storage=1G");
 	assert_string_equal(u.fields[1].name, "flag");
 	assert_string_equal(u.fields[1].value, "");
+	assert_int_equal(u.quota_octets, UINT64_C(1) << 30);
+	assert_int_equal(u.quota_messages, 0);
 	assert_int_equal(lookup(s, "old", &u), CULVER_OK);
 	assert_string_equal(u.location, "/var/mail/old");
 	assert_int_equal(lookup(s, "crlf", &u), CULVER_OK);
@@ -676,7 +717,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_schemes), T(test_weak_by_name), T(test_plain),
 		T(test_default_scheme), T(test_locked), T(test_long_password),
-		T(test_user), T(test_virtual_site), T(test_malformed_lines),
+		T(test_quota), T(test_user), T(test_virtual_site), T(test_malformed_lines),
 		T(test_reload), T(test_racy_stamp), T(test_not_whole),
 		T(test_missing_at_start), T(test_paths), T(test_dummy),
 		T(test_dummy_settings), T(test_many), T(test_options),
