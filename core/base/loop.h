@@ -11,13 +11,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Events, with the numbers that the system's own call uses. */
 enum {
-	LOOP_READ = 1u << 0,
-	LOOP_WRITE = 1u << 1,
-	LOOP_HANGUP = 1u << 2,	/* both directions are over, or an error; always
-				 * watched for, alone it watches nothing else */
-	LOOP_EOF = 1u << 3	/* the peer will send no more, whether or not
-				 * octets of it are still unread */
+	LOOP_READ = 0x1,	/* also at LOOP_EOF */
+	LOOP_WRITE = 0x4,
+	LOOP_HANGUP = 0x18,	/* either bit: both directions are over, or an
+				 * error; always watched for, alone it watches
+				 * nothing else */
+	LOOP_EOF = 0x2000	/* the peer will send no more, whether or not
+				 * octets of it are still unread; comes with
+				 * LOOP_READ, too */
 };
 
 struct loop;

@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -14,6 +15,11 @@
 #include "core/base/loop.h"
 
 enum { BATCH = 64 };
+
+static_assert((uint32_t)LOOP_READ == EPOLLIN &&
+    (uint32_t)LOOP_WRITE == EPOLLOUT && (uint32_t)LOOP_EOF == EPOLLRDHUP &&
+    (uint32_t)LOOP_HANGUP == ((uint32_t)EPOLLHUP | EPOLLERR),
+    "events go to epoll as they are");
 
 struct loop {
 	int epfd;
@@ -50,34 +56,21 @@ loop_destroy(struct loop **loop)
 	*loop = NULL;
 }
 
-static _Bool
-watch(struct loop *loop, struct loop_io *io, unsigned events, uint32_t extra)
+_Bool
+loop_watch(struct loop *loop, struct loop_io *io, unsigned events)
 {
-	struct epoll_event ev = {.data.ptr = io, .events = extra};
+	struct epoll_event ev = {.data.ptr = io,
+	    .events = events & LOOP_READ ? events | LOOP_EOF : events};
 	int op = io->events != 0 ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
 
 	if (io->events == events)
 		return 1;
-	if (events == 0) {
+	if (events == 0)
 		loop_unwatch(loop, io);
-		return 1;
-	}
-	if (events & LOOP_READ)
-		ev.events |= EPOLLIN | EPOLLRDHUP;
-	if (events & LOOP_EOF)
-		ev.events |= EPOLLRDHUP;
-	if (events & LOOP_WRITE)
-		ev.events |= EPOLLOUT;
-	if (epoll_ctl(loop->epfd, op, io->fd, &ev) != 0)
+	else if (epoll_ctl(loop->epfd, op, io->fd, &ev) != 0)
 		return 0;
 	io->events = events;
 	return 1;
-}
-
-_Bool
-loop_watch(struct loop *loop, struct loop_io *io, unsigned events)
-{
-	return watch(loop, io, events, 0);
 }
 
 _Bool
@@ -195,20 +188,9 @@ loop_once(struct loop *loop)
 	loop->n_ev = n;
 	for (int i = 0; i < n; i++) {
 		struct loop_io *io = loop->ev[i].data.ptr;
-		uint32_t e = loop->ev[i].events;
-		unsigned events = 0;
 
-		if (io == NULL)
-			continue;
-		if (e & (EPOLLIN | EPOLLRDHUP))
-			events |= LOOP_READ;
-		if (e & EPOLLRDHUP)
-			events |= LOOP_EOF;
-		if (e & EPOLLOUT)
-			events |= LOOP_WRITE;
-		if (e & (EPOLLHUP | EPOLLERR))
-			events |= LOOP_HANGUP;
-		io->ready(io, events);
+		if (io != NULL)
+			io->ready(io, loop->ev[i].events);
 	}
 	loop->n_ev = 0;
 	for (uint64_t now = clock_now();
