@@ -15,12 +15,18 @@
 
 #include "core/ipc/ipc.h"
 
-enum field_kind { K_END, K_U32, K_U64, K_TEXT, K_BYTES };
+enum field_kind { K_END, K_NUMBER, K_TEXT, K_BYTES };
 
 struct field {
 	uint16_t kind, offset;
-	uint32_t max;
+	uint32_t max;			/* of a number: its octets */
 };
+
+struct header {				/* at the start of every message */
+	uint16_t type, nfds;
+	uint32_t len;			/* octets that follow */
+};
+static_assert(sizeof(struct header) == IPC_HEADER, "no padding");
 
 struct message {
 	enum ipc_type type;
@@ -29,8 +35,8 @@ struct message {
 	const struct field *fields;
 };
 
-#define U32(name, f) {K_U32, offsetof(struct ipc_##name, f), 0},
-#define U64(name, f) {K_U64, offsetof(struct ipc_##name, f), 0},
+#define U32(name, f) {K_NUMBER, offsetof(struct ipc_##name, f), 4},
+#define U64(name, f) {K_NUMBER, offsetof(struct ipc_##name, f), 8},
 #define TEXT(name, f, max) {K_TEXT, offsetof(struct ipc_##name, f), max},
 #define BYTES(name, f, max) {K_BYTES, offsetof(struct ipc_##name, f), max},
 #define END(name) {K_END, 0, 0}};
@@ -79,10 +85,9 @@ ipc_role_name(enum ipc_role role)
 	static const char *const names[] = {"master", "config", "gate",
 	    "auth", "pool", "worker", "certcheck", "log", "ctl", "manager"};
 
-	for (unsigned i = 0; i < IPC_ROLES; i++)
-		if (role == 1u << i)
-			return names[i];
-	return "?";
+	unsigned i = (unsigned)__builtin_ctz(role | 1u << IPC_ROLES);
+
+	return i < IPC_ROLES && role == 1u << i ? names[i] : "?";
 }
 
 _Bool
@@ -95,52 +100,34 @@ ipc_allowed(enum ipc_type type, enum ipc_role from, enum ipc_role to,
 	    (m->phases & phase) != 0;
 }
 
-static void
-put_le(uint8_t *p, uint64_t v, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++)
-		p[i] = (uint8_t)(v >> (8 * i));
-}
-
-static uint64_t
-get_le(const uint8_t *p, unsigned n)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < n; i++)
-		v |= (uint64_t)p[i] << (8 * i);
-	return v;
-}
-
-/* Octets of field F of the struct at BASE, written to BUF; 0 if impossible. */
+/* Octets of field F of the struct at BASE, written to BUF; 0 if impossible.
+ * Text ends with a NUL there, too. */
 static size_t
 field_encode(const struct field *f, const uint8_t *base, uint8_t *buf,
     size_t room)
 {
-	const void *at = base + f->offset;
-	struct ipc_bytes b = {NULL, 0};
-	uint64_t v;
-	unsigned width = f->kind == K_U64 ? 8 : 4;
+	const uint8_t *at = base + f->offset;
 	unsigned nul = f->kind == K_TEXT;
+	struct ipc_bytes b;
+	const char *s;
 
-	if (f->kind == K_TEXT) {
-		const char *s = *(const char *const *)at;
-
-		b.p = (const uint8_t *)(s != NULL ? s : "");
-		b.n = (uint32_t)strnlen((const char *)b.p, (size_t)f->max + 1);
-	} else if (f->kind == K_BYTES) {
-		b = *(const struct ipc_bytes *)at;
+	if (f->kind == K_NUMBER) {
+		if (room >= f->max)
+			memcpy(buf, at, f->max);
+		return room >= f->max ? f->max : 0;
 	}
-	v = f->kind == K_U64 ? *(const uint64_t *)at :
-	    f->kind == K_U32 ? *(const uint32_t *)at : b.n;
-	if (b.n > f->max || room < width + (size_t)b.n + nul)
+	memcpy(&b, at, nul ? sizeof(b.p) : sizeof(b));
+	if (nul) {
+		s = b.p != NULL ? (const char *)b.p : "";
+		b.p = (const uint8_t *)s;
+		b.n = (uint32_t)strnlen(s, (size_t)f->max + 1);
+	}
+	if (b.n > f->max || room < sizeof(b.n) + (size_t)b.n + nul)
 		return 0;
-	put_le(buf, v, width);
-	if (b.n > 0)
-		memcpy(buf + width, b.p, b.n);
-	if (nul)
-		buf[width + b.n] = 0;
-	return width + (size_t)b.n + nul;
+	memcpy(buf, &b.n, sizeof(b.n));
+	if (b.n + nul > 0)
+		memcpy(buf + sizeof(b.n), b.p, (size_t)b.n + nul);
+	return sizeof(b.n) + (size_t)b.n + nul;
 }
 
 size_t
@@ -148,21 +135,20 @@ ipc_encode(enum ipc_type type, const void *msg, unsigned nfds, uint8_t *buf,
     size_t cap)
 {
 	const struct message *m = message_find(type);
-	size_t at = IPC_HEADER, n;
+	struct header h = {(uint16_t)type, (uint16_t)nfds, 0};
+	size_t at = IPC_HEADER, n = 1;
 
 	if (m == NULL || nfds < m->min_fds || nfds > m->max_fds ||
 	    cap < IPC_HEADER)
 		return 0;
-	for (const struct field *f = m->fields; f->kind != K_END; f++) {
+	for (const struct field *f = m->fields; f->kind != K_END && n > 0;
+	     f++) {
 		n = field_encode(f, msg, buf + at, cap - at);
-		if (n == 0)
-			return 0;
 		at += n;
 	}
-	put_le(buf, type, 2);
-	put_le(buf + 2, nfds, 2);
-	put_le(buf + 4, at - IPC_HEADER, 4);
-	return at;
+	h.len = (uint32_t)(at - IPC_HEADER);
+	memcpy(buf, &h, sizeof(h));
+	return n > 0 ? at : 0;
 }
 
 /* Octets taken from BUF for field F of the struct at BASE; 0 if malformed. */
@@ -170,36 +156,22 @@ static size_t
 field_decode(const struct field *f, uint8_t *base, const uint8_t *buf,
     size_t left)
 {
-	unsigned width = f->kind == K_U64 ? 8 : 4;
+	uint8_t *at = base + f->offset;
 	unsigned nul = f->kind == K_TEXT;
-	struct ipc_bytes b;
-	const char *s;
-	uint64_t v;
+	struct ipc_bytes b = {.p = buf + sizeof(b.n)};
 
-	if (left < width)
+	if (left < (f->kind == K_NUMBER ? f->max : sizeof(b.n)))
 		return 0;
-	v = get_le(buf, width);
-	if (f->kind == K_U64) {
-		memcpy(base + f->offset, &v, sizeof(v));
-		return width;
+	if (f->kind == K_NUMBER) {
+		memcpy(at, buf, f->max);
+		return f->max;
 	}
-	b.n = (uint32_t)v;
-	if (f->kind == K_U32) {
-		memcpy(base + f->offset, &b.n, sizeof(b.n));
-		return width;
-	}
-	b.p = buf + width;
-	if (b.n > f->max || left < width + (size_t)b.n + nul)
+	memcpy(&b.n, buf, sizeof(b.n));
+	if (b.n > f->max || left < sizeof(b.n) + (size_t)b.n + nul ||
+	    (nul && memchr(b.p, 0, (size_t)b.n + 1) != b.p + b.n))
 		return 0;
-	if (nul) {
-		if (memchr(b.p, 0, (size_t)b.n + 1) != b.p + b.n)
-			return 0;
-		s = (const char *)b.p;
-		memcpy(base + f->offset, &s, sizeof(s));
-	} else {
-		memcpy(base + f->offset, &b, sizeof(b));
-	}
-	return width + (size_t)b.n + nul;
+	memcpy(at, &b, nul ? sizeof(b.p) : sizeof(b));
+	return sizeof(b.n) + (size_t)b.n + nul;
 }
 
 _Bool
@@ -207,24 +179,24 @@ ipc_decode(const uint8_t *buf, size_t n, enum ipc_type *type, unsigned *nfds,
     union ipc_any *out)
 {
 	const struct message *m;
-	size_t at = IPC_HEADER, took;
+	struct header h;
+	size_t at = IPC_HEADER, took = 1;
 
-	if (n < IPC_HEADER || n > IPC_MAX ||
-	    get_le(buf + 4, 4) != n - IPC_HEADER)
+	if (n < IPC_HEADER || n > IPC_MAX)
 		return 0;
-	m = message_find((unsigned)get_le(buf, 2));
-	*nfds = (unsigned)get_le(buf + 2, 2);
-	if (m == NULL || *nfds < m->min_fds || *nfds > m->max_fds)
+	memcpy(&h, buf, sizeof(h));
+	m = message_find(h.type);
+	*nfds = h.nfds;
+	if (m == NULL || h.nfds < m->min_fds || h.nfds > m->max_fds)
 		return 0;
 	*type = m->type;
 	memset(out, 0, sizeof(*out));
-	for (const struct field *f = m->fields; f->kind != K_END; f++) {
+	for (const struct field *f = m->fields; f->kind != K_END && took > 0;
+	     f++) {
 		took = field_decode(f, (uint8_t *)out, buf + at, n - at);
-		if (took == 0)
-			return 0;
 		at += took;
 	}
-	return at == n;
+	return took > 0 && at == n && h.len == n - IPC_HEADER;
 }
 
 _Bool
@@ -328,9 +300,11 @@ ipc_recv(int fd, struct ipc_in *in, enum ipc_role from, enum ipc_role to,
 void
 ipc_done(struct ipc_in *in)
 {
-	const struct message *m = in->len >= 2 ?
-	    message_find((unsigned)get_le(in->buf, 2)) : NULL;
+	const struct message *m;
+	struct header h = {0};
 
+	memcpy(&h, in->buf, in->len < sizeof(h) ? in->len : sizeof(h));
+	m = message_find(h.type);
 	for (unsigned i = 0; i < in->nfds; i++)
 		if (in->fd[i] >= 0)
 			close(in->fd[i]);
