@@ -6,6 +6,7 @@
 #ifndef BASE_PRIV_H
 #define BASE_PRIV_H
 
+#include <stdint.h>
 #include <sys/types.h>
 
 enum { PRIV_MAX_GROUPS = 8 };
@@ -16,6 +17,12 @@ struct priv_ids {
 	unsigned n_groups;	/* supplementary groups; usually none */
 	gid_t groups[PRIV_MAX_GROUPS];
 };
+
+/*
+ * As root: give up all capabilities but KEEP (bits below 32), so that neither
+ * this process nor a child has them again.  False with errno.
+ */
+_Bool priv_bounds(uint32_t keep);
 
 /*
  * Give up groups, gid, uid and every capability, set no_new_privs and clear

@@ -20,26 +20,18 @@
 static struct __user_cap_header_struct head = {
     .version = _LINUX_CAPABILITY_VERSION_3};
 
+/* Keep of the capabilities that are there those in KEEP, and let a program
+ * that is executed inherit INHERIT of them. */
 static _Bool
-caps_set(uint32_t keep)
-{
-	struct __user_cap_data_struct data[2] = {{.effective = keep,
-	    .permitted = keep, .inheritable = keep}};
-
-	return syscall(SYS_capset, &head, data) == 0;
-}
-
-/* While the bounding set still allows it: what a program that is executed
- * later may inherit. */
-static _Bool
-caps_inherit(uint32_t keep)
+caps_limit(uint32_t keep, uint32_t inherit)
 {
 	struct __user_cap_data_struct data[2];
 
 	if (syscall(SYS_capget, &head, data) != 0)
 		return 0;
-	data[0].inheritable = keep;
-	data[1].inheritable = 0;
+	keep &= data[0].permitted;
+	data[0] = (struct __user_cap_data_struct){keep, keep, inherit};
+	data[1] = (struct __user_cap_data_struct){0};
 	return syscall(SYS_capset, &head, data) == 0;
 }
 
@@ -54,19 +46,22 @@ caps_are(uint32_t keep)
 	    data[1].permitted == 0 && data[1].inheritable == 0;
 }
 
-/* Empty the bounding set; master left few bits in it. */
+/* Nothing but KEEP can ever come back. */
 static _Bool
-bounding_clear(void)
+bounding_limit(uint32_t keep)
 {
-	for (unsigned long cap = 0; cap < 64; cap++) {
-		int set = prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
-
-		if (set < 0)
-			break;
-		if (set == 1 && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0)
+	for (unsigned long cap = 0; cap < 64; cap++)
+		if ((cap > 31 || (keep & 1u << cap) == 0) &&
+		    prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1 &&
+		    prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0)
 			return 0;
-	}
 	return 1;
+}
+
+_Bool
+priv_bounds(uint32_t keep)
+{
+	return geteuid() != 0 || (bounding_limit(keep) && caps_limit(keep, 0));
 }
 
 static _Bool
@@ -94,12 +89,12 @@ priv_drop(const struct priv_ids *ids, _Bool keep_chroot)
 	errno = EPERM;
 	if (ids->uid == 0 || ids->gid == 0 || ids->uid == (uid_t)-1 ||
 	    ids->gid == (gid_t)-1 || ids->n_groups > PRIV_MAX_GROUPS ||
-	    !caps_inherit(keep) || !bounding_clear() ||
+	    !caps_limit(~0u, keep) || !bounding_limit(0) ||
 	    setgroups(ids->n_groups, ids->groups) != 0 ||
 	    setresgid(ids->gid, ids->gid, ids->gid) != 0 ||
 	    (keep_chroot && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) ||
 	    setresuid(ids->uid, ids->uid, ids->uid) != 0 ||
-	    !caps_set(keep) ||
+	    !caps_limit(keep, keep) ||
 	    (keep_chroot && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE,
 		CAP_SYS_CHROOT, 0, 0) != 0) ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
@@ -115,7 +110,7 @@ _Bool
 priv_drop_rest(void)
 {
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 ||
-	    !caps_set(0) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+	    !caps_limit(0, 0) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
 		return 0;
 	errno = EPERM;
 	return geteuid() != 0 && caps_are(0);

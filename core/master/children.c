@@ -134,9 +134,6 @@ child_new(struct spawn *s, unsigned channel, struct generation *gen)
 	struct child *c = calloc(1, sizeof(*c));
 	int pair[2] = {-1, -1};
 
-#ifdef WITH_SANITIZERS
-	s->keep_stderr = 1;
-#endif
 	if (c == NULL || (channel != 0 && !ipc_pair(pair)))
 		goto fail;
 	if (channel != 0)

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,13 +28,17 @@
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
-#include "core/base/sandbox.h"
+#include "core/base/priv.h"
 #include "core/master/master.h"
 
 #define DELAY_FIRST (100 * NS_PER_MS)
 #define DELAY_MAX (30 * NS_PER_S)
 #define LIVED_WELL (60 * NS_PER_S)
 #define KILL_TIME (10 * NS_PER_S)
+#define CAP(name) (1u << CAP_##name)
+#define CAPS (CAP(CHOWN) | CAP(DAC_OVERRIDE) | CAP(DAC_READ_SEARCH) | \
+    CAP(FOWNER) | CAP(KILL) | CAP(SETGID) | CAP(SETUID) | CAP(SETPCAP) | \
+    CAP(NET_BIND_SERVICE) | CAP(SYS_CHROOT) | CAP(SYS_RESOURCE))
 enum { HIGH_FD = 64 };			/* above what session_setup() takes */
 
 struct master master = {
@@ -294,20 +299,14 @@ static void
 process_setup(void)
 {
 	struct rlimit rl;
-	int null;
 
 	umask(022);
-	if (chdir("/") != 0 || (null = open("/dev/null", O_RDWR)) < 0)
-		exit(EX_OSERR);
 	master.stderr_fd = fcntl(2, F_DUPFD_CLOEXEC, HIGH_FD);
+	if (chdir("/") != 0 || !spawn_std_null())
+		exit(EX_OSERR);
 	if (master.stderr_fd < 0)
-		master.stderr_fd = fcntl(null, F_DUPFD_CLOEXEC, HIGH_FD);
+		master.stderr_fd = fcntl(0, F_DUPFD_CLOEXEC, HIGH_FD);
 	log_set_sink(sink_stderr);
-	dup2(null, 0);
-	dup2(null, 1);
-#ifndef WITH_SANITIZERS
-	dup2(null, 2);
-#endif
 	session_setup();
 	if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
 		rl.rlim_cur = rl.rlim_max;
@@ -350,7 +349,7 @@ main(int argc, char **argv)
 		go_background();
 	process_setup();
 	master.started = clock_now();
-	if (!spawn_bounds() || !spawn_setup(&master.env, override, err,
+	if (!priv_bounds(CAPS) || !spawn_setup(&master.env, override, err,
 	    sizeof(err))) {
 		log_errorx("%s", err);
 		return EX_NOUSER;

@@ -41,8 +41,6 @@ static _Bool slot_used[SLOTS];
 	for (unsigned bucket = 0; bucket < BUCKETS; bucket++) \
 		LIST_FOREACH (s, &by_pid[bucket], by_pid)
 
-static int null_fd;
-
 /*
  * The child shares master's descriptor table until its first system call, so
  * a session's descriptors wait for it in one of 16 groups of low numbers,
@@ -51,11 +49,8 @@ static int null_fd;
 void
 session_setup(void)
 {
-	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	null_fd = fcntl(null_fd, F_DUPFD_CLOEXEC,
-	    SLOT_FIRST + SLOTS * SLOT_FDS);
 	for (int i = 0; i < SLOTS * SLOT_FDS; i++)
-		dup3(null_fd, SLOT_FIRST + i, O_CLOEXEC);
+		dup3(0, SLOT_FIRST + i, O_CLOEXEC);
 }
 
 static void
@@ -64,7 +59,7 @@ slot_free(struct session *s)
 	if (s->slot < 0)
 		return;
 	for (int i = 0; i < SLOT_FDS; i++)
-		dup3(null_fd, SLOT_FIRST + s->slot * SLOT_FDS + i, O_CLOEXEC);
+		dup3(0, SLOT_FIRST + s->slot * SLOT_FDS + i, O_CLOEXEC);
 	slot_used[s->slot] = 0;
 	s->slot = -1;
 }

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <linux/close_range.h>
 #include <pwd.h>
 #include <signal.h>
@@ -127,34 +126,6 @@ spawn_override(const char *override[IPC_ROLES], char *arg)
 	return 0;
 }
 
-_Bool
-spawn_bounds(void)
-{
-	static const unsigned keep[] = {CAP_CHOWN, CAP_DAC_OVERRIDE,
-	    CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_KILL, CAP_SETGID, CAP_SETUID,
-	    CAP_SETPCAP, CAP_NET_BIND_SERVICE, CAP_SYS_CHROOT,
-	    CAP_SYS_RESOURCE};
-	struct __user_cap_header_struct head = {
-	    .version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2] = {{0}};
-	uint32_t set = 0;
-
-	if (geteuid() != 0)
-		return 1;
-	if (syscall(SYS_capget, &head, data) != 0)
-		return 0;
-	for (size_t i = 0; i < sizeof(keep) / sizeof(keep[0]); i++)
-		set |= data[0].permitted & 1u << keep[i];
-	for (unsigned long cap = 0; cap < 64; cap++)
-		if ((cap > 31 || (set & (1u << cap)) == 0) &&
-		    prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1 &&
-		    prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0)
-			return 0;
-	data[0] = data[1] = (struct __user_cap_data_struct){0};
-	data[0].effective = data[0].permitted = set;
-	return syscall(SYS_capset, &head, data) == 0;
-}
-
 /* Put FD[i] at 3 + i, and nothing else above 2. */
 static _Bool
 fds_place(const struct spawn *s)
@@ -173,12 +144,16 @@ fds_place(const struct spawn *s)
 }
 
 _Bool
-spawn_std_null(_Bool keep_stderr)
+spawn_std_null(void)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
+#ifdef WITH_SANITIZERS
+	return null >= 0 && dup2(null, 0) == 0 && dup2(null, 1) == 1;
+#else
 	return null >= 0 && dup2(null, 0) == 0 && dup2(null, 1) == 1 &&
-	    (keep_stderr || dup2(null, 2) == 2);
+	    dup2(null, 2) == 2;
+#endif
 }
 
 static void __attribute__((noreturn))
@@ -200,7 +175,7 @@ child(const struct spawn_env *env, const struct spawn *s)
 		argv[2 + i] = (char *)(uintptr_t)s->arg[i];
 	if (tz != NULL)
 		envp[1] = tz - strlen("TZ=");
-	if (!spawn_std_null(s->keep_stderr) || !fds_place(s) ||
+	if (!spawn_std_null() || !fds_place(s) ||
 	    sigprocmask(SIG_SETMASK, &none, NULL) != 0 ||
 	    !priv_drop(&env->ids[spawn_index(s->role)], s->keep_chroot))
 		_exit(71);

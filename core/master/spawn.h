@@ -19,7 +19,6 @@ struct spawn {
 	const char *arg[SPAWN_MAX_ARGS];	/* argv[2] ..., NULL ends */
 	int fd[SPAWN_MAX_FDS];	/* become 3, 4, ...; below 3: left closed */
 	_Bool keep_chroot;	/* see priv_drop() */
-	_Bool keep_stderr;	/* else descriptors 0 to 2 are /dev/null */
 };
 
 /* Who the roles are; and the folder with their programs. */
@@ -48,10 +47,8 @@ unsigned spawn_index(enum ipc_role role);
 /* Start it; -1 with errno.  The descriptors stay the caller's. */
 pid_t spawn_role(const struct spawn_env *env, const struct spawn *s);
 
-/* Make descriptors 0 to 2, but stderr if it is to be kept, /dev/null. */
-_Bool spawn_std_null(_Bool keep_stderr);
-
-/* The bounding set: keep only what master itself needs. */
-_Bool spawn_bounds(void);
+/* Make descriptors 0 to 2 /dev/null, as they are in every role; only a build
+ * with sanitizers keeps stderr for what those say. */
+_Bool spawn_std_null(void);
 
 #endif /* MASTER_SPAWN_H */

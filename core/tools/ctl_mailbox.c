@@ -66,7 +66,7 @@ child(struct work *w, int data, int channel, const uint8_t *tail, size_t n)
 		if (dup2(from[i], 3 + i) < 0)
 			_exit(71);
 	/* the caller's terminal is not for what the user owns */
-	if (!spawn_std_null(0) || syscall(SYS_close_range, 6, ~0u, 0) != 0)
+	if (!spawn_std_null() || syscall(SYS_close_range, 6, ~0u, 0) != 0)
 		_exit(71);
 	for (unsigned i = 0; i < sec->n_groups; i++)
 		ids.groups[i] = sec->groups[i];

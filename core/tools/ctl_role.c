@@ -27,9 +27,6 @@ role_start(struct ctl_role *r, const struct spawn_env *env, struct spawn *s,
 		s->fd[0] = chan[1];
 		s->fd[1] = log[1];
 		s->fd[FD_POOL - FD_CHANNEL] = end[1];
-#ifdef WITH_SANITIZERS
-		s->keep_stderr = 1;
-#endif
 		r->pid = spawn_role(env, s);
 	}
 	if (r->pid < 0)
