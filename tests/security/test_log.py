@@ -180,7 +180,10 @@ def test_fail2ban(instance):
 def test_fail2ban_itself(instance, tmp_path):
     import subprocess
     log = tmp_path / "log"
-    n = len(instance.wait_log("auth-failed"))
+    with instance.connect() as pop:
+        pop.login("nobody", "wrong")
+    instance.wait_log("auth-failed", "nobody")
+    n = len(instance.log_lines("auth-failed"))
     log.write_text(instance.log_text())
     conf = next(FILTER.rglob("filter.d/*.conf"))
     out = subprocess.run([shutil.which("fail2ban-regex"), str(log),

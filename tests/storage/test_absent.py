@@ -215,14 +215,18 @@ class TestCreate:
 
     @pytest.fixture(scope="class")
     def creating(self, make_instance):
-        return make_instance(users=3, storage='storage maildir {'
+        return make_instance(users=4, storage='storage maildir {'
                              ' path = "~/mail/Maildir"'
                              ' create = yes }').start()
 
-    def test_made(self, creating):
-        user = creating.users[0]
+    @staticmethod
+    def make_parent(user):
         (user.home / "mail").mkdir(mode=0o700)
         user.own(user.home / "mail")
+
+    def test_made(self, creating):
+        user = creating.users[0]
+        self.make_parent(user)
         with creating.login(user) as pop:
             assert pop.stat() == (0, 0)
             pop.quit()
@@ -246,7 +250,9 @@ class TestCreate:
 
     def test_a_known_mailbox_is_not_made_anew(self, creating):
         """With its new/ or cur/ missing it is broken, not absent."""
-        user = creating.users[0]
+        user = creating.users[3]
+        self.make_parent(user)
+        creating.login(user).quit()
         made = user.home / "mail/Maildir"
         (made / "new/1700000001.M1P1.test").write_bytes(numbered(1))
         user.own(made / "new/1700000001.M1P1.test")
