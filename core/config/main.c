@@ -340,9 +340,13 @@ main(int argc, char **argv)
 	mem_full = say_full;
 	facts(&env);
 	out = fdopen(FD_DIAG, "w");
-	if (out != NULL && (mode == RUN || mode == CHECK))
+	if (out == NULL) {
+		log_error("config: %s", strerror(errno));
+		return EX_OSERR;
+	}
+	if (mode == RUN || mode == CHECK)
 		machine_warnings(out);
-	if (out == NULL || !confine()) {
+	if (!confine()) {
 		log_error("config: cannot confine itself");
 		return EX_OSERR;
 	}
