@@ -71,6 +71,8 @@ enum {				/* descriptors of an executed role at start */
 	FD_DIAG = 6,		/* config, certcheck, manager: what is wrong,
 				 * as text */
 	FD_ROOT = 7,		/* gate, certcheck: empty folder to chroot to */
+	FD_READY = 7,		/* manager: pipe to who started culverd, if
+				 * that waits until a gate serves */
 	FD_AUTH = 8,		/* gate: to the coordinator */
 	FD_POOL = 8,		/* pool: to the coordinator */
 	FD_MASTER = 9		/* gate, auth: grants and hand-overs */

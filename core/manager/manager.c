@@ -10,6 +10,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <signal.h>
 #include <stdio.h>
@@ -35,6 +36,7 @@ struct manager manager = {.log_target = -1, .root_fd = -1,
 static struct loop_timer watch_timer;
 static uint64_t ticket_at;
 static int exit_status;
+static _Bool starter;			/* FD_READY is there */
 
 void
 manager_end(int status)
@@ -239,6 +241,11 @@ void
 manager_serving(void)
 {
 	dup2(0, FD_DIAG);		/* the terminal is not ours any more */
+	if (starter && write(FD_READY, "", 1) == 1)
+		log_debug("the process that started culverd ends");
+	if (starter)
+		close(FD_READY);
+	starter = 0;
 	note(NOTE_READY);
 }
 
@@ -272,6 +279,7 @@ setup(char **argv)
 	struct ucred peer;
 	socklen_t n = sizeof(peer);
 
+	starter = fcntl(FD_READY, F_GETFD) >= 0;
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);

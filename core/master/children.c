@@ -68,36 +68,6 @@ child_tell(struct child *c, enum ipc_type type, const void *msg,
 		child_end(c, "does not read its channel");
 }
 
-static void child_read(struct child *c, struct ipc_in *in, unsigned max);
-
-/* The channels are not ordered among each other: before a grant counts as
- * unknown, what the coordinators have sent is read. */
-static void
-grants_read(uint64_t grant)
-{
-	static struct ipc_in in;
-	struct child *c;
-
-	TAILQ_FOREACH (c, &master.children, link)
-		if (c->role == R_AUTH && !session_known(grant))
-			child_read(c, &in, UINT32_MAX);
-}
-
-static void
-child_message(struct child *c, struct ipc_in *in)
-{
-	if (in->type == IPC_GRANT) {
-		session_grant(c, in);
-	} else if (in->type == IPC_HANDOVER) {
-		grants_read(in->m.handover.grant);
-		session_handover(c, in);
-	} else if (c->role == R_CONFIG) {
-		config_message(c, in);
-	} else {
-		manager_message(c, in);
-	}
-}
-
 /* Serve what C has sent, at most MAX messages of it. */
 static void
 child_read(struct child *c, struct ipc_in *in, unsigned max)
@@ -106,13 +76,26 @@ child_read(struct child *c, struct ipc_in *in, unsigned max)
 
 	while (max-- > 0 && c->io.fd >= 0 && (r = ipc_recv(c->io.fd, in,
 	    c->role, R_MASTER, P_RUN)) == IPC_GOT) {
-		child_message(c, in);
+		request_serve(c, in);
 		ipc_done(in);
 	}
 	if (c->io.fd >= 0 && r == IPC_BREACH)
 		child_end(c, "broke the rules of its channel");
 	if (c->io.fd >= 0 && r == IPC_EOF)
 		child_close(c);
+}
+
+/* The channels are not ordered among each other: before GRANT counts as
+ * unknown, what the coordinators have sent is read. */
+void
+grants_read(uint64_t grant)
+{
+	static struct ipc_in in;
+	struct child *c;
+
+	TAILQ_FOREACH (c, &master.children, link)
+		if (c->role == R_AUTH && !session_known(grant))
+			child_read(c, &in, UINT32_MAX);
 }
 
 static void

@@ -86,7 +86,8 @@ manager_start(void)
 {
 	struct spawn s = {.role = R_MANAGER, .instance = ++master.instances,
 	    .arg = {master.conf_path, master.check ? "check" : "run"},
-	    .fd = {[FD_DIAG - FD_CHANNEL] = master.stderr_fd}};
+	    .fd = {[FD_DIAG - FD_CHANNEL] = master.stderr_fd,
+	    [FD_READY - FD_CHANNEL] = ready_pipe}};
 
 	master.manager = child_new(&s, FD_CHANNEL, NULL);
 	if (master.manager != NULL)
@@ -141,7 +142,7 @@ stop_now(struct loop_timer *t)
 	if (master.sessions > 0)
 		log_warnx("stop: %u sessions did not end in time: killed",
 		    master.sessions);
-	session_kill_all();
+	session_each(session_kill, NULL);
 	children_kill(kills++ > 0);
 	loop_timer_set(master.loop, t, clock_now() + KILL_TIME);
 }
@@ -181,7 +182,7 @@ master_stop(void)
 		return;
 	}
 	outbox_send(&master.to_manager, IPC_STOP, &m);
-	session_kick(0, "", 0);
+	session_each(session_end, NULL);
 	LIST_FOREACH (gen, &master.generations, link)
 		if (gen->conf.stop_grace > grace)
 			grace = gen->conf.stop_grace;
@@ -196,19 +197,6 @@ master_reload(void)
 	const struct ipc_reload m = {0};
 
 	outbox_send(&master.to_manager, IPC_RELOAD, &m);
-}
-
-/* The first gate serves: whoever started us may go. */
-void
-master_serving(void)
-{
-	if (ready_pipe >= 0) {
-		if (write(ready_pipe, "", 1) != 1)
-			log_warn("cannot tell the starter");
-		close(ready_pipe);
-		dup3(0, master.stderr_fd, O_CLOEXEC);
-	}
-	ready_pipe = -1;
 }
 
 /* --- signals -------------------------------------------------------------- */

@@ -105,7 +105,6 @@ extern struct master master;
 /* master.c: the manager's life, and the clean stop. */
 void manager_start(void);
 void manager_gone(const struct child *c, int status);
-void master_serving(void);
 void master_notify(const char *state);
 void master_idle(void);
 
@@ -125,11 +124,11 @@ void child_tell(struct child *c, enum ipc_type type, const void *msg,
     const int *fds, unsigned n);
 void child_end(struct child *c, const char *why);
 void child_exit(pid_t pid, int status);
+void grants_read(uint64_t grant);
 void children_kill(_Bool all);
 
-/* requests.c: what manager, and the config roles, ask for. */
-void manager_message(struct child *manager, struct ipc_in *in);
-void config_message(struct child *config, struct ipc_in *in);
+/* requests.c: what roles ask for; they are ended for what they may not. */
+void request_serve(struct child *c, struct ipc_in *in);
 void gen_unref(struct generation *gen);
 void gen_forget(struct generation *gen);
 
@@ -137,18 +136,19 @@ void gen_forget(struct generation *gen);
 int file_open(uint32_t kind, uint32_t index, const struct generation *gen,
     uint32_t *syslog);
 
-/* sessions.c: grants and workers. */
+/* sessions.c: grants and workers.  Those that serve a message of C return
+ * false if it broke the rules. */
 _Bool session_known(uint64_t grant);
-void session_grant(struct child *auth, const struct ipc_in *in);
-void session_handover(struct child *gate, struct ipc_in *in);
+_Bool session_grant(struct child *auth, struct ipc_in *in);
+_Bool session_handover(struct child *gate, struct ipc_in *in);
 void session_gate_gone(uint32_t gate);
 _Bool session_exit(pid_t pid, int status);
-unsigned session_kick(uint64_t id, const char *user, uint32_t generation);
 void session_each(void (*f)(const struct session *, void *), void *arg);
+void session_end(const struct session *s, void *unused);
+void session_kill(const struct session *s, void *unused);
 void session_setup(void);
-void session_kill_all(void);
 
-/* report.c: runs after a drop; answer a REPORT. */
+/* report.c: runs after a drop; answer a REPORT or a KICK. */
 void report_send(const struct ipc_in *in);
 
 #endif /* MASTER_MASTER_H */

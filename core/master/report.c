@@ -1,11 +1,13 @@
 /*
- * report.c - who is there, as the records of records.h in a memfd.
+ * report.c - who is there, as the records of records.h in a memfd; and the
+ * end of sessions that somebody asked for, whose channels are here, too.
  *
  * Runs in a forked copy of master that has dropped its rights: it reads
  * master's memory as it was at the fork, sends one answer and exits.
  */
 #include "config.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -73,6 +75,39 @@ put_head(int fd, struct rec_head *h, const struct ipc_report *m)
 		put(fd, h, sizeof(*h));
 }
 
+struct kick {
+	const struct ipc_kick *m;
+	uint32_t n;
+};
+
+/* Let S finish what it does, if all that is given matches. */
+static void
+kick_one(const struct session *s, void *arg)
+{
+	struct kick *k = arg;
+
+	if ((k->m->session != 0 && s->g.id != k->m->session) ||
+	    (*k->m->user != 0 && strcmp(s->g.user, k->m->user) != 0) ||
+	    (k->m->generation != 0 && s->gen->number != k->m->generation) ||
+	    s->state != S_RUNNING)
+		return;
+	session_end(s, NULL);
+	k->n++;
+}
+
+static void
+kick(const struct ipc_in *in)
+{
+	struct kick k = {.m = &in->m.kick};
+	struct ipc_ctl_answer m;
+
+	session_each(kick_one, &k);
+	m = (struct ipc_ctl_answer){.status = k.n > 0 ? 0 : ESRCH,
+	    .count = k.n};
+	if (in->nfds > 0)
+		ipc_send(in->fd[0], IPC_CTL_ANSWER, &m, NULL, 0);
+}
+
 void
 report_send(const struct ipc_in *in)
 {
@@ -84,6 +119,10 @@ report_send(const struct ipc_in *in)
 	struct ipc_ctl_answer m = {0};
 	int fd;
 
+	if (in->type == IPC_KICK) {
+		kick(in);
+		return;
+	}
 	if (in->nfds > 1) {
 		fd = in->fd[1];
 		put_head(fd, &h, &in->m.report);

@@ -20,7 +20,9 @@
 #include "core/master/conffile.h"
 #include "core/master/master.h"
 
-enum { INSTANCE_MAX = 0xffffff };	/* 24 bits of a session's number */
+enum { INSTANCE_MAX = 0xffffff,	/* 24 bits of a session's number */
+	SPAWNED_ROLES = R_CONFIG | R_AUTH | R_GATE | R_CERTCHECK | R_POOL |
+	R_LOG };
 
 /* --- generations ---------------------------------------------------------- */
 
@@ -72,9 +74,10 @@ gen_forget(struct generation *gen)
 
 /* --- the config role ------------------------------------------------------ */
 
-static void
-send_file(struct child *c, const char *name)
+static _Bool
+send_file(struct child *c, struct ipc_in *in)
 {
+	const char *name = in->m.config_open.name;
 	struct ipc_config_file m = {.path = *name ? name : master.conf_path};
 	int fd = -1;
 
@@ -83,6 +86,7 @@ send_file(struct child *c, const char *name)
 		fd = conffile_open(master.conf_path, name, &m.error);
 	child_tell(c, IPC_CONFIG_FILE, &m, &fd, fd >= 0);
 	fds_close(&fd, 1);
+	return 1;
 }
 
 /* Keep master's own snapshot, and those for workers; false: malformed. */
@@ -102,67 +106,57 @@ snap_keep(struct generation *gen, const struct ipc_config_snap *m, int fd)
 	return place != &gen->snap || conf_read_master(fd, &gen->conf);
 }
 
-void
-config_message(struct child *c, struct ipc_in *in)
+static _Bool
+pass_on(struct child *c, struct ipc_in *in)
 {
-	if (in->type == IPC_CONFIG_OPEN)
-		send_file(c, in->m.config_open.name);
-	else if (in->type == IPC_CONFIG_SNAP &&
-	    !snap_keep(c->gen, &in->m.config_snap, in->fd[0]))
-		child_end(c, "sent a malformed snapshot");
-	else
-		child_tell(master.manager, in->type, &in->m, in->fd,
-		    in->nfds);
+	(void)c;
+	child_tell(master.manager, in->type, &in->m, in->fd, in->nfds);
+	return 1;
+}
+
+static _Bool
+snap_pass(struct child *c, struct ipc_in *in)
+{
+	return snap_keep(c->gen, &in->m.config_snap, in->fd[0]) &&
+	    pass_on(c, in);
 }
 
 /* --- manager -------------------------------------------------------------- */
 
 /* Start what manager asks for; arguments, channels to master, the right to
- * chroot and a coordinator's configuration are master's to give. */
+ * chroot and the configuration are master's to give. */
 static _Bool
-role_spawn(const struct ipc_in *in)
+role_spawn(struct child *manager, struct ipc_in *in)
 {
 	const struct ipc_spawn *m = &in->m.spawn;
 	struct spawn s = {.role = (enum ipc_role)m->role,
 	    .instance = m->instance};
 	struct ipc_spawned up = {.instance = m->instance};
-	struct generation *gen = NULL;
-	unsigned n = 0, channel = 0;
+	struct generation *gen;
+	unsigned n = 0, channel = m->role & (R_AUTH | R_GATE) ? FD_MASTER : 0;
 	struct child *c;
 
+	(void)manager;
 	if (m->instance <= master.instances || m->instance > INSTANCE_MAX ||
-	    m->slots >> FD_MASTER != 0)
+	    m->slots >> FD_MASTER != 0 || (m->role & ~SPAWNED_ROLES) != 0 ||
+	    __builtin_popcount(m->role) != 1)
+		return 0;
+	gen = m->role == R_CONFIG ? gen_new(m->instance) :
+	    gen_find(m->generation);
+	if (gen == NULL)
 		return 0;
 	master.instances = m->instance;
 	for (unsigned i = 0; i < SPAWN_MAX_FDS; i++)
 		if ((m->slots & 1u << (FD_CHANNEL + i)) && n < in->nfds)
 			s.fd[i] = in->fd[n++];
-	switch (m->role) {
-	case R_CONFIG:
+	if (m->role == R_CONFIG) {
 		s.arg[0] = master.env.plugins;
 		s.arg[1] = master.check ? "check" : "run";
 		channel = FD_CHANNEL;
-		if ((gen = gen_new(m->instance)) == NULL)
-			return 0;
-		break;
-	case R_AUTH:
-		channel = FD_MASTER;
-		if ((gen = gen_find(m->generation)) == NULL)
-			return 0;
-		break;
-	case R_GATE:
-		channel = FD_MASTER;
-		s.keep_chroot = geteuid() == 0;	/* or it does not run */
-		break;
-	case R_CERTCHECK:
-		s.keep_chroot = s.fd[FD_ROOT - FD_CHANNEL] > 0;
-		break;
-	case R_POOL:
-	case R_LOG:
-		break;
-	default:
-		return 0;
 	}
+	/* a gate without a folder to chroot to does not run */
+	s.keep_chroot = geteuid() == 0 && (m->role == R_GATE ||
+	    (m->role == R_CERTCHECK && s.fd[FD_ROOT - FD_CHANNEL] > 0));
 	c = child_new(&s, channel, gen);
 	up.pid = c != NULL ? (uint32_t)c->pid : 0;
 	outbox_send(&master.to_manager, IPC_SPAWNED, &up);
@@ -170,8 +164,9 @@ role_spawn(const struct ipc_in *in)
 }
 
 static _Bool
-open_for(struct child *manager, const struct ipc_open *m)
+open_for(struct child *manager, struct ipc_in *in)
 {
+	const struct ipc_open *m = &in->m.open;
 	struct generation *gen = gen_find(m->generation);
 	struct ipc_opened answer = {0};
 	int fd;
@@ -186,90 +181,104 @@ open_for(struct child *manager, const struct ipc_open *m)
 }
 
 /*
- * Answer with what master knows: a copy of it, dropped to the log role's
- * user, writes the records, so that none of that runs as root.
+ * Answer a client of manager's: a copy of what master knows, dropped to the
+ * log role's user, does it, so that none of that runs as root.
  */
-static void
-report(const struct ipc_in *in)
+static _Bool
+answer(struct child *manager, struct ipc_in *in)
 {
 	pid_t pid = fork();
 	struct ipc_ctl_answer no = {.status = (uint32_t)errno};
 
-	if (pid < 0)
+	(void)manager;
+	if (pid < 0 && in->nfds > 0)
 		ipc_send(in->fd[0], IPC_CTL_ANSWER, &no, NULL, 0);
 	if (pid != 0)
-		return;
+		return 1;
 	if (!priv_drop(&master.env.ids[spawn_index(R_LOG)], 0))
 		_exit(71);
 	report_send(in);
 	_exit(0);
 }
 
-static void
-kick(const struct ipc_in *in)
-{
-	const struct ipc_kick *m = &in->m.kick;
-	struct ipc_ctl_answer answer = {.count = session_kick(m->session,
-	    m->user, m->generation)};
-
-	answer.status = answer.count > 0 ? 0 : ESRCH;
-	if (in->nfds > 0)
-		ipc_send(in->fd[0], IPC_CTL_ANSWER, &answer, NULL, 0);
-}
-
 /* The end of a child that manager has started, if it is still there. */
-static void
-role_kill(uint32_t instance)
+static _Bool
+role_kill(struct child *manager, struct ipc_in *in)
 {
-	struct child *c = child_find(~0u, instance);
+	struct child *c = child_find(~0u, in->m.kill.instance);
 
+	(void)manager;
 	if (c != NULL)
 		kill(c->pid, SIGKILL);
+	return 1;
 }
 
-static void
-note(uint32_t what)
+static _Bool
+forget(struct child *manager, struct ipc_in *in)
 {
-	if (what == NOTE_READY)
-		master_serving();
-	master_notify(what == NOTE_READY ? "READY=1" :
-	    what == NOTE_RELOADING ? "RELOADING=1" : "WATCHDOG=1");
+	struct generation *gen = gen_find(in->m.forget.generation);
+
+	(void)manager;
+	if (gen != NULL)
+		gen_forget(gen);
+	return 1;
 }
+
+/* The start is over: messages go to the log role. */
+static _Bool
+take_log(struct child *manager, struct ipc_in *in)
+{
+	(void)manager;
+	master.running = 1;
+	if (!master.foreground)
+		dup3(0, master.stderr_fd, O_CLOEXEC);
+	log_to(in->fd[0]);
+	in->fd[0] = -1;
+	return 1;
+}
+
+static _Bool
+note(struct child *manager, struct ipc_in *in)
+{
+	static const char *const state[] = {[NOTE_READY] = "READY=1",
+	    [NOTE_RELOADING] = "RELOADING=1", [NOTE_ALIVE] = "WATCHDOG=1"};
+
+	(void)manager;
+	if (in->m.note.what > NOTE_ALIVE)
+		return 0;
+	master_notify(state[in->m.note.what]);
+	return 1;
+}
+
+/* --- what comes from roles -------------------------------------------------- */
+
+/* ipc_recv() lets nothing by that messages.def does not allow its sender. */
+static const struct {
+	_Bool (*serve)(struct child *, struct ipc_in *);
+	const char *wrong;		/* what C did if that said no */
+} requests[] = {
+	[IPC_GRANT] = {session_grant, "sent a malformed grant"},
+	[IPC_HANDOVER] = {session_handover,
+	    "used a grant that is not its own"},
+	[IPC_CONFIG_OPEN] = {send_file, ""},
+	[IPC_CONFIG_SNAP] = {snap_pass, "sent a malformed snapshot"},
+	[IPC_CONFIG_DONE] = {pass_on, ""},
+	[IPC_SPAWN] = {role_spawn, "asked for a role that it may not have"},
+	[IPC_OPEN] = {open_for, "asked for a file of no configuration"},
+	[IPC_KILL] = {role_kill, ""},
+	[IPC_FORGET] = {forget, ""},
+	[IPC_LOG_TO] = {take_log, ""},
+	[IPC_NOTE] = {note, "noted nonsense"},
+	[IPC_REPORT] = {answer, ""},
+	[IPC_KICK] = {answer, ""},
+};
 
 void
-manager_message(struct child *c, struct ipc_in *in)
+request_serve(struct child *c, struct ipc_in *in)
 {
-	struct generation *gen;
-	_Bool ok = 1;
-
-	switch (in->type) {
-	case IPC_SPAWN:
-		ok = role_spawn(in);
-		break;
-	case IPC_OPEN:
-		ok = open_for(c, &in->m.open);
-		break;
-	case IPC_KILL:
-		role_kill(in->m.kill.instance);
-		break;
-	case IPC_FORGET:
-		if ((gen = gen_find(in->m.forget.generation)) != NULL)
-			gen_forget(gen);
-		break;
-	case IPC_LOG_TO:
-		master.running = 1;
-		log_to(in->fd[0]);
-		in->fd[0] = -1;
-		break;
-	case IPC_NOTE:
-		note(in->m.note.what);
-		break;
-	case IPC_REPORT:
-		report(in);
-		break;
-	default:		/* IPC_KICK: ipc_recv() lets no other by */
-		kick(in);
-	}
-	if (!ok)
-		child_end(c, "asked for what it may not");
+	if (in->type >= sizeof(requests) / sizeof(requests[0]) ||
+	    requests[in->type].serve == NULL)
+		child_end(c, "sent what nobody serves");
+	else if (!requests[in->type].serve(c, in))
+		child_end(c, requests[in->type].wrong);
 }

@@ -37,10 +37,6 @@ static LIST_HEAD(bucket, session) by_id[BUCKETS], by_pid[BUCKETS];
 static TAILQ_HEAD(, session) queued = TAILQ_HEAD_INITIALIZER(queued);
 static _Bool slot_used[SLOTS];
 
-#define EACH_WORKER(s) \
-	for (unsigned bucket = 0; bucket < BUCKETS; bucket++) \
-		LIST_FOREACH (s, &by_pid[bucket], by_pid)
-
 /*
  * The child shares master's descriptor table until its first system call, so
  * a session's descriptors wait for it in one of 16 groups of low numbers,
@@ -144,8 +140,8 @@ session_log_end(const struct session *s, const char *refused, int status)
 }
 
 /* A coordinator says who may log in: keep its message. */
-void
-session_grant(struct child *auth, const struct ipc_in *in)
+_Bool
+session_grant(struct child *auth, struct ipc_in *in)
 {
 	uint64_t id = in->m.grant.id;
 	const char *wrong;
@@ -155,13 +151,11 @@ session_grant(struct child *auth, const struct ipc_in *in)
 	unsigned nfds;
 
 	if (in->m.grant.kind != IPC_GRANT_SESSION ||
-	    id >> 40 != auth->instance || session_known(id)) {
-		child_end(auth, "sent a malformed grant");
-		return;
-	}
+	    id >> 40 != auth->instance || session_known(id))
+		return 0;
 	s = calloc(1, sizeof(*s) + in->len);
 	if (s == NULL)
-		return;
+		return 1;
 	memcpy(s->message, in->buf, in->len);
 	ipc_decode(s->message, in->len, &type, &nfds, &grant);
 	s->g = grant.grant;
@@ -178,6 +172,7 @@ session_grant(struct child *auth, const struct ipc_in *in)
 		s->g.kind = 0;
 		session_log_end(s, wrong, 0);
 	}
+	return 1;
 }
 
 /* --- fork ----------------------------------------------------------------- */
@@ -280,17 +275,17 @@ is_stream_socket(int fd)
 	    type == SOCK_STREAM;
 }
 
-void
+_Bool
 session_handover(struct child *gate, struct ipc_in *in)
 {
 	const struct ipc_handover *h = &in->m.handover;
-	struct session *s = find_id(h->grant);
+	struct session *s;
 
+	grants_read(h->grant);
+	s = find_id(h->grant);
 	if (s == NULL || s->state != S_GRANTED || s->g.gate != gate->instance ||
-	    s->g.serial != h->serial || !is_stream_socket(in->fd[0])) {
-		child_end(gate, "used a grant that is not its own");
-		return;
-	}
+	    s->g.serial != h->serial || !is_stream_socket(in->fd[0]))
+		return 0;
 	s->client = in->fd[0];
 	in->fd[0] = -1;
 	if (s->g.kind != IPC_GRANT_SESSION || master.stopping ||
@@ -300,13 +295,14 @@ session_handover(struct child *gate, struct ipc_in *in)
 			    "raise limits.sessions", master.sessions);
 		refuse(s, CULVER_E_TEMP);
 		session_free(s);
-		return;
+		return 1;
 	}
 	s->state = S_QUEUED;
 	master.sessions++;
 	TAILQ_INSERT_TAIL(&queued, s, queue);
 	loop_timer_set(master.loop, &s->timer, clock_now() + START_TIME);
 	queue_run();
+	return 1;
 }
 
 /* --- what a running worker says ------------------------------------------- */
@@ -425,23 +421,13 @@ session_gate_gone(uint32_t gate)
 		}
 }
 
-/* Let sessions finish what they do: of ID, USER and GENERATION, where 0 and ""
- * are any. */
-unsigned
-session_kick(uint64_t id, const char *user, uint32_t generation)
+/* Let S finish what it does. */
+void
+session_end(const struct session *s, void *unused)
 {
-	struct session *s;
-	unsigned n = 0;
-
-	EACH_WORKER(s)
-		if ((id == 0 || s->g.id == id) &&
-		    (*user == 0 || strcmp(s->g.user, user) == 0) &&
-		    (generation == 0 || s->gen->number == generation) &&
-		    s->state == S_RUNNING) {
-			shutdown(s->io.fd, SHUT_WR);
-			n++;
-		}
-	return n;
+	(void)unused;
+	if (s->state == S_RUNNING)
+		shutdown(s->io.fd, SHUT_WR);
 }
 
 void
@@ -449,15 +435,14 @@ session_each(void (*f)(const struct session *, void *), void *arg)
 {
 	struct session *s;
 
-	EACH_WORKER(s)
-		f(s, arg);
+	for (unsigned bucket = 0; bucket < BUCKETS; bucket++)
+		LIST_FOREACH (s, &by_pid[bucket], by_pid)
+			f(s, arg);
 }
 
 void
-session_kill_all(void)
+session_kill(const struct session *s, void *unused)
 {
-	struct session *s;
-
-	EACH_WORKER(s)
-		kill(s->pid, SIGKILL);
+	(void)unused;
+	kill(s->pid, SIGKILL);
 }
