@@ -204,9 +204,10 @@ worker_child(const struct session *s)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	log_set_sink(NULL);
-	if (!priv_drop(&ids, 0))
-		_exit(71);
-	if (ipc_send(ws.channel, IPC_WORKER_UP, &up, NULL, 0) != CULVER_OK)
+	/* Before the drop: from then on the user may stop this process, which
+	 * must not keep the slot from others. */
+	if (ipc_send(ws.channel, IPC_WORKER_UP, &up, NULL, 0) != CULVER_OK ||
+	    !priv_drop(&ids, 0))
 		_exit(71);
 	_exit(worker_main(&ws));
 }
@@ -396,8 +397,8 @@ session_exit(pid_t pid, int status)
 	s->reaped = 1;
 	worker_read(s, UINT32_MAX);
 	if (s->state == S_STARTING) {
-		log_warnx("a worker for uid %u could not drop its rights "
-		    "(status %d)", (unsigned)s->g.uid, status);
+		log_warnx("a worker for uid %u could not start (status 0x%x)",
+		    (unsigned)s->g.uid, (unsigned)status);
 		refuse(s, CULVER_E_TEMP);
 	} else {
 		session_log_end(s, "", status);

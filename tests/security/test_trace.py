@@ -11,7 +11,9 @@ from culver import numbered, until
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs("strace")]
 
-CALLS = "openat,openat2,open,mmap,execve,execveat,setresuid,clone,clone3,fork,vfork"
+CALLS = ("openat,openat2,open,mmap,execve,execveat,setresuid,clone,clone3,"
+         "fork,vfork,sendmsg")
+WORKER_UP = r'"F\0\0\0'       # the head of its message: number 70
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +107,18 @@ def test_root_opens_what_it_must_and_no_mail(trace):
     for _, call, args, _ in as_root(trace):
         if call in ("open", "openat", "openat2"):
             assert "Maildir" not in args and "/home/" not in args, args
+
+
+def test_a_worker_is_up_before_its_user_can_stop_it(trace):
+    """What master keeps for the start of a worker it gets back from root: a
+    user who stops his own worker must not hold it."""
+    executed = {pid for pid, call, _, _ in trace if call == "execve"}
+    up, dropped = set(), set()
+    for pid, call, args, result in trace:
+        if call == "sendmsg" and WORKER_UP in args:
+            assert pid not in dropped, args
+            up.add(pid)
+        elif call == "setresuid" and result == "0":
+            dropped.add(pid)
+            assert pid in up | executed, args
+    assert len(up) == 4, up
