@@ -36,8 +36,11 @@ gate_drain(struct gate *g)
 {
 	if (g->phase == P_DRAIN)
 		return;
+	if (g->auth_open)
+		listen_finish(g);
+	else
+		listen_close(g);	/* they wait for the next gate */
 	g->phase = P_DRAIN;
-	listen_close(g);
 	if (g->n_conn == 0)
 		end(g, 0);
 }

@@ -155,7 +155,8 @@ void gate_count_login(struct gate *g);
 
 /* Take FD, a listening socket of conf.listen[INDEX]. */
 _Bool listen_add(struct gate *g, uint32_t index, int fd);
-/* Close all of them. */
+/* Close all of them; the first takes what their queues hold before. */
+void listen_finish(struct gate *g);
 void listen_close(struct gate *g);
 
 /* --- limits.c ------------------------------------------------------------ */

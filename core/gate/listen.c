@@ -22,6 +22,7 @@
 
 enum {
 	ACCEPTS = 16,		/* of one listener in one round */
+	QUEUED = 4096,		/* taken before it is closed */
 	PAUSE_S = 1		/* after running out of descriptors */
 };
 
@@ -150,6 +151,24 @@ listen_add(struct gate *g, uint32_t index, int fd)
 		return 0;
 	}
 	return 1;
+}
+
+/* A connection in the queue woke one gate at most: if it was this one, nobody
+ * else looks there before the next connection comes. */
+static void
+take_queued(struct listener *l)
+{
+	for (int i = 0; i < QUEUED && l->open && l->io.events != 0; i++)
+		if (!accept_one(l))
+			break;
+}
+
+void
+listen_finish(struct gate *g)
+{
+	for (uint32_t i = 0; i < CONF_MAX_LISTEN; i++)
+		take_queued(&g->listen[i]);
+	listen_close(g);
 }
 
 void

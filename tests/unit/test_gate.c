@@ -817,6 +817,39 @@ test_no_descriptor_left(void **state)
 	close(client);
 }
 
+/* A gate that was woken for a connection takes it, also when it hears first
+ * that it is to accept no more: nobody else was woken. */
+static void
+test_drain_takes_what_is_queued(void **state)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	struct ipc_gate_listen msg = {.index = KIT_LOCAL};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	int client[2] = {socket(AF_UNIX, SOCK_STREAM, 0),
+	    socket(AF_UNIX, SOCK_STREAM, 0)};
+	socklen_t len = sizeof(un);
+
+	(void)state;
+	assert_int_equal(bind(fd, (struct sockaddr *)&un,
+	    sizeof(sa_family_t)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&un, &len), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	kit_master_say(k, IPC_GATE_LISTEN, &msg, &fd, 1);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(connect(client[i], (struct sockaddr *)&un,
+		    len), 0);
+	gate_drain(k->gate);
+	assert_int_equal(k->gate->n_conn, 2);
+	for (int i = 0; i < 2; i++) {
+		fcntl(client[i], F_SETFL, O_NONBLOCK);
+		kit_expect(k, client[i], POP3_GREETING);
+		close(client[i]);
+	}
+	kit_turn(k);
+	assert_true(k->gate->stop);
+	close(fd);
+}
+
 static void
 test_base64(void **state)
 {
@@ -872,6 +905,7 @@ main(void)
 	    TEST(test_right_descriptor),
 	    TEST(test_auth_goes_away),
 	    TEST(test_drain),
+	    TEST(test_drain_takes_what_is_queued),
 	    TEST(test_master_goes_away),
 	    TEST(test_breach_of_master_ends_the_gate),
 	    TEST(test_login_time),
