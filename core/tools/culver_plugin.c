@@ -6,6 +6,7 @@
  */
 #include "config.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <limits.h>
@@ -15,18 +16,25 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "core/config/doc.h"
 #include "core/config/mem.h"
 #include "core/plugin/loader.h"
+#include "core/tools/kit/check.h"
 
 static const char usage_text[] =
     "usage: culver-plugin doc [--mdoc] [--plugin-dir DIR] "
     "NAME | --module FILE\n"
-    "       culver-plugin versions [--plugin-dir DIR]\n";
+    "       culver-plugin versions [--plugin-dir DIR]\n"
+    "       culver-plugin check [--option KEY=VALUE]... [--only GROUPS]\n"
+    "           [--fixture PROGRAM] [--dir DIR] [--seed N] [--soak N] "
+    "[--keep]\n"
+    "           NAME | --module FILE\n";
 
 struct options {
 	const char *dir, *module;
 	_Bool mdoc;
+	struct kit kit;		/* check: what the command line says */
 };
 
 static int __attribute__((format(printf, 2, 3)))
@@ -125,19 +133,19 @@ print_doc(const struct plugin *p, _Bool mdoc)
 		puts(".El");
 }
 
+/* The module that the command line names, for plugin_load(); or an exit
+ * status. */
 static int
-cmd_doc(const struct options *opt, int argc, char **argv)
+chosen(const struct options *opt, int argc, char **argv,
+    char path[PLUGIN_PATH])
 {
-	char path[PLUGIN_PATH];
-	struct plugin p;
-
 	if ((opt->module != NULL) == (argc == 1) || argc > 1)
-		return fail(EX_USAGE, "doc takes the name of one plugin, or "
+		return fail(EX_USAGE, "wanted the name of one plugin, or "
 		    "--module FILE\n%s", usage_text);
 	if (opt->module != NULL) {
 		char *real = realpath(opt->module, NULL);
 
-		if (real == NULL || strlen(real) >= sizeof(path)) {
+		if (real == NULL || strlen(real) >= PLUGIN_PATH) {
 			free(real);
 			return fail(EX_NOINPUT, "%s: cannot be found",
 			    opt->module);
@@ -147,10 +155,49 @@ cmd_doc(const struct options *opt, int argc, char **argv)
 	} else if (!find(opt->dir, argv[0], path)) {
 		return EX_NOINPUT;
 	}
+	return 0;
+}
+
+static int
+cmd_doc(const struct options *opt, int argc, char **argv)
+{
+	char path[PLUGIN_PATH];
+	int status = chosen(opt, argc, argv, path);
+	struct plugin p;
+
+	if (status != 0)
+		return status;
 	if (!load(path, &p))
 		return EX_DATAERR;
 	print_doc(&p, opt->mdoc);
 	return 0;
+}
+
+/* For `check', which looks at a module's constructors in a fresh process. */
+static int
+cmd_load(const struct options *opt, int argc, char **argv)
+{
+	char path[PLUGIN_PATH];
+	int status = chosen(opt, argc, argv, path);
+	struct plugin p;
+
+	return status != 0 ? status : load(path, &p) ? 0 : EX_DATAERR;
+}
+
+static int
+cmd_check(const struct options *opt, int argc, char **argv)
+{
+	static struct kit k;
+	char path[PLUGIN_PATH];
+	int status = chosen(opt, argc, argv, path);
+
+	if (status != 0)
+		return status;
+	k = opt->kit;
+	k.module = path;
+	if (k.seed == 0)
+		k.seed = (clock_now() >> 10) % 1000000000 + 1;
+	return kit_check_main(&k);
 }
 
 static void
@@ -187,7 +234,8 @@ static const struct command {
 	int (*run)(const struct options *opt, int argc, char **argv);
 } commands[] = {
 	{"doc", cmd_doc}, {"versions", cmd_versions},
-	{"new", NULL}, {"check", NULL}, {"bench", NULL}, {"serve", NULL},
+	{"check", cmd_check}, {"load", cmd_load},
+	{"new", NULL}, {"bench", NULL}, {"serve", NULL},
 };
 
 static int
@@ -207,17 +255,68 @@ run(const char *name, const struct options *opt, int argc, char **argv)
 	    usage_text);
 }
 
+/* A number of the command line; false with a line if it is none. */
+static _Bool
+number(const char *name, const char *text, uint64_t max, uint64_t *out)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtoull(text, &end, 10);
+	if (errno == 0 && end != text && *end == 0 && text[0] != '-' &&
+	    *out <= max)
+		return 1;
+	fail(0, "--%s: \"%s\" is no number up to %llu", name, text,
+	    (unsigned long long)max);
+	return 0;
+}
+
+static _Bool
+kit_option(struct kit *k, int c, const char *arg)
+{
+	uint64_t n = 0;
+
+	switch (c) {
+	case 'o':
+		if (k->n_options == KIT_OPTIONS - 1)
+			return 0;
+		k->option[k->n_options++] = arg;
+		break;
+	case 'O': k->only = arg; break;
+	case 'x': k->fixture = arg; break;
+	case 'D': k->dir = arg; break;
+	case 'k': k->keep = 1; break;
+	case 's': return number("seed", arg, UINT64_MAX, &k->seed);
+	case 'S':
+		if (!number("soak", arg, 1000000, &n))
+			return 0;
+		k->soak = (uint32_t)n;
+		break;
+	default: return 0;
+	}
+	return 1;
+}
+
+static const struct option longs[] = {
+	{"help", no_argument, NULL, 'h'}, {"mdoc", no_argument, NULL, 'm'},
+	{"module", required_argument, NULL, 'f'},
+	{"plugin-dir", required_argument, NULL, 'd'},
+	{"version", no_argument, NULL, 'V'},
+	{"option", required_argument, NULL, 'o'},
+	{"only", required_argument, NULL, 'O'},
+	{"fixture", required_argument, NULL, 'x'},
+	{"dir", required_argument, NULL, 'D'},
+	{"keep", no_argument, NULL, 'k'},
+	{"seed", required_argument, NULL, 's'},
+	{"soak", required_argument, NULL, 'S'}, {NULL, 0, NULL, 0}};
+
 int
 main(int argc, char **argv)
 {
-	static const struct option longs[] = {
-	    {"help", no_argument, NULL, 'h'}, {"mdoc", no_argument, NULL, 'm'},
-	    {"module", required_argument, NULL, 'f'},
-	    {"plugin-dir", required_argument, NULL, 'd'},
-	    {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}};
-	struct options opt = {.dir = default_dir()};
+	static struct options opt;
 	int c, status;
 
+	opt = (struct options){.dir = default_dir(), .kit.soak = 4};
 	while ((c = getopt_long(argc, argv, "hV", longs, NULL)) != -1)
 		switch (c) {
 		case 'm': opt.mdoc = 1; break;
@@ -225,7 +324,9 @@ main(int argc, char **argv)
 		case 'd': opt.dir = optarg; break;
 		case 'V': puts("culver-plugin " PACKAGE_VERSION); return 0;
 		case 'h': fputs(usage_text, stdout); return 0;
-		default: return EX_USAGE;
+		default:
+			if (c == '?' || !kit_option(&opt.kit, c, optarg))
+				return EX_USAGE;
 		}
 	if (optind == argc) {
 		fputs(usage_text, stderr);

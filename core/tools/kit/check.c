@@ -1,0 +1,168 @@
+/*
+ * check.c - culver-plugin check: the groups, one after the other, and the
+ * table at the end.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include <culver/storage.h>
+
+#include "core/tools/kit/check.h"
+#include "core/tools/kit/subject.h"
+
+static const struct kit_check *const groups[] = { kit_elf, kit_descriptor,
+    kit_options, kit_storage };
+
+enum { GROUPS = sizeof(groups) / sizeof(groups[0]) };
+
+const char *
+kit_groups(void)
+{
+	static char all[256];
+	size_t i, n = 0;
+
+	for (i = 0; i < GROUPS; i++)
+		n += (size_t)snprintf(all + n, sizeof(all) - n, "%s%s",
+		    i > 0 ? ", " : "", groups[i][0].group);
+	return all;
+}
+
+/* Is NAME in LIST, whose words are separated by commas? */
+static bool
+in_list(const char *list, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (; *list != '\0'; list += strcspn(list, ",")) {
+		list += *list == ',';
+		if (strncmp(list, name, n) == 0 &&
+		    (list[n] == ',' || list[n] == '\0'))
+			return true;
+	}
+	return false;
+}
+
+/* Every word of k->only must be a group. */
+static bool
+only_known(const char *only)
+{
+	char word[64];
+	size_t n, i;
+
+	for (; *only != '\0'; only += n + (only[n] == ',')) {
+		n = strcspn(only, ",");
+		snprintf(word, sizeof(word), "%.*s", (int)n, only);
+		for (i = 0; i < GROUPS; i++)
+			if (strcmp(groups[i][0].group, word) == 0)
+				break;
+		if (i == GROUPS) {
+			fprintf(stderr, "culver-plugin: there is no group "
+			    "\"%s\": wanted some of %s\n", word,
+			    kit_groups());
+			return false;
+		}
+	}
+	return true;
+}
+
+/* A folder for this run, where syncing is cheap if the caller does not say. */
+static bool
+make_top(struct kit *k)
+{
+	const char *dir = k->dir;
+
+	if (dir == NULL)
+		dir = getenv("TMPDIR");
+	if (dir == NULL)
+		dir = access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm" :
+		    "/tmp";
+	dir = realpath(dir, NULL);
+	if (dir == NULL || strlen(dir) > 1000 ||
+	    snprintf(k->top, sizeof(k->top), "%s/culver-kit-XXXXXX", dir) < 0
+	    || mkdtemp(k->top) == NULL) {
+		fprintf(stderr, "culver-plugin: no folder to work in: %s\n",
+		    strerror(errno));
+		return false;
+	}
+	snprintf(k->home, sizeof(k->home), "%s/home", k->top);
+	return true;
+}
+
+static void
+table(const struct kit_shared *s)
+{
+	const struct {
+		const char *name;
+		uint64_t n;
+	} row[] = {
+		{ "operations", s->operations }, { "kills", s->kills },
+		{ "faults", s->faults }, { "power cuts", s->cuts },
+		{ "losses", s->losses }, { "duplicates", s->duplicates },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(row) / sizeof(row[0]); i++)
+		printf("# %-10s %9" PRIu64 "\n", row[i].name, row[i].n);
+}
+
+static bool
+load(struct kit *k)
+{
+	const struct plugin_rules rules = { .allow = UINT32_MAX };
+	char err[PLUGIN_ERR];
+
+	if (!plugin_load(k->module, 0, &rules, &k->plugin, err)) {
+		printf("not ok 1 - load: %s\n1..1\n", err);
+		return false;
+	}
+	if (k->plugin.desc.kind != CULVER_KIND_STORAGE) {
+		fprintf(stderr, "culver-plugin: %s: check is for storage "
+		    "plugins\n", k->module);
+		return false;
+	}
+	if (!subject_check(k, err)) {
+		fprintf(stderr, "culver-plugin: %s\n", err);
+		return false;
+	}
+	return true;
+}
+
+int
+kit_check_main(struct kit *k)
+{
+	const struct kit_check *c;
+	size_t i;
+
+	if (k->only != NULL && !only_known(k->only))
+		return EX_USAGE;
+	k->shared = kit_shared = mmap(NULL, sizeof(*kit_shared), PROT_READ |
+	    PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (kit_shared == MAP_FAILED)
+		return EX_OSERR;
+	if (!load(k))
+		return EX_DATAERR;
+	if (!make_top(k))
+		return EX_CANTCREAT;
+	printf("# %s %s %s, seed %" PRIu64 "\n", k->module,
+	    k->plugin.desc.name, k->plugin.desc.version != NULL ?
+	    k->plugin.desc.version : "", k->seed);
+	for (i = 0; i < GROUPS; i++)
+		if (k->only == NULL || in_list(k->only, groups[i][0].group))
+			for (c = groups[i]; c->group != NULL; c++)
+				kit_run(k, c);
+	printf("1..%u\n", k->n);
+	if (k->keep && k->failed > 0)
+		printf("# kept: %s\n", k->top);
+	else
+		kit_remove(k->top, true);
+	table(k->shared);
+	return k->failed == 0 ? 0 : 1;
+}

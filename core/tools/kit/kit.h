@@ -1,0 +1,100 @@
+/*
+ * kit.h - what the groups of `culver-plugin check` share.
+ *
+ * Runs as whoever calls it.  Each check runs in a child of its own; the
+ * plugin under test may crash, hang or lie there, and that is a failed check.
+ */
+#ifndef KIT_KIT_H
+#define KIT_KIT_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "core/plugin/loader.h"
+
+enum {
+	KIT_OPTIONS = 64,
+	KIT_FAILED = 3,		/* exit status of a child with kit_fail() */
+	KIT_SKIPPED = 4
+};
+
+/* In memory that all children share. */
+struct kit_shared {
+	char fail[2048];
+	char note[4096];
+	char log[1024];		/* the plugin's last lines */
+	uint64_t operations;	/* calls of the plugin's table */
+	uint64_t kills, faults, cuts;
+	uint64_t losses, duplicates;
+};
+
+struct kit {
+	const char *module;	/* for plugin_load() */
+	struct plugin plugin;
+	const char *option[KIT_OPTIONS];	/* "key=value" */
+	unsigned n_options;
+	const char *fixture;	/* how mail gets in without DELIVER */
+	const char *only;	/* groups, with commas; NULL: all */
+	const char *dir;	/* where to work; NULL: choose */
+	uint64_t seed;
+	uint32_t soak;		/* how many random walks */
+	uint32_t messages;	/* of group scale */
+	bool keep, thorough;
+	char top[PATH_MAX - 256];	/* of this run */
+	char home[PATH_MAX - 128];	/* of this check */
+	struct kit_shared *shared;
+	unsigned n, failed;	/* checks so far */
+};
+
+struct kit_check {
+	const char *group, *name;
+	void (*run)(struct kit *k);
+	unsigned seconds;	/* then it has failed */
+	uint64_t caps;		/* CULVER_ST_*: not without these */
+};
+
+/* Run the check and write its line; true if it did not fail. */
+bool kit_run(struct kit *k, const struct kit_check *c);
+
+/* In a check: it has failed, and why.  The first one counts. */
+void kit_fail(const char *fmt, ...)
+    __attribute__((format(printf, 1, 2), noreturn));
+
+/* In a check: it cannot be done with this plugin, because. */
+void kit_skip(const char *fmt, ...)
+    __attribute__((format(printf, 1, 2), noreturn));
+
+/* A line below the check's own. */
+void kit_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* The memory that kit_fail() writes to; set by check.c. */
+extern struct kit_shared *kit_shared;
+
+/* fork() that dies with its parent and fails the check if it cannot. */
+pid_t kit_fork(void);
+
+/* Wait for a child made by kit_fork(); if it failed the check, so do we.
+ * Returns its status as of waitpid(). */
+int kit_join(pid_t pid);
+
+/* Zeroed memory that children share; never given back. */
+void *kit_shared_memory(size_t n);
+
+/* Remove PATH and all below; the directory itself if SELF. */
+void kit_remove(const char *path, bool self);
+
+/* Make k->home anew, empty. */
+void kit_fresh_home(struct kit *k);
+
+/* A sequence of numbers that depends on the seed alone. */
+uint64_t kit_random(uint64_t *state);
+uint32_t kit_below(uint64_t *state, uint32_t n);
+
+/* The groups. */
+extern const struct kit_check kit_elf[], kit_descriptor[], kit_options[],
+    kit_storage[];
+
+#endif /* KIT_KIT_H */
