@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include "core/base/clock.h"
 #include "core/config/check-private.h"
@@ -17,6 +18,9 @@
 #include "core/config/convert.h"
 #include "core/config/load.h"
 #include "core/config/mem.h"
+
+#define RUN_DIR_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - \
+    sizeof("/control"))
 
 void
 cf_blame(struct cf_section *s, enum cf_opt o, const char *fmt, ...)
@@ -100,6 +104,10 @@ check_top(struct cf_section *s, const struct cf_env *env)
 	if (cf_is_good(s, O_CONTROL_GROUP) && !cf_group_id(env->group,
 	    s->v[O_CONTROL_GROUP].u.s.p, &id, err))
 		cf_blame(s, O_CONTROL_GROUP, "%s", err);
+	if (cf_is_good(s, O_RUN_DIR) &&
+	    strlen(s->v[O_RUN_DIR].u.s.p) > RUN_DIR_MAX)
+		cf_blame(s, O_RUN_DIR, "it is too long: wanted at most %zu "
+		    "characters, because a socket lies in it", RUN_DIR_MAX);
 	if (s->v[O_GATES].u.i == 0)
 		s->v[O_GATES].u.i = env->cpus < 256 ? env->cpus : 256;
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/config/conf.h"
@@ -42,9 +43,9 @@ master_check(struct conf_master *c)
 	    c->gates > 256 ||
 	    c->run_dir[0] != '/' || c->uid_min == 0)
 		return 0;
-	for (uint32_t i = 0; i < c->n_listen; i++)
+	for (uint32_t i = 0; i <= c->n_listen; i++)
 		if (c->listen[i].addr_len < sizeof(sa_family_t) ||
-		    c->listen[i].addr_len > sizeof(c->listen[i].addr))
+		    c->listen[i].addr_len > sizeof(struct sockaddr_un))
 			return 0;
 	for (uint32_t i = 0; i < c->n_storage; i++)
 		if (c->storage[i].n_groups > CONF_MAX_GROUP)
@@ -57,7 +58,7 @@ static _Bool
 master_check_rest(struct conf_master *c)
 {
 	END_TEXT(c->state_dir);
-	for (uint32_t i = 0; i < c->n_listen; i++)
+	for (uint32_t i = 0; i <= c->n_listen; i++)
 		END_TEXT(c->listen[i].text);
 	for (uint32_t i = 0; i < c->n_storage; i++)
 		END_TEXT(c->storage[i].name);

@@ -65,7 +65,8 @@ enum conf_plain { CONF_PLAIN_LOCAL, CONF_PLAIN_NEVER, CONF_PLAIN_ALWAYS };
 struct conf_listen {
 	struct sockaddr_storage addr;
 	uint32_t addr_len;
-	uint32_t has_mode, mode;	/* unix sockets */
+	uint32_t type;			/* SOCK_STREAM, or of control's */
+	uint32_t mode;			/* unix sockets */
 	uint32_t uid, gid;		/* UINT32_MAX: unchanged */
 	uint32_t line;
 	char text[128];			/* as written, for messages */
@@ -91,7 +92,6 @@ struct conf_master {
 	struct conf_head head;
 	char run_dir[CONF_PATH], state_dir[CONF_PATH];
 	char log[CONF_PATH];		/* "syslog", "stderr" or a path */
-	uint32_t control_gid;		/* UINT32_MAX: none */
 	uint32_t gates;			/* at least 1 */
 	uint32_t uid_min;
 	uint32_t n_range;
@@ -102,7 +102,8 @@ struct conf_master {
 	uint32_t shared_uid;		/* 0: workers of one uid must be kept
 					 * apart, 1: need not */
 	uint32_t n_listen, n_auth, n_storage, n_cert;
-	struct conf_listen listen[CONF_MAX_LISTEN];
+	/* [n_listen]: culverctl's socket */
+	struct conf_listen listen[CONF_MAX_LISTEN + 1];
 	struct conf_auth_section auth[CONF_MAX_AUTH];
 	struct conf_storage_section storage[CONF_MAX_STORAGE];
 };	/* extra: n_cert times struct conf_cert_files */

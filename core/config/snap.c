@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/config/convert.h"
@@ -157,12 +159,12 @@ listen_fill(const struct snapper *s, const struct cf_section *sec,
 
 	cf_addr_parse(address, &a, err);
 	*out = (struct conf_listen){.addr = a.ss, .addr_len = a.len,
-	    .uid = UINT32_MAX, .gid = UINT32_MAX, .line = sec->at.line};
+	    .type = SOCK_STREAM, .mode = 0666, .uid = UINT32_MAX,
+	    .gid = UINT32_MAX, .line = sec->at.line};
 	TEXT(out->text, address);
 	if (!a.is_unix)
 		return;
-	out->has_mode = sec->set[O_MODE] != NULL;
-	if (out->has_mode)
+	if (sec->set[O_MODE] != NULL)
 		out->mode = (uint32_t)strtoul(sec->v[O_MODE].u.s.p, NULL, 8);
 	if (sec->set[O_OWNER] != NULL)
 		cf_user_id(s->env->passwd, sec->v[O_OWNER].u.s.p, &out->uid,
@@ -170,6 +172,28 @@ listen_fill(const struct snapper *s, const struct cf_section *sec,
 	if (sec->set[O_GROUP] != NULL)
 		cf_group_id(s->env->group, sec->v[O_GROUP].u.s.p, &out->gid,
 		    err);
+}
+
+/* culverctl's socket; cf_check() saw that its name fits. */
+static void
+control_fill(const struct snapper *s, struct conf_listen *out)
+{
+	const struct cf_section *top = &s->c->top;
+	struct sockaddr_un *sun = (struct sockaddr_un *)&out->addr;
+	char err[CONVERT_ERR];
+
+	*out = (struct conf_listen){.addr_len = sizeof(*sun),
+	    .type = SOCK_SEQPACKET, .mode = 0600, .uid = UINT32_MAX,
+	    .gid = UINT32_MAX, .line = top->at.line};
+	sun->sun_family = AF_UNIX;
+	snprintf(sun->sun_path, sizeof(sun->sun_path), "%s/control",
+	    top->v[O_RUN_DIR].u.s.p);
+	snprintf(out->text, sizeof(out->text), "unix:%s", sun->sun_path);
+	if (top->set[O_CONTROL_GROUP] == NULL)
+		return;
+	out->mode = 0660;
+	cf_group_id(s->env->group, top->v[O_CONTROL_GROUP].u.s.p, &out->gid,
+	    err);
 }
 
 static void
@@ -212,15 +236,10 @@ static void
 master_fill(struct snapper *s, struct conf_master *m)
 {
 	const struct cf_section *top = &s->c->top, *lim = &s->c->limits;
-	char err[CONVERT_ERR];
 
 	TEXT(m->run_dir, top->v[O_RUN_DIR].u.s.p);
 	TEXT(m->state_dir, top->v[O_STATE_DIR].u.s.p);
 	TEXT(m->log, top->v[O_LOG].u.s.p);
-	m->control_gid = UINT32_MAX;
-	if (top->set[O_CONTROL_GROUP] != NULL)
-		cf_group_id(s->env->group, top->v[O_CONTROL_GROUP].u.s.p,
-		    &m->control_gid, err);
 	m->gates = (uint32_t)top->v[O_GATES].u.i;
 	ranges_fill(lim, m);
 	m->sessions_max = (uint32_t)lim->v[O_SESSIONS].u.i;
@@ -231,6 +250,7 @@ master_fill(struct snapper *s, struct conf_master *m)
 		for (size_t i = 0; i < l->v[O_ADDRESS].u.list.n; i++)
 			listen_fill(s, l, l->v[O_ADDRESS].u.list.v[i].p,
 			    &m->listen[m->n_listen++]);
+	control_fill(s, &m->listen[m->n_listen]);
 	master_sections(s, m);
 }
 

@@ -39,9 +39,9 @@ enum { F_SECRET = 1u << 0 };	/* carries a password: buffers are wiped */
 
 enum ipc_grant_kind { IPC_GRANT_SESSION = 1, IPC_GRANT_DELIVERY = 2 };
 
-/* OPEN_CERT: certificate I is 2 I, its key 2 I + 1. */
-enum ipc_open_kind { OPEN_RUN_DIR = 1, OPEN_LISTEN, OPEN_CONTROL, OPEN_LOG,
-	OPEN_CERT };
+/* OPEN_LISTEN: one more than there are is culverctl's socket.
+ * OPEN_CERT: certificate I is 2 I, its key 2 I + 1. */
+enum ipc_open_kind { OPEN_RUN_DIR = 1, OPEN_LISTEN, OPEN_LOG, OPEN_CERT };
 
 enum ipc_note_what { NOTE_READY, NOTE_RELOADING, NOTE_ALIVE };
 

@@ -198,7 +198,7 @@ start_open(struct generation *gen)
 		close(fd);
 	if (!gen_listen(gen, NULL, FD_DIAG))
 		return 0;
-	fd = master_open(OPEN_CONTROL, gen, 0, &answer);
+	fd = master_open(OPEN_LISTEN, gen, gen->conf.n_listen, &answer);
 	if (fd < 0 || !control_open(fd)) {
 		log_error("%s/control", gen->conf.run_dir);
 		return 0;

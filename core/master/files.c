@@ -99,14 +99,14 @@ file_run_dir(const char *run_dir)
  * process left, and is nobody else's until it has its owner and mode.
  */
 static int
-socket_listen(const struct sockaddr_storage *addr, socklen_t n, int type,
-    mode_t mode, uid_t uid, gid_t gid)
+file_listen(const struct conf_listen *l)
 {
+	const struct sockaddr_storage *addr = &l->addr;
 	const char *path = ((const struct sockaddr_un *)addr)->sun_path;
 	_Bool local = addr->ss_family == AF_UNIX;
 	struct stat st;
-	int one = 1, fd = socket(addr->ss_family, type | SOCK_CLOEXEC |
-	    SOCK_NONBLOCK, 0);
+	int one = 1, fd = socket(addr->ss_family, (int)l->type |
+	    SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return -1;
@@ -116,35 +116,12 @@ socket_listen(const struct sockaddr_storage *addr, socklen_t n, int type,
 	if (local && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
 		unlink(path);
 	umask(0177);
-	one = bind(fd, (const struct sockaddr *)addr, n);
+	one = bind(fd, (const struct sockaddr *)addr, l->addr_len);
 	umask(022);
-	if (one == 0 && listen(fd, 4096) == 0 && (!local ||
-	    (chown(path, uid, gid) == 0 && chmod(path, mode) == 0)))
-		return fd;
-	close(fd);
-	return -1;
-}
-
-static int
-file_listen(const struct conf_listen *l)
-{
-	return socket_listen(&l->addr, l->addr_len, SOCK_STREAM,
-	    l->has_mode ? l->mode : 0666, l->uid, l->gid);
-}
-
-static int
-file_control(const struct conf_master *conf)
-{
-	struct sockaddr_storage addr = {.ss_family = AF_UNIX};
-	struct sockaddr_un *sun = (struct sockaddr_un *)&addr;
-
-	errno = ENAMETOOLONG;
-	if ((size_t)snprintf(sun->sun_path, sizeof(sun->sun_path),
-	    "%s/control", conf->run_dir) >= sizeof(sun->sun_path))
-		return -1;
-	return socket_listen(&addr, sizeof(*sun), SOCK_SEQPACKET,
-	    conf->control_gid == UINT32_MAX ? 0600 : 0660, (uid_t)-1,
-	    conf->control_gid);
+	if (one != 0 || listen(fd, 4096) != 0 || (local &&
+	    (chown(path, l->uid, l->gid) != 0 || chmod(path, l->mode) != 0)))
+		fds_close(&fd, 1);
+	return fd;
 }
 
 static int
@@ -165,8 +142,7 @@ file_open(uint32_t kind, uint32_t index, const struct generation *gen,
 	errno = EINVAL;
 	return kind == OPEN_CERT ? file_cert(gen, index) :
 	    kind == OPEN_RUN_DIR ? file_run_dir(conf->run_dir) :
-	    kind == OPEN_CONTROL ? file_control(conf) :
 	    kind == OPEN_LOG ? file_log(conf->log, syslog) :
-	    kind == OPEN_LISTEN && index < conf->n_listen ?
+	    kind == OPEN_LISTEN && index <= conf->n_listen ?
 	    file_listen(&conf->listen[index]) : -1;
 }

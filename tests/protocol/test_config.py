@@ -148,6 +148,15 @@ def test_a_bad_start_starts_nothing(idle):
     idle.proc = None
 
 
+def test_a_run_dir_whose_sockets_could_have_no_name(idle):
+    text = re.sub("run_dir = .*", f'run_dir = "/{"x" * 100}"',
+                  idle.conf_text())
+    idle.write_conf(text)
+    result = idle.run("-t")
+    assert result.returncode == 78
+    assert "too long" in str(complaints(result, idle.conf)), result.stderr
+
+
 def test_syntax_mistakes_go_on(idle):
     """One broken line does not hide the next ones."""
     text = idle.conf_text().rstrip().splitlines()

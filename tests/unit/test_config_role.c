@@ -244,13 +244,16 @@ check_master(void)
 	assert_int_equal(m.listen[0].addr.ss_family, AF_INET);
 	assert_int_equal(m.listen[1].addr.ss_family, AF_INET6);
 	assert_int_equal(m.listen[2].addr.ss_family, AF_UNIX);
-	assert_int_equal(m.listen[2].has_mode, 1);
 	assert_int_equal(m.listen[2].mode, 0660);
 	assert_int_equal(m.listen[2].uid, 7);
 	assert_int_equal(m.listen[2].gid, 8);
 	assert_int_equal(m.listen[0].uid, UINT32_MAX);
+	assert_int_equal(m.listen[0].type, SOCK_STREAM);
+	assert_int_equal(m.listen[3].type, SOCK_SEQPACKET);
+	assert_int_equal(m.listen[3].mode, 0600);
+	assert_string_equal(m.listen[3].text, "unix:/run/culver/control");
 	assert_int_equal(m.gates, 3);
-	assert_int_equal(m.control_gid, UINT32_MAX);
+	assert_int_equal(m.listen[3].gid, UINT32_MAX);
 	assert_int_equal(m.n_range, 2);
 	assert_int_equal(m.range[0].first, 1000);
 	assert_int_equal(m.range[0].last, 1999);
