@@ -29,17 +29,17 @@ struct cache_head {
 	uint64_t n, blob_len;
 	uint64_t sum;		/* of the whole file with this member 0 */
 	int64_t start, start_ns;	/* of the listing */
-	struct md_stamp dir[MD_DIRS], uidl;
+	struct plug_stamp dir[MD_DIRS], uidl;
 	uint64_t self_dev, self_ino;	/* of this file: a copy differs */
 };
 
-_Static_assert(sizeof(struct md_stamp) == 40, "layout of culver-cache");
+_Static_assert(sizeof(struct plug_stamp) == 40, "layout of culver-cache");
 _Static_assert(sizeof(struct md_rec) == 48, "layout of culver-cache");
 _Static_assert(sizeof(struct cache_head) == 192, "layout of culver-cache");
 
 /* Between host order and little-endian: the same in both directions. */
 static void
-swap_stamp(struct md_stamp *s)
+swap_stamp(struct plug_stamp *s)
 {
 	s->dev = htole64(s->dev);
 	s->ino = htole64(s->ino);
@@ -98,11 +98,11 @@ rec_ok(const struct md_rec *r, const char *blob, size_t len)
 	    memchr(info, '\0', info_n) != NULL)
 		return false;
 	if (r->uid == 0)
-		return md_uid_legal(base, n);
+		return plug_uid_legal(base, n);
 	if (r->uid >= len || memchr(base, '\0', n) != NULL)
 		return false;
 	uid = blob + r->uid;
-	return md_uid_legal(uid, strnlen(uid, MD_UID_MAX + 1));
+	return plug_uid_legal(uid, strnlen(uid, PLUG_UID_MAX + 1));
 }
 
 /* What is wrong with the file, or NULL; BUF gets into host order. */
@@ -127,7 +127,7 @@ check(char *buf, size_t size, struct md_list *l)
 	sum = h->sum;
 	swap_head(h);
 	h->sum = 0;
-	if (md_hash(0, buf, sizeof(*h) + size) != sum)
+	if (plug_hash(0, buf, sizeof(*h) + size) != sum)
 		return "its checksum";
 	swap_head(h);
 	l->rec = (struct md_rec *)(void *)(buf + sizeof(*h));
@@ -145,18 +145,8 @@ check(char *buf, size_t size, struct md_list *l)
 	return NULL;
 }
 
-/* Log a failure that the session gets over. */
-static void
-warn(const struct culver_host *host, const struct culver_error *err,
-    const char *so)
-{
-	culver_logf(host, CULVER_LOG_WARN, "%s%s%s (%s)", err->text,
-	    err->sys_errno != 0 ? ": " : "",
-	    err->sys_errno != 0 ? strerror(err->sys_errno) : "", so);
-}
-
 void
-md_cache_load(const struct culver_store *store, const struct md_index *ix,
+md_cache_load(const struct culver_store *store, const struct plug_index *ix,
     struct md_cache *out, struct culver_call *call)
 {
 	const struct cache_head *h;
@@ -166,8 +156,8 @@ md_cache_load(const struct culver_store *store, const struct md_index *ix,
 	size_t n;
 
 	memset(out, 0, sizeof(*out));
-	if (md_file_read(ix, MD_CACHE, &buf, &n, &st, call) != CULVER_OK) {
-		warn(store->host, call->err, "done without");
+	if (plug_file_read(ix, MD_CACHE, &buf, &n, &st, call) != CULVER_OK) {
+		plug_warn(store->host, call->err, "done without");
 		return;
 	}
 	if (buf == NULL)
@@ -256,7 +246,7 @@ build(const struct culver_mailbox *mb, const struct stat *self, char **buf,
 		put_names(l, &l->rec[i], rec, blob, &len);
 		swap_rec(rec++);
 	}
-	h->sum = htole64(md_hash(0, *buf, *size));
+	h->sum = htole64(plug_hash(0, *buf, *size));
 	return true;
 }
 
@@ -271,19 +261,20 @@ md_cache_save(const struct culver_mailbox *mb)
 	size_t n = 0;
 	int fd;
 
-	if (md_file_create(&mb->index, MD_CACHE, &fd, &st, &call) != CULVER_OK)
+	if (plug_file_create(&mb->index, MD_CACHE, &fd, &st, &call) !=
+	    CULVER_OK)
 		goto fail;
 	if (!build(mb, &st, &buf, &n)) {
 		close(fd);
 		unlinkat(mb->index.fd, MD_CACHE ".new", 0);
-		md_fail(&call, ENOMEM, "%s/%s", mb->index.path, MD_CACHE);
+		plug_fail(&call, ENOMEM, "%s/%s", mb->index.path, MD_CACHE);
 		goto fail;
 	}
-	if (md_file_commit(&mb->index, MD_CACHE, fd,
+	if (plug_file_commit(&mb->index, MD_CACHE, fd,
 	    (struct culver_str){ .p = buf, .n = n }, false, &call) == CULVER_OK)
 		goto out;
 fail:
-	warn(mb->store->host, &err, "the next login is slower");
+	plug_warn(mb->store->host, &err, "the next login is slower");
 out:
 	free(buf);
 }

@@ -73,15 +73,15 @@ md_deliver_begin(struct culver_store *store, const struct culver_envelope *env,
 
 	(void)env;
 	if (d == NULL)
-		return md_fail(call, ENOMEM, "%s", store->path);
+		return plug_fail(call, ENOMEM, "%s", store->path);
 	memset(d, 0, offsetof(struct culver_delivery, buf));
 	d->store = store;
 	d->tmp = d->new = d->fd = -1;
-	status = md_open_dir(AT_FDCWD, NULL, store->path, &top, call);
+	status = plug_open_dir(AT_FDCWD, NULL, store->path, &top, call);
 	if (status == CULVER_OK)
-		status = md_open_dir(top, "tmp", store->path, &d->tmp, call);
+		status = plug_open_dir(top, "tmp", store->path, &d->tmp, call);
 	if (status == CULVER_OK)
-		status = md_open_dir(top, "new", store->path, &d->new, call);
+		status = plug_open_dir(top, "new", store->path, &d->new, call);
 	if (top >= 0)
 		close(top);
 	if (status == CULVER_OK) {
@@ -89,8 +89,8 @@ md_deliver_begin(struct culver_store *store, const struct culver_envelope *env,
 		d->fd = openat(d->tmp, d->name, O_WRONLY | O_CREAT | O_EXCL |
 		    O_NOFOLLOW | O_CLOEXEC, 0600);
 		if (d->fd < 0)
-			status = md_fail(call, errno, "cannot create %s/tmp/%s",
-			    store->path, d->name);
+			status = plug_fail(call, errno,
+			    "cannot create %s/tmp/%s", store->path, d->name);
 	}
 	if (status == CULVER_OK)
 		*out = d;
@@ -102,8 +102,8 @@ md_deliver_begin(struct culver_store *store, const struct culver_envelope *env,
 static void
 flush(struct culver_delivery *d, struct culver_call *call)
 {
-	if (d->failed == CULVER_OK && !md_write_all(d->fd, d->buf, d->n))
-		d->failed = md_fail(call, errno, "cannot write %s/tmp/%s",
+	if (d->failed == CULVER_OK && !plug_write_all(d->fd, d->buf, d->n))
+		d->failed = plug_fail(call, errno, "cannot write %s/tmp/%s",
 		    d->store->path, d->name);
 	d->n = 0;
 }
@@ -145,21 +145,21 @@ md_deliver_write(struct culver_delivery *d, const void *buf, size_t n,
 
 /* The name of the message, and with it its UIDL. */
 static void
-final_name(const struct culver_delivery *d, char out[MD_UID_MAX + 1])
+final_name(const struct culver_delivery *d, char out[PLUG_UID_MAX + 1])
 {
 	char name[48];
 	int n;
 
 	make_name(d->store->host, name, sizeof(name));
-	n = snprintf(out, MD_UID_MAX + 1, "%s,S=%" PRIu64 ",W=%" PRIu64, name,
+	n = snprintf(out, PLUG_UID_MAX + 1, "%s,S=%" PRIu64 ",W=%" PRIu64, name,
 	    d->size, d->octets);
-	if (n > MD_UID_MAX)	/* terabytes: do without the sizes */
-		snprintf(out, MD_UID_MAX + 1, "%s", name);
+	if (n > PLUG_UID_MAX)	/* terabytes: do without the sizes */
+		snprintf(out, PLUG_UID_MAX + 1, "%s", name);
 }
 
 /* Give the written file its name in new/, durably, or remove it again. */
 static culver_status
-publish(struct culver_delivery *d, char name[MD_UID_MAX + 1],
+publish(struct culver_delivery *d, char name[PLUG_UID_MAX + 1],
     struct culver_call *call)
 {
 	const char *path = d->store->path;
@@ -171,12 +171,12 @@ publish(struct culver_delivery *d, char name[MD_UID_MAX + 1],
 		if (linkat(d->tmp, d->name, d->new, name, 0) == 0)
 			break;
 		if (errno != EEXIST || i == 4)
-			return md_fail(call, errno, "cannot link %s/new/%s",
+			return plug_fail(call, errno, "cannot link %s/new/%s",
 			    path, name);
 	}
 	if (fsync(d->new) == 0)
 		return CULVER_OK;
-	status = md_fail(call, errno, "cannot sync %s/new", path);
+	status = plug_fail(call, errno, "cannot sync %s/new", path);
 	unlinkat(d->new, name, 0);
 	return status;
 }
@@ -185,7 +185,7 @@ culver_status
 md_deliver_commit(struct culver_delivery *d, struct culver_str *uid,
     struct culver_call *call)
 {
-	char *name = culver_alloc(d->store->host, call, MD_UID_MAX + 1);
+	char *name = culver_alloc(d->store->host, call, PLUG_UID_MAX + 1);
 	culver_status status;
 
 	if (d->cr)
@@ -195,11 +195,11 @@ md_deliver_commit(struct culver_delivery *d, struct culver_str *uid,
 	flush(d, call);
 	status = d->failed;
 	if (status == CULVER_OK && fsync(d->fd) != 0)
-		status = md_fail(call, errno, "cannot sync %s/tmp/%s",
+		status = plug_fail(call, errno, "cannot sync %s/tmp/%s",
 		    d->store->path, d->name);
 	/* nothing that can fail may come after the message is there */
 	if (status == CULVER_OK && name == NULL)
-		status = md_fail(call, ENOMEM, "%s", d->store->path);
+		status = plug_fail(call, ENOMEM, "%s", d->store->path);
 	if (status == CULVER_OK)
 		status = publish(d, name, call);
 	if (status == CULVER_OK)
@@ -237,7 +237,8 @@ md_clean_tmp(const struct culver_store *store, struct culver_call *call)
 	int top, tmp;
 	DIR *d;
 
-	if (md_open_dir(AT_FDCWD, NULL, store->path, &top, &quiet) != CULVER_OK)
+	if (plug_open_dir(AT_FDCWD, NULL, store->path, &top, &quiet) !=
+	    CULVER_OK)
 		return;
 	tmp = openat(top, "tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	close(top);

@@ -44,11 +44,11 @@ remove_one(struct culver_mailbox *mb, uint32_t index, bool touched[MD_DIRS],
 		} else if (errno == ENOENT)
 			missed++;
 		else
-			return md_fail(call, errno, "%s: cannot remove %s",
+			return plug_fail(call, errno, "%s: cannot remove %s",
 			    mb->store->path, name);
 		again = true;
 	}
-	return md_fail_as(call, CULVER_E_TEMP,
+	return plug_fail_as(call, CULVER_E_TEMP,
 	    "%s: %s changes its name all the time", mb->store->path,
 	    md_base(&mb->list, r));
 }
@@ -65,11 +65,11 @@ md_expunge(struct culver_mailbox *mb, const uint32_t *index, uint32_t n,
 
 	res->removed = 0;
 	if ((mb->flags & CULVER_OPEN_READONLY) != 0)
-		return md_fail_as(call, CULVER_E_PERM,
+		return plug_fail_as(call, CULVER_E_PERM,
 		    "%s was opened for reading only", mb->store->path);
 	for (i = 0; i < n && status == CULVER_OK; i++) {
 		if (index[i] >= mb->list.n)
-			status = md_fail_as(call, CULVER_E_TEMP,
+			status = plug_fail_as(call, CULVER_E_TEMP,
 			    "%s: there is no message %lu", mb->store->path,
 			    (unsigned long)index[i]);
 		else if ((status = md_in_time(mb->store, call)) == CULVER_OK)
@@ -82,7 +82,7 @@ md_expunge(struct culver_mailbox *mb, const uint32_t *index, uint32_t n,
 	for (d = 0; d < MD_DIRS; d++)
 		if (touched[d] && fsync(mb->dir[d]) != 0 &&
 		    status == CULVER_OK)
-			status = md_fail(call, errno, "cannot sync %s/%s",
+			status = plug_fail(call, errno, "cannot sync %s/%s",
 			    mb->store->path, names[d]);
 	return status;
 }

@@ -279,31 +279,6 @@ md_file_name(const struct md_list *l, const struct md_rec *r,
 }
 
 bool
-md_uid_legal(const char *s, size_t n)
-{
-	const uint64_t ones = 0x0101010101010101u;
-	uint64_t bad = 0, w;
-	size_t i;
-
-	if (n < 1 || n > MD_UID_MAX)
-		return false;
-	/*
-	 * Eight bytes at a time, for this looks at every name of a cache: a
-	 * high bit is there, or comes by taking 0x21 or by adding 1.
-	 */
-	for (i = 0; i + sizeof(w) <= n; i += sizeof(w)) {
-		memcpy(&w, s + i, sizeof(w));
-		bad |= w | (w - 0x21 * ones) | (w + ones);
-	}
-	if ((bad & 0x80 * ones) != 0)
-		return false;
-	for (; i < n; i++)
-		if ((unsigned char)s[i] < 0x21 || (unsigned char)s[i] > 0x7e)
-			return false;
-	return true;
-}
-
-bool
 md_name_octets(const char *base, uint64_t size, uint64_t *octets)
 {
 	const char *p = strstr(base, ",W="), *end;

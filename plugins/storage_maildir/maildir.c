@@ -42,28 +42,6 @@ opt_text(const struct culver_values *vals, uint32_t i)
 	return s != NULL && *s != '\0' ? s : NULL;
 }
 
-/*
- * A copy of PATH, with "~/" replaced and without slashes at its end; NULL if
- * it is no absolute path of a sane length.
- */
-static char *
-make_path(const char *path, const char *home)
-{
-	char buf[PATH_MAX];
-	int n;
-
-	if (path[0] == '~' && path[1] == '/' && home != NULL)
-		n = snprintf(buf, sizeof(buf), "%s%s", home, path + 1);
-	else
-		n = snprintf(buf, sizeof(buf), "%s", path);
-	/* room for "/new" and a file name */
-	if (n <= 0 || (size_t)n >= sizeof(buf) - NAME_MAX - 8 || buf[0] != '/')
-		return NULL;
-	while (n > 1 && buf[n - 1] == '/')
-		buf[--n] = '\0';
-	return strdup(buf);
-}
-
 static void
 maildir_destroy(struct culver_store *store)
 {
@@ -89,13 +67,13 @@ maildir_create(struct culver_store **out, const struct culver_host *host,
 	if (index == NULL)
 		index = path;
 	*store = (struct culver_store){ .host = host, .uid = user->uid,
-	    .path = make_path(path, user->home),
-	    .index = make_path(index, user->home),
+	    .path = plug_make_path(path, user->home),
+	    .index = plug_make_path(index, user->home),
 	    .create = vals->v[OPT_CREATE].u.i != 0,
 	    .trust_sizes = vals->v[OPT_TRUST].u.i != 0 };
 	if (store->path == NULL || store->index == NULL) {
 		maildir_destroy(store);
-		return md_fail_as(call, CULVER_E_PERM,
+		return plug_fail_as(call, CULVER_E_PERM,
 		    "%s or %s is no absolute path; has the user a home?",
 		    path, index);
 	}
@@ -135,7 +113,7 @@ maildir_put_octets(struct culver_mailbox *mb, uint32_t index,
 	struct md_rec *r;
 
 	if (index >= mb->list.n)
-		return md_fail_as(call, CULVER_E_TEMP,
+		return plug_fail_as(call, CULVER_E_TEMP,
 		    "%s: there is no message %lu", mb->store->path,
 		    (unsigned long)index);
 	r = &mb->list.rec[index];

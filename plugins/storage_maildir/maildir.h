@@ -12,21 +12,12 @@
 #ifndef STORAGE_MAILDIR_H
 #define STORAGE_MAILDIR_H
 
-#include <limits.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <sys/stat.h>
-
-#include <culver/storage.h>
+#include "plugins/common/plug.h"
 
 #define MD_CACHE	"culver-cache"
 #define MD_UIDL		"culver-uidl"
-#define MD_LOCK		"culver.lock"
 
 #define MD_SCANS	5	/* tries before a changing mailbox is TEMP */
-#define MD_RACY_NS	2000000000	/* younger time stamps prove nothing */
-#define MD_UID_MAX	70	/* RFC 1939 section 7 */
 
 enum { MD_NEW, MD_CUR, MD_DIRS };
 
@@ -109,9 +100,6 @@ const char *md_uid(const struct md_list *l, const struct md_rec *r);
 void md_file_name(const struct md_list *l, const struct md_rec *r,
     char out[NAME_MAX + 1]);
 
-/* May this be a UIDL: 1 to 70 bytes of 0x21..0x7E (RFC 1939 section 7)? */
-bool md_uid_legal(const char *s, size_t n);
-
 /*
  * The octets that ",W=" in a base name promises.  False if there is none or
  * if SIZE bytes of file cannot become that many on the wire.
@@ -131,79 +119,21 @@ struct culver_store {
 culver_status md_paths(struct culver_store *store, struct culver_path *out,
     uint32_t cap, uint32_t *n, struct culver_call *call);
 
-/* --- files and errors (file.c) ----------------------------------------- */
-
-/*
- * Fail with the status that the errno ERR calls for: NOSPACE, NOMEM or TEMP.
- * Control bytes of file names are kept out of the text.
- */
-culver_status md_fail(struct culver_call *call, int err, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-/* As culver_fail(), with control bytes kept out of the text. */
-culver_status md_fail_as(struct culver_call *call, culver_status st,
-    const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-
-/* CULVER_E_TIMEOUT if the deadline of the call is past, else OK. */
-culver_status md_in_time(const struct culver_store *store,
-    struct culver_call *call);
-
-/* Open the directory PATH, or SUB below PARENT; PATH is for the message. */
-culver_status md_open_dir(int parent, const char *sub, const char *path,
-    int *fd, struct culver_call *call);
-
-/* The directory of our own files. */
-struct md_index {
-	int fd;
-	const char *path;
-};
-
-/*
- * Read the small file NAME whole.  On OK the caller frees *BUF, which is
- * NULL if there is no such file.
- */
-culver_status md_file_read(const struct md_index *ix, const char *name,
-    char **buf, size_t *n, struct stat *st, struct culver_call *call);
-
-/*
- * Replace NAME atomically, in two steps so that its content may name its own
- * inode: create an empty NAME.new and learn about it; then fill it and rename
- * it, with SYNC durably; without, the old one may be lost for the new one.
- * Commit closes FD and on failure removes NAME.new.
- * Only the holder of the lock may do this.
- */
-culver_status md_file_create(const struct md_index *ix, const char *name,
-    int *fd, struct stat *st, struct culver_call *call);
-culver_status md_file_commit(const struct md_index *ix, const char *name,
-    int fd, struct culver_str content, bool sync, struct culver_call *call);
-
-/* Write all of BUF; false with errno set. */
-bool md_write_all(int fd, const void *buf, size_t n);
-
-/*
- * Mix N bytes into H.  Not cryptographic: it finds accidents, among them
- * every change of a single byte.  The result is in files that outlive this
- * program and machine: it never changes.
- */
-uint64_t md_hash(uint64_t h, const void *buf, size_t n);
+/* As plug_in_time(), of the user's Maildir. */
+static inline culver_status
+md_in_time(const struct culver_store *store, struct culver_call *call)
+{
+	return plug_in_time(store->host, store->path, call);
+}
 
 /* --- listing directories (scan.c) -------------------------------------- */
-
-/* What stat says of a directory or file; equal stamps: it is unchanged. */
-struct md_stamp {
-	uint64_t dev, ino;
-	int64_t mtime, ctime;
-	uint32_t mtime_ns, ctime_ns;
-};
 
 /* When a listing was made, and of what. */
 struct md_snap {
 	int64_t start, start_ns;	/* CLOCK_REALTIME */
-	struct md_stamp dir[MD_DIRS];
+	struct plug_stamp dir[MD_DIRS];
 };
 
-void md_stamp_set(struct md_stamp *out, const struct stat *st);
-bool md_stamp_equal(const struct md_stamp *a, const struct md_stamp *b);
 culver_status md_snap_take(const struct culver_store *store,
     const int dir[MD_DIRS], struct md_snap *snap, struct culver_call *call);
 
@@ -233,10 +163,10 @@ struct culver_mailbox {
 	struct culver_store *store;
 	uint32_t flags;
 	int dir[MD_DIRS], lock;
-	struct md_index index;
+	struct plug_index index;
 	struct md_list list;	/* the frozen snapshot */
 	struct md_snap snap;
-	struct md_stamp uidl;	/* of the culver-uidl that was used */
+	struct plug_stamp uidl;	/* of the culver-uidl that was used */
 	struct md_list names;	/* a later listing, for names only */
 	bool rescanned;		/* names is in use */
 	bool changed;		/* snap does not describe list any more */
@@ -247,13 +177,6 @@ struct culver_mailbox {
 culver_status md_open(struct culver_store *store, uint32_t flags,
     struct culver_mailbox **out, struct culver_call *call);
 void md_close(struct culver_mailbox *mb);
-
-/*
- * Take the lock of the mailbox at once or fail with CULVER_E_IN_USE.  *MADE:
- * the lock file was not there before.
- */
-culver_status md_lock(const struct md_index *ix, int *fd, bool *made,
-    struct culver_call *call);
 
 /*
  * Find the file of message INDEX as it is called now: look at the snapshot,
@@ -287,7 +210,7 @@ bool md_memory_differs(const struct md_memory *mem,
 struct md_cache {
 	struct md_list list;	/* empty if there is none, or a bad one */
 	struct md_snap snap;
-	struct md_stamp uidl;
+	struct plug_stamp uidl;
 	struct md_memory mem;
 };
 
@@ -296,7 +219,8 @@ struct md_cache {
  * good as none; damage is logged.
  */
 void md_cache_load(const struct culver_store *store,
-    const struct md_index *ix, struct md_cache *out, struct culver_call *call);
+    const struct plug_index *ix, struct md_cache *out,
+    struct culver_call *call);
 
 /* Write the cache of MB.  A failure is logged and costs only speed. */
 void md_cache_save(const struct culver_mailbox *mb);
@@ -314,7 +238,7 @@ culver_status md_uidl_assign(struct culver_mailbox *mb,
     const struct md_cache *cache, struct culver_call *call);
 
 /* Stamp of culver-uidl now; all zero if there is none. */
-culver_status md_uidl_stamp(const struct md_index *ix, struct md_stamp *out,
+culver_status md_uidl_stamp(const struct plug_index *ix, struct plug_stamp *out,
     struct culver_call *call);
 
 /* --- delivery (deliver.c) ------------------------------------------------ */

@@ -17,57 +17,6 @@
 
 #include <culver/util.h>
 
-/* Does the name of the lock file still lead to what FD is? */
-static bool
-is_lock_file(const struct md_index *ix, int fd)
-{
-	struct stat a, b;
-
-	return fstat(fd, &a) == 0 &&
-	    fstatat(ix->fd, MD_LOCK, &b, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
-/* Open the lock file, and make it if it is not there. */
-static int
-open_lock(const struct md_index *ix, bool *made)
-{
-	const int how = O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
-	int fd = openat(ix->fd, MD_LOCK, how);
-
-	*made = fd < 0 && errno == ENOENT;
-	return *made ? openat(ix->fd, MD_LOCK, how | O_CREAT, 0600) : fd;
-}
-
-culver_status
-md_lock(const struct md_index *ix, int *fd, bool *made,
-    struct culver_call *call)
-{
-	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	int i;
-
-	/* again if somebody removed the file between open and lock */
-	for (i = 0; i < 10; i++) {
-		*fd = open_lock(ix, made);
-		if (*fd < 0)
-			return md_fail(call, errno, "cannot open %s/%s",
-			    ix->path, MD_LOCK);
-		if (fcntl(*fd, F_OFD_SETLK, &fl) != 0)
-			break;
-		if (is_lock_file(ix, *fd))
-			return CULVER_OK;
-		close(*fd);
-		errno = EBUSY;
-	}
-	if (i < 10)
-		close(*fd);
-	*fd = -1;
-	if (errno == EAGAIN || errno == EACCES)
-		return md_fail_as(call, CULVER_E_IN_USE,
-		    "%s/%s is held by another session", ix->path, MD_LOCK);
-	return md_fail(call, errno, "cannot lock %s/%s", ix->path, MD_LOCK);
-}
-
 bool
 md_memory_differs(const struct md_memory *mem, const struct md_snap *snap)
 {
@@ -85,7 +34,7 @@ md_fail_replaced(const struct culver_mailbox *mb, const char *name,
     struct culver_call *call)
 {
 	/* short: an error text has 247 bytes, and the advice stands last */
-	return md_fail_as(call, CULVER_E_TEMP,
+	return plug_fail_as(call, CULVER_E_TEMP,
 	    "%s: all known messages are gone and new/ or cur/ is another "
 	    "directory: is a disk not mounted? If this is right, remove %s",
 	    mb->store->path, name);
@@ -105,9 +54,11 @@ cache_holds(struct culver_mailbox *mb, const struct md_cache *cache,
 		status = md_uidl_stamp(&mb->index, &mb->uidl, call);
 	if (status != CULVER_OK || cache->list.block == NULL ||
 	    !md_snap_settled(&cache->snap) ||
-	    !md_stamp_equal(&cache->uidl, &mb->uidl) ||
-	    !md_stamp_equal(&cache->snap.dir[MD_NEW], &mb->snap.dir[MD_NEW]) ||
-	    !md_stamp_equal(&cache->snap.dir[MD_CUR], &mb->snap.dir[MD_CUR]))
+	    !plug_stamp_equal(&cache->uidl, &mb->uidl) ||
+	    !plug_stamp_equal(&cache->snap.dir[MD_NEW],
+	    &mb->snap.dir[MD_NEW]) ||
+	    !plug_stamp_equal(&cache->snap.dir[MD_CUR],
+	    &mb->snap.dir[MD_CUR]))
 		return status;
 	for (i = 0; i < cache->list.n; i++)
 		if ((cache->list.rec[i].flags & MD_STAT) == 0)
@@ -176,12 +127,13 @@ open_dirs(struct culver_mailbox *mb, struct culver_call *call)
 	culver_status status;
 	int top;
 
-	status = md_open_dir(AT_FDCWD, NULL, path, &top, call);
+	status = plug_open_dir(AT_FDCWD, NULL, path, &top, call);
 	if (status != CULVER_OK)
 		return status;
-	status = md_open_dir(top, "new", path, &mb->dir[MD_NEW], call);
+	status = plug_open_dir(top, "new", path, &mb->dir[MD_NEW], call);
 	if (status == CULVER_OK)
-		status = md_open_dir(top, "cur", path, &mb->dir[MD_CUR], call);
+		status = plug_open_dir(top, "cur", path, &mb->dir[MD_CUR],
+		    call);
 	mb->index.path = mb->store->index;
 	if (status == CULVER_OK && strcmp(path, mb->store->index) == 0) {
 		mb->index.fd = top;
@@ -190,7 +142,7 @@ open_dirs(struct culver_mailbox *mb, struct culver_call *call)
 	close(top);
 	if (status != CULVER_OK)
 		return status;
-	return md_open_dir(AT_FDCWD, NULL, mb->store->index, &mb->index.fd,
+	return plug_open_dir(AT_FDCWD, NULL, mb->store->index, &mb->index.fd,
 	    call);
 }
 
@@ -203,13 +155,13 @@ md_open(struct culver_store *store, uint32_t flags,
 	bool made;
 
 	if (mb == NULL)
-		return md_fail(call, ENOMEM, "%s", store->path);
+		return plug_fail(call, ENOMEM, "%s", store->path);
 	*mb = (struct culver_mailbox){ .store = store, .flags = flags,
 	    .dir = { -1, -1 }, .index = { .fd = -1 }, .lock = -1,
 	    .content = { .fd = -1 } };
 	status = open_dirs(mb, call);
 	if (status == CULVER_OK && (flags & CULVER_OPEN_EXCLUSIVE) != 0)
-		status = md_lock(&mb->index, &mb->lock, &made, call);
+		status = plug_lock(&mb->index, &mb->lock, &made, call);
 	if (status == CULVER_OK)
 		status = take_snapshot(mb, call);
 	if (status == CULVER_OK)

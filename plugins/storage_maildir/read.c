@@ -58,13 +58,13 @@ md_locate(struct culver_mailbox *mb, uint32_t index, bool again,
 	    (status = rescan(mb, call)) != CULVER_OK)
 		return status;
 	if ((r->flags & MD_GONE) != 0)
-		return md_fail_as(call, CULVER_E_GONE,
+		return plug_fail_as(call, CULVER_E_GONE,
 		    "%s: another program removed %s", mb->store->path, base);
 	if (mb->rescanned) {
 		l = &mb->names;
 		r = md_list_find(l, base);
 		if (r == NULL)
-			return md_fail_as(call, CULVER_E_TEMP,
+			return plug_fail_as(call, CULVER_E_TEMP,
 			    "%s: %s is lost", mb->store->path, base);
 	}
 	md_file_name(l, r, name);
@@ -93,7 +93,7 @@ open_message(struct culver_mailbox *mb, uint32_t index, int *fd,
 		if (errno != ENOENT)
 			break;
 	}
-	return md_fail(call, errno, "%s: cannot open %s", mb->store->path,
+	return plug_fail(call, errno, "%s: cannot open %s", mb->store->path,
 	    name);
 }
 
@@ -106,14 +106,14 @@ check_size(struct culver_content *c, struct md_rec *r,
 	struct stat st;
 
 	if (fstat(c->fd, &st) != 0)
-		return md_fail(call, errno, "%s: cannot stat %s",
+		return plug_fail(call, errno, "%s: cannot stat %s",
 		    mb->store->path, md_base(&mb->list, r));
 	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size == c->size)
 		return CULVER_OK;
 	/* the next session must look again, or it would say this for ever */
 	r->flags &= ~(unsigned)(MD_STAT | MD_COUNTED | MD_NAMED);
 	mb->dirty = true;
-	return md_fail_as(call, CULVER_E_TEMP,
+	return plug_fail_as(call, CULVER_E_TEMP,
 	    "%s: %s had %llu bytes when it was listed, now %llu",
 	    mb->store->path, md_base(&mb->list, r),
 	    (unsigned long long)c->size, (unsigned long long)st.st_size);
@@ -127,7 +127,7 @@ md_read(struct culver_mailbox *mb, uint32_t index,
 	culver_status status;
 
 	if (index >= mb->list.n || c->fd >= 0)
-		return md_fail_as(call, CULVER_E_TEMP,
+		return plug_fail_as(call, CULVER_E_TEMP,
 		    "%s: read of message %lu out of turn", mb->store->path,
 		    (unsigned long)index);
 	*c = (struct culver_content){ .mb = mb, .fd = -1,

@@ -20,35 +20,18 @@
 
 static const char *const dir_name[MD_DIRS] = { "new", "cur" };
 
-void
-md_stamp_set(struct md_stamp *out, const struct stat *st)
-{
-	*out = (struct md_stamp){ .dev = st->st_dev, .ino = st->st_ino,
-	    .mtime = st->st_mtim.tv_sec, .ctime = st->st_ctim.tv_sec,
-	    .mtime_ns = (uint32_t)st->st_mtim.tv_nsec,
-	    .ctime_ns = (uint32_t)st->st_ctim.tv_nsec };
-}
-
-bool
-md_stamp_equal(const struct md_stamp *a, const struct md_stamp *b)
-{
-	return a->dev == b->dev && a->ino == b->ino &&
-	    a->mtime == b->mtime && a->mtime_ns == b->mtime_ns &&
-	    a->ctime == b->ctime && a->ctime_ns == b->ctime_ns;
-}
-
 static culver_status
 stamp_dirs(const struct culver_store *store, const int dir[MD_DIRS],
-    struct md_stamp stamp[MD_DIRS], struct culver_call *call)
+    struct plug_stamp stamp[MD_DIRS], struct culver_call *call)
 {
 	struct stat st;
 	int i;
 
 	for (i = 0; i < MD_DIRS; i++) {
 		if (fstat(dir[i], &st) != 0)
-			return md_fail(call, errno, "cannot stat %s/%s",
+			return plug_fail(call, errno, "cannot stat %s/%s",
 			    store->path, dir_name[i]);
-		md_stamp_set(&stamp[i], &st);
+		plug_stamp_set(&stamp[i], &st);
 	}
 	return CULVER_OK;
 }
@@ -65,28 +48,17 @@ md_snap_take(const struct culver_store *store, const int dir[MD_DIRS],
 	return stamp_dirs(store, dir, snap->dir, call);
 }
 
-/* Is the moment SEC.NSEC at least MD_RACY_NS before SNAP was begun? */
-static bool
-is_old(const struct md_snap *snap, int64_t sec, uint32_t nsec)
-{
-	const int64_t racy = MD_RACY_NS / 1000000000;
-
-	/* no subtraction: the numbers may come from a damaged file */
-	if (snap->start < racy || sec > snap->start - racy)
-		return false;
-	return sec < snap->start - racy || (int64_t)nsec <= snap->start_ns;
-}
-
 bool
 md_snap_settled(const struct md_snap *snap)
 {
 	int i;
 
 	for (i = 0; i < MD_DIRS; i++) {
-		const struct md_stamp *s = &snap->dir[i];
+		const struct plug_stamp *s = &snap->dir[i];
 
-		if (!is_old(snap, s->mtime, s->mtime_ns) ||
-		    !is_old(snap, s->ctime, s->ctime_ns))
+		if (!plug_is_old(s->mtime, s->mtime_ns, snap->start,
+		    snap->start_ns) || !plug_is_old(s->ctime, s->ctime_ns,
+		    snap->start, snap->start_ns))
 			return false;
 	}
 	return true;
@@ -123,8 +95,8 @@ read_dir(const struct culver_store *store, int dirfd, unsigned dir,
 	/* a description of its own, so that its offset begins at 0 */
 	fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || (d = fdopendir(fd)) == NULL) {
-		status = md_fail(call, errno, "cannot list %s/%s", store->path,
-		    name);
+		status = plug_fail(call, errno, "cannot list %s/%s",
+		    store->path, name);
 		if (fd >= 0)
 			close(fd);
 		return status;
@@ -137,7 +109,7 @@ read_dir(const struct culver_store *store, int dirfd, unsigned dir,
 		if (is == 0)
 			continue;
 		if (!md_list_add(out, de->d_name, dir, de->d_ino)) {
-			status = md_fail(call, ENOMEM, "%s/%s", store->path,
+			status = plug_fail(call, ENOMEM, "%s/%s", store->path,
 			    name);
 			goto out;
 		}
@@ -146,8 +118,8 @@ read_dir(const struct culver_store *store, int dirfd, unsigned dir,
 			goto out;
 	}
 	if (errno != 0)
-		status = md_fail(call, errno, "cannot list %s/%s", store->path,
-		    name);
+		status = plug_fail(call, errno, "cannot list %s/%s",
+		    store->path, name);
 out:
 	closedir(d);
 	return status;
@@ -173,7 +145,7 @@ stat_new(const struct culver_store *store, const int dir[MD_DIRS],
 		md_file_name(l, r, name);
 		if (fstatat(dir[r->dir], name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
 			if (errno != ENOENT)
-				return md_fail(call, errno,
+				return plug_fail(call, errno,
 				    "cannot stat %s/%s/%s", store->path,
 				    dir_name[r->dir], name);
 			*vanished = true;
@@ -197,7 +169,7 @@ fingerprint(const struct md_list *l)
 	size_t i;
 
 	for (i = 0; i < l->n; i++)
-		h = md_hash(h, md_base(l, &l->rec[i]), l->rec[i].base_len);
+		h = plug_hash(h, md_base(l, &l->rec[i]), l->rec[i].base_len);
 	return h;
 }
 
@@ -207,7 +179,7 @@ scan_once(const struct culver_store *store, const int dir[MD_DIRS],
     struct md_list *out, struct md_snap *snap, bool *stable,
     struct culver_call *call)
 {
-	struct md_stamp after[MD_DIRS] = { { 0 } };
+	struct plug_stamp after[MD_DIRS] = { { 0 } };
 	culver_status status;
 	int i;
 
@@ -219,10 +191,10 @@ scan_once(const struct culver_store *store, const int dir[MD_DIRS],
 		status = stamp_dirs(store, dir, after, call);
 	if (status != CULVER_OK)
 		return status;
-	*stable = md_stamp_equal(&snap->dir[MD_NEW], &after[MD_NEW]) &&
-	    md_stamp_equal(&snap->dir[MD_CUR], &after[MD_CUR]);
+	*stable = plug_stamp_equal(&snap->dir[MD_NEW], &after[MD_NEW]) &&
+	    plug_stamp_equal(&snap->dir[MD_CUR], &after[MD_CUR]);
 	if (!md_list_sort(out))
-		return md_fail(call, ENOMEM, "%s", store->path);
+		return plug_fail(call, ENOMEM, "%s", store->path);
 	return CULVER_OK;
 }
 
@@ -248,7 +220,7 @@ md_scan(const struct culver_store *store, const int dir[MD_DIRS],
 			goto out;
 		if (md_list_inherit(out, &last) < 0 ||
 		    (gone = md_list_inherit(out, known)) < 0) {
-			status = md_fail(call, ENOMEM, "%s", store->path);
+			status = plug_fail(call, ENOMEM, "%s", store->path);
 			goto out;
 		}
 		status = stat_new(store, dir, out, &vanished, call);
@@ -266,7 +238,7 @@ md_scan(const struct culver_store *store, const int dir[MD_DIRS],
 		have_last = true;
 		last_print = print;
 	}
-	status = md_fail_as(call, CULVER_E_TEMP,
+	status = plug_fail_as(call, CULVER_E_TEMP,
 	    "%s changed during each of %d listings", store->path, MD_SCANS);
 out:
 	md_list_free(&last);

@@ -27,16 +27,16 @@
 #define KEEP_ABSENT	1000
 
 culver_status
-md_uidl_stamp(const struct md_index *ix, struct md_stamp *out,
+md_uidl_stamp(const struct plug_index *ix, struct plug_stamp *out,
     struct culver_call *call)
 {
 	struct stat st;
 
 	memset(out, 0, sizeof(*out));
 	if (fstatat(ix->fd, MD_UIDL, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		md_stamp_set(out, &st);
+		plug_stamp_set(out, &st);
 	else if (errno != ENOENT)
-		return md_fail(call, errno, "cannot stat %s/%s", ix->path,
+		return plug_fail(call, errno, "cannot stat %s/%s", ix->path,
 		    MD_UIDL);
 	return CULVER_OK;
 }
@@ -79,7 +79,7 @@ set_unknown(const struct culver_host *host, const struct uidl_state *s,
 		r->flags |= MD_FRESH;
 		return true;
 	}
-	if (md_uid_legal(md_base(l, r), r->base_len) &&
+	if (plug_uid_legal(md_base(l, r), r->base_len) &&
 	    !is_taken(s, md_base(l, r)))
 		return true;
 	return set_random(host, l, r);
@@ -125,7 +125,7 @@ save(const struct culver_mailbox *mb, const struct uidl_state *s,
 	struct stat st;
 	int fd;
 
-	status = md_file_create(&mb->index, MD_UIDL, &fd, &st, call);
+	status = plug_file_create(&mb->index, MD_UIDL, &fd, &st, call);
 	if (status != CULVER_OK)
 		return status;
 	for (i = 0; i < s->n; i++)
@@ -153,10 +153,10 @@ save(const struct culver_mailbox *mb, const struct uidl_state *s,
 	if (t.failed) {
 		close(fd);
 		unlinkat(mb->index.fd, MD_UIDL ".new", 0);
-		status = md_fail(call, ENOMEM, "%s/%s", mb->index.path,
+		status = plug_fail(call, ENOMEM, "%s/%s", mb->index.path,
 		    MD_UIDL);
 	} else
-		status = md_file_commit(&mb->index, MD_UIDL, fd,
+		status = plug_file_commit(&mb->index, MD_UIDL, fd,
 		    (struct culver_str){ .p = t.p, .n = t.n }, true, call);
 	free(t.p);
 	return status;
@@ -176,14 +176,14 @@ load(struct culver_mailbox *mb, const struct md_cache *cache,
 	 * A session that died between rename and fsync left a state that a
 	 * power cut may take back.  The cache names one that was synced.
 	 */
-	if (s->exists && !md_stamp_equal(&s->stamp, &cache->uidl) &&
+	if (s->exists && !plug_stamp_equal(&s->stamp, &cache->uidl) &&
 	    fsync(mb->index.fd) != 0)
-		return md_fail(call, errno, "cannot sync %s", mb->index.path);
+		return plug_fail(call, errno, "cannot sync %s", mb->index.path);
 	if (s->n == 0)
 		return CULVER_OK;
 	s->by_uid = malloc(s->n * sizeof(*s->by_uid));
 	if (s->by_uid == NULL)
-		return md_fail(call, ENOMEM, "%s", mb->index.path);
+		return plug_fail(call, ENOMEM, "%s", mb->index.path);
 	for (i = 0; i < s->n; i++)
 		s->by_uid[i] = s->ent[i].uid;
 	qsort(s->by_uid, s->n, sizeof(*s->by_uid), str_order);
@@ -211,7 +211,7 @@ assign(struct culver_mailbox *mb, const struct md_cache *cache,
 		return md_fail_replaced(mb, MD_UIDL, call);
 	fresh = match(mb->store->host, s, &mb->list);
 	if (fresh < 0)
-		return md_fail(call, ENOMEM, "%s", mb->store->path);
+		return plug_fail(call, ENOMEM, "%s", mb->store->path);
 	*need_save = fresh > 0 || (mb->lock >= 0 && s->exists &&
 	    md_memory_differs(&s->mem, &mb->snap));
 	return CULVER_OK;
@@ -229,9 +229,9 @@ md_uidl_assign(struct culver_mailbox *mb, const struct md_cache *cache,
 	status = assign(mb, cache, &s, &need_save, call);
 	if (status == CULVER_OK && need_save && mb->lock < 0) {
 		/* not a POP3 session, but this must not race with one */
-		status = md_lock(&mb->index, &lock, &made, call);
+		status = plug_lock(&mb->index, &lock, &made, call);
 		if (status == CULVER_E_IN_USE)
-			status = md_fail_as(call, CULVER_E_TEMP,
+			status = plug_fail_as(call, CULVER_E_TEMP,
 			    "%s has messages without a UIDL and is in use",
 			    mb->store->path);
 		if (status == CULVER_OK)
@@ -245,7 +245,7 @@ md_uidl_assign(struct culver_mailbox *mb, const struct md_cache *cache,
 		mb->uidl = s.stamp;
 	/* a lock file that another session locked first is that session's */
 	if (lock >= 0 && made)
-		unlinkat(mb->index.fd, MD_LOCK, 0);
+		unlinkat(mb->index.fd, PLUG_LOCK, 0);
 	if (lock >= 0)
 		close(lock);
 	uidl_state_free(&s);

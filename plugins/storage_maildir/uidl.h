@@ -22,7 +22,7 @@ struct uidl_ent {
 
 struct uidl_state {
 	bool exists;
-	struct md_stamp stamp;
+	struct plug_stamp stamp;
 	struct md_memory mem;
 	struct uidl_ent *ent;	/* in md_order() */
 	size_t n;
@@ -34,12 +34,12 @@ struct uidl_state {
  * Read and check the state.  No file is an empty state; one that fails a
  * check is CULVER_E_CORRUPT.  Free S in any case.
  */
-culver_status uidl_state_load(const struct md_index *ix, struct uidl_state *s,
+culver_status uidl_state_load(const struct plug_index *ix, struct uidl_state *s,
     struct culver_call *call);
 void uidl_state_free(struct uidl_state *s);
 
 /* Fail with CULVER_E_CORRUPT; LINE is 0 if the fault has no line. */
-culver_status uidl_damaged(const struct md_index *ix, size_t line,
+culver_status uidl_damaged(const struct plug_index *ix, size_t line,
     const char *what, struct culver_call *call);
 
 /* A text that is being written; FAILED: out of memory. */

@@ -26,14 +26,14 @@ uidl_state_free(struct uidl_state *s)
 }
 
 culver_status
-uidl_damaged(const struct md_index *ix, size_t line, const char *what,
+uidl_damaged(const struct plug_index *ix, size_t line, const char *what,
     struct culver_call *call)
 {
 	char at[32] = "";
 
 	if (line != 0)
 		snprintf(at, sizeof(at), "line %zu: ", line);
-	return md_fail_as(call, CULVER_E_CORRUPT,
+	return plug_fail_as(call, CULVER_E_CORRUPT,
 	    "%s/%s is damaged (%s%s); put it back from a backup, or remove it: "
 	    "then its messages get new UIDLs", ix->path, MD_UIDL, at, what);
 }
@@ -78,7 +78,7 @@ parse_entry(char *line, struct uidl_ent *ent, const struct uidl_ent *before)
 {
 	char *space = strchr(line, ' ');
 
-	if (space == NULL || !md_uid_legal(line, (size_t)(space - line)))
+	if (space == NULL || !plug_uid_legal(line, (size_t)(space - line)))
 		return "no legal UIDL";
 	*space = '\0';
 	if (!unescape(space + 1) || strlen(space + 1) > NAME_MAX ||
@@ -106,7 +106,7 @@ parse_end(char *text, size_t *n, size_t *count)
 	if (strncmp(text + at, "end ", 4) != 0)
 		return false;
 	*count = strtoull(text + at + 4, &end, 10);
-	sum = md_hash(*count, text, at);
+	sum = plug_hash(*count, text, at);
 	/* compare as text: there is one way to write it */
 	snprintf(want, sizeof(want), "end %zu %016" PRIx64 "\n", *count, sum);
 	if (strcmp(text + at, want) != 0)
@@ -165,7 +165,7 @@ parse_lines(struct uidl_state *s, char *p, size_t count,
 }
 
 culver_status
-uidl_state_load(const struct md_index *ix, struct uidl_state *s,
+uidl_state_load(const struct plug_index *ix, struct uidl_state *s,
     struct culver_call *call)
 {
 	const size_t first = sizeof(UIDL_VERSION) - 1;
@@ -175,18 +175,18 @@ uidl_state_load(const struct md_index *ix, struct uidl_state *s,
 	struct stat st;
 
 	memset(s, 0, sizeof(*s));
-	status = md_file_read(ix, MD_UIDL, &s->text, &n, &st, call);
+	status = plug_file_read(ix, MD_UIDL, &s->text, &n, &st, call);
 	if (status != CULVER_OK || s->text == NULL)
 		return status;
 	s->exists = true;
-	md_stamp_set(&s->stamp, &st);
+	plug_stamp_set(&s->stamp, &st);
 	if (n < first || memcmp(s->text, UIDL_VERSION, first) != 0)
 		return uidl_damaged(ix, 1, "not \"culver-uidl 1\"", call);
 	if (!parse_end(s->text, &n, &count) || n < first || count > n)
 		return uidl_damaged(ix, 0, "the end or the checksum", call);
 	s->ent = calloc(count + 1, sizeof(*s->ent));
 	if (s->ent == NULL)
-		return md_fail(call, ENOMEM, "%s/%s", ix->path, MD_UIDL);
+		return plug_fail(call, ENOMEM, "%s/%s", ix->path, MD_UIDL);
 	wrong = parse_lines(s, s->text + first, count, &st, &line);
 	if (wrong != NULL)
 		return uidl_damaged(ix, line, wrong, call);
@@ -260,6 +260,6 @@ uidl_text_end(struct uidl_text *t)
 	if (t->failed)
 		return;
 	n = snprintf(line, sizeof(line), "end %zu %016" PRIx64 "\n", t->count,
-	    md_hash(t->count, t->p, t->n));
+	    plug_hash(t->count, t->p, t->n));
 	text_put(t, line, (size_t)n);
 }

@@ -213,7 +213,7 @@ test_a_forged_cache_breaks_nothing(void **state)
 			bad[(random >> 8) % n] = (char)(random >> 24);
 		}
 		memset(bad + SUM_AT, 0, sizeof(sum));
-		sum = md_hash(0, bad, n);
+		sum = plug_hash(0, bad, n);
 		memcpy(bad + SUM_AT, &sum, sizeof(sum));
 		assert_int_equal(unlink(cache_path()), 0);
 		mdtest_spill(cache_path(), bad, n);
@@ -223,7 +223,7 @@ test_a_forged_cache_breaks_nothing(void **state)
 				char *wire;
 				size_t len;
 
-				assert_true(md_uid_legal(mdtest.msg[k].uid,
+				assert_true(plug_uid_legal(mdtest.msg[k].uid,
 				    strlen(mdtest.msg[k].uid)));
 				drive_fetch(&mdtest, (uint32_t)k, &wire, &len);
 				free(wire);

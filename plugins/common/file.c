@@ -1,12 +1,12 @@
 /*
- * file.c - error texts, and files that are read or replaced whole.
+ * file.c - error texts, files that are read or replaced whole, UIDLs, stamps.
  *
  * Runs in the worker as the mailbox's owner.  Everything is opened relative
  * to a directory that is open already, without following links.
  */
 #include "config.h"
 
-#include "maildir.h"
+#include "plugins/common/plug.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -34,7 +34,7 @@ set_text(struct culver_call *call, const char *fmt, va_list ap)
 }
 
 culver_status
-md_fail(struct culver_call *call, int err, const char *fmt, ...)
+plug_fail(struct culver_call *call, int err, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -48,7 +48,7 @@ md_fail(struct culver_call *call, int err, const char *fmt, ...)
 }
 
 culver_status
-md_fail_as(struct culver_call *call, culver_status st, const char *fmt, ...)
+plug_fail_as(struct culver_call *call, culver_status st, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -60,24 +60,33 @@ md_fail_as(struct culver_call *call, culver_status st, const char *fmt, ...)
 }
 
 culver_status
-md_in_time(const struct culver_store *store, struct culver_call *call)
+plug_in_time(const struct culver_host *host, const char *path,
+    struct culver_call *call)
 {
-	if (call->deadline == UINT64_MAX ||
-	    store->host->now(store->host) < call->deadline)
+	if (call->deadline == UINT64_MAX || host->now(host) < call->deadline)
 		return CULVER_OK;
-	return md_fail_as(call, CULVER_E_TIMEOUT,
-	    "%s: not done before the deadline", store->path);
+	return plug_fail_as(call, CULVER_E_TIMEOUT,
+	    "%s: not done before the deadline", path);
+}
+
+void
+plug_warn(const struct culver_host *host, const struct culver_error *err,
+    const char *so)
+{
+	culver_logf(host, CULVER_LOG_WARN, "%s%s%s (%s)", err->text,
+	    err->sys_errno != 0 ? ": " : "",
+	    err->sys_errno != 0 ? strerror(err->sys_errno) : "", so);
 }
 
 culver_status
-md_open_dir(int parent, const char *sub, const char *path, int *fd,
+plug_open_dir(int parent, const char *sub, const char *path, int *fd,
     struct culver_call *call)
 {
 	*fd = openat(parent, parent == AT_FDCWD ? path : sub,
 	    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (*fd >= 0)
 		return CULVER_OK;
-	return md_fail(call, errno, "cannot open the directory %s%s%s", path,
+	return plug_fail(call, errno, "cannot open the directory %s%s%s", path,
 	    parent == AT_FDCWD ? "" : "/", parent == AT_FDCWD ? "" : sub);
 }
 
@@ -102,7 +111,7 @@ read_all(int fd, char *buf, size_t n)
 }
 
 culver_status
-md_file_read(const struct md_index *ix, const char *name, char **buf,
+plug_file_read(const struct plug_index *ix, const char *name, char **buf,
     size_t *n, struct stat *st, struct culver_call *call)
 {
 	culver_status status = CULVER_OK;
@@ -115,19 +124,19 @@ md_file_read(const struct md_index *ix, const char *name, char **buf,
 	if (fd < 0 && errno == ENOENT)
 		return CULVER_OK;
 	if (fd < 0 || fstat(fd, st) != 0) {
-		status = md_fail(call, errno, "cannot open %s/%s", ix->path,
+		status = plug_fail(call, errno, "cannot open %s/%s", ix->path,
 		    name);
 		goto out;
 	}
 	if (!S_ISREG(st->st_mode) || st->st_size > FILE_MAX) {
-		status = md_fail_as(call, CULVER_E_CORRUPT,
+		status = plug_fail_as(call, CULVER_E_CORRUPT,
 		    "%s/%s is no file that Culver wrote", ix->path, name);
 		goto out;
 	}
 	*n = (size_t)st->st_size;
 	*buf = malloc(*n + 1);
 	if (*buf == NULL || !read_all(fd, *buf, *n)) {
-		status = md_fail(call, *buf == NULL ? ENOMEM : errno,
+		status = plug_fail(call, *buf == NULL ? ENOMEM : errno,
 		    "cannot read %s/%s", ix->path, name);
 		free(*buf);
 		*buf = NULL;
@@ -141,7 +150,7 @@ out:
 }
 
 bool
-md_write_all(int fd, const void *buf, size_t n)
+plug_write_all(int fd, const void *buf, size_t n)
 {
 	const char *p = buf;
 
@@ -161,7 +170,7 @@ md_write_all(int fd, const void *buf, size_t n)
 }
 
 culver_status
-md_file_create(const struct md_index *ix, const char *name, int *fd,
+plug_file_create(const struct plug_index *ix, const char *name, int *fd,
     struct stat *st, struct culver_call *call)
 {
 	culver_status status;
@@ -172,7 +181,7 @@ md_file_create(const struct md_index *ix, const char *name, int *fd,
 	    O_CLOEXEC | O_NONBLOCK, 0600);
 	if (*fd >= 0 && fstat(*fd, st) == 0)
 		return CULVER_OK;
-	status = md_fail(call, errno, "cannot create %s/%s", ix->path, tmp);
+	status = plug_fail(call, errno, "cannot create %s/%s", ix->path, tmp);
 	if (*fd >= 0)
 		close(*fd);
 	*fd = -1;
@@ -180,16 +189,16 @@ md_file_create(const struct md_index *ix, const char *name, int *fd,
 }
 
 culver_status
-md_file_commit(const struct md_index *ix, const char *name, int fd,
+plug_file_commit(const struct plug_index *ix, const char *name, int fd,
     struct culver_str content, bool sync, struct culver_call *call)
 {
 	culver_status status = CULVER_OK;
 	char tmp[64];
 
 	snprintf(tmp, sizeof(tmp), "%s.new", name);
-	if (!md_write_all(fd, content.p, content.n) ||
+	if (!plug_write_all(fd, content.p, content.n) ||
 	    (sync && fsync(fd) != 0))
-		status = md_fail(call, errno, "cannot write %s/%s", ix->path,
+		status = plug_fail(call, errno, "cannot write %s/%s", ix->path,
 		    tmp);
 	close(fd);
 	/*
@@ -200,14 +209,14 @@ md_file_commit(const struct md_index *ix, const char *name, int fd,
 	if (!sync && status == CULVER_OK)
 		unlinkat(ix->fd, name, 0);
 	if (status == CULVER_OK && renameat(ix->fd, tmp, ix->fd, name) != 0)
-		status = md_fail(call, errno, "cannot rename %s/%s", ix->path,
+		status = plug_fail(call, errno, "cannot rename %s/%s", ix->path,
 		    tmp);
 	if (status != CULVER_OK) {
 		unlinkat(ix->fd, tmp, 0);
 		return status;
 	}
 	if (sync && fsync(ix->fd) != 0)
-		return md_fail(call, errno, "cannot sync %s", ix->path);
+		return plug_fail(call, errno, "cannot sync %s", ix->path);
 	return CULVER_OK;
 }
 
@@ -220,7 +229,7 @@ mix(uint64_t h, uint64_t w)
 }
 
 uint64_t
-md_hash(uint64_t h, const void *buf, size_t n)
+plug_hash(uint64_t h, const void *buf, size_t n)
 {
 	const unsigned char *p = buf;
 	uint64_t lane[4] = { h ^ n, 1, 2, 3 }, w[4];
@@ -237,4 +246,57 @@ md_hash(uint64_t h, const void *buf, size_t n)
 	for (i = 0; i < 4; i++)
 		lane[i] = mix(lane[i], le64toh(w[i]));
 	return mix(mix(mix(lane[0], lane[1]), lane[2]), lane[3]);
+}
+
+bool
+plug_uid_legal(const char *s, size_t n)
+{
+	const uint64_t ones = 0x0101010101010101u;
+	uint64_t bad = 0, w;
+	size_t i;
+
+	if (n < 1 || n > PLUG_UID_MAX)
+		return false;
+	/*
+	 * Eight bytes at a time, for this looks at every name of a cache: a
+	 * high bit is there, or comes by taking 0x21 or by adding 1.
+	 */
+	for (i = 0; i + sizeof(w) <= n; i += sizeof(w)) {
+		memcpy(&w, s + i, sizeof(w));
+		bad |= w | (w - 0x21 * ones) | (w + ones);
+	}
+	if ((bad & 0x80 * ones) != 0)
+		return false;
+	for (; i < n; i++)
+		if ((unsigned char)s[i] < 0x21 || (unsigned char)s[i] > 0x7e)
+			return false;
+	return true;
+}
+
+void
+plug_stamp_set(struct plug_stamp *out, const struct stat *st)
+{
+	*out = (struct plug_stamp){ .dev = st->st_dev, .ino = st->st_ino,
+	    .mtime = st->st_mtim.tv_sec, .ctime = st->st_ctim.tv_sec,
+	    .mtime_ns = (uint32_t)st->st_mtim.tv_nsec,
+	    .ctime_ns = (uint32_t)st->st_ctim.tv_nsec };
+}
+
+bool
+plug_stamp_equal(const struct plug_stamp *a, const struct plug_stamp *b)
+{
+	return a->dev == b->dev && a->ino == b->ino &&
+	    a->mtime == b->mtime && a->mtime_ns == b->mtime_ns &&
+	    a->ctime == b->ctime && a->ctime_ns == b->ctime_ns;
+}
+
+bool
+plug_is_old(int64_t sec, uint32_t nsec, int64_t start, int64_t start_ns)
+{
+	const int64_t racy = PLUG_RACY_NS / 1000000000;
+
+	/* no subtraction: the numbers may come from a damaged file */
+	if (start < racy || sec > start - racy)
+		return false;
+	return sec < start - racy || (int64_t)nsec <= start_ns;
 }

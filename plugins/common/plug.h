@@ -1,0 +1,140 @@
+/*
+ * plug.h - what the storage plugins share: error texts, small files that are
+ * read or replaced whole, the lock of a session, directories.
+ *
+ * Runs in a worker, as the owner of the mailbox.  Nothing found on disk is
+ * trusted.  Compiled into each plugin, with no symbol visible outside it.
+ */
+#ifndef PLUGINS_COMMON_PLUG_H
+#define PLUGINS_COMMON_PLUG_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include <culver/storage.h>
+
+#define PLUG_LOCK	"culver.lock"
+#define PLUG_RACY_NS	2000000000	/* younger time stamps prove nothing */
+#define PLUG_UID_MAX	70	/* RFC 1939 section 7 */
+
+/* --- files and errors (file.c) ----------------------------------------- */
+
+/*
+ * Fail with the status that the errno ERR calls for: NOSPACE, NOMEM or TEMP.
+ * Control bytes of file names are kept out of the text.
+ */
+culver_status plug_fail(struct culver_call *call, int err, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* As culver_fail(), with control bytes kept out of the text. */
+culver_status plug_fail_as(struct culver_call *call, culver_status st,
+    const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/*
+ * CULVER_E_TIMEOUT if the deadline of the call is past, else OK; PATH is for
+ * the message.
+ */
+culver_status plug_in_time(const struct culver_host *host, const char *path,
+    struct culver_call *call);
+
+/* Log the failure in ERR that the session gets over, and what SO follows. */
+void plug_warn(const struct culver_host *host, const struct culver_error *err,
+    const char *so);
+
+/* Open the directory PATH, or SUB below PARENT; PATH is for the message. */
+culver_status plug_open_dir(int parent, const char *sub, const char *path,
+    int *fd, struct culver_call *call);
+
+/* The directory of our own files. */
+struct plug_index {
+	int fd;
+	const char *path;
+};
+
+/*
+ * Read the small file NAME whole.  On OK the caller frees *BUF, which is
+ * NULL if there is no such file.
+ */
+culver_status plug_file_read(const struct plug_index *ix, const char *name,
+    char **buf, size_t *n, struct stat *st, struct culver_call *call);
+
+/*
+ * Replace NAME atomically, in two steps so that its content may name its own
+ * inode: create an empty NAME.new and learn about it; then fill it and rename
+ * it, with SYNC durably; without, the old one may be lost for the new one.
+ * Commit closes FD and on failure removes NAME.new.
+ * Only the holder of the lock may do this.
+ */
+culver_status plug_file_create(const struct plug_index *ix, const char *name,
+    int *fd, struct stat *st, struct culver_call *call);
+culver_status plug_file_commit(const struct plug_index *ix, const char *name,
+    int fd, struct culver_str content, bool sync, struct culver_call *call);
+
+/* Write all of BUF; false with errno set. */
+bool plug_write_all(int fd, const void *buf, size_t n);
+
+/*
+ * Mix N bytes into H.  Not cryptographic: it finds accidents, among them
+ * every change of a single byte.  The result is in files that outlive this
+ * program and machine: it never changes.
+ */
+uint64_t plug_hash(uint64_t h, const void *buf, size_t n);
+
+/* May this be a UIDL: 1 to 70 bytes of 0x21..0x7E (RFC 1939 section 7)? */
+bool plug_uid_legal(const char *s, size_t n);
+
+/* What stat says of a directory or file; equal stamps: it is unchanged. */
+struct plug_stamp {
+	uint64_t dev, ino;
+	int64_t mtime, ctime;
+	uint32_t mtime_ns, ctime_ns;
+};
+
+void plug_stamp_set(struct plug_stamp *out, const struct stat *st);
+bool plug_stamp_equal(const struct plug_stamp *a, const struct plug_stamp *b);
+
+/*
+ * Is the moment SEC.NSEC at least PLUG_RACY_NS before START.START_NS, so that
+ * a time stamp that says it proves that nothing changed since?
+ */
+bool plug_is_old(int64_t sec, uint32_t nsec, int64_t start, int64_t start_ns);
+
+/* --- the lock of a session (lock.c) ------------------------------------- */
+
+/*
+ * Take the lock of the mailbox at once or fail with CULVER_E_IN_USE.  *MADE:
+ * the lock file was not there before.
+ */
+culver_status plug_lock(const struct plug_index *ix, int *fd, bool *made,
+    struct culver_call *call);
+
+/* --- paths and directories (dirs.c) --------------------------------------- */
+
+/*
+ * A copy of PATH, with "~/" replaced and without slashes at its end; NULL if
+ * it is no absolute path of a sane length.
+ */
+char *plug_make_path(const char *path, const char *home);
+
+/*
+ * Make the directory PATH if it is missing and the directory that holds it
+ * is UID's: a bare mount point is root's, and what is made there would look
+ * empty.
+ */
+culver_status plug_make_dir(const char *path, uint32_t uid,
+    struct culver_call *call);
+
+/*
+ * The first half of it: OK and *MISSING false if PATH is there, OK and true
+ * if it may be made, else the failure; PARENT gets the directory's name.
+ */
+culver_status plug_may_make(const char *path, uint32_t uid, bool *missing,
+    char parent[PATH_MAX], struct culver_call *call);
+
+/* Make a new entry in the directory PATH survive a power cut. */
+culver_status plug_sync_dir(const char *path, struct culver_call *call);
+
+#endif /* PLUGINS_COMMON_PLUG_H */
