@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #include "tests/storage/drive.h"
-#include "tests/torture/trace.h"
+#include "core/tools/kit/trace.h"
 
 #define OLD	9		/* messages 0..8 are there before */
 #define ADDED	2		/* 9 and 10 are delivered */

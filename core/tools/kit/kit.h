@@ -42,7 +42,7 @@ struct kit {
 	uint64_t seed;
 	uint32_t soak;		/* how many random walks */
 	uint32_t messages;	/* of group scale */
-	bool keep, thorough;
+	bool keep;
 	char top[PATH_MAX - 256];	/* of this run */
 	char home[PATH_MAX - 128];	/* of this check */
 	struct kit_shared *shared;
@@ -80,8 +80,9 @@ pid_t kit_fork(void);
  * Returns its status as of waitpid(). */
 int kit_join(pid_t pid);
 
-/* Zeroed memory that children share; never given back. */
+/* Zeroed memory that children share. */
 void *kit_shared_memory(size_t n);
+void kit_unshare_memory(void *p, size_t n);
 
 /* Remove PATH and all below; the directory itself if SELF. */
 void kit_remove(const char *path, bool self);
@@ -95,6 +96,6 @@ uint32_t kit_below(uint64_t *state, uint32_t n);
 
 /* The groups. */
 extern const struct kit_check kit_elf[], kit_descriptor[], kit_options[],
-    kit_storage[];
+    kit_storage[], kit_crash[], kit_faults[];
 
 #endif /* KIT_KIT_H */

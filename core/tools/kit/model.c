@@ -113,14 +113,10 @@ model_put(struct model *m, struct box *b, uint32_t n)
 static bool
 is_text_of(const struct model_message *e, const char *wire, size_t n)
 {
-	size_t len, want_n;
-	char *text = text_make(e->nr, &len);
-	char *want = take_wire(text, len, &want_n);
-	bool same = want_n == n && memcmp(want, wire, n) == 0;
+	size_t want_n;
+	const char *want = text_wire(e->nr, &want_n);
 
-	free(text);
-	free(want);
-	return same;
+	return want_n == n && memcmp(want, wire, n) == 0;
 }
 
 /* The message that the one with UID and this text is; it is marked. */

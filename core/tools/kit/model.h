@@ -10,12 +10,15 @@
 
 #include "core/tools/kit/box.h"
 
-enum { MODEL_MAX = 4096, TEXT_KINDS = 17 };
+enum { MODEL_MAX = 1024, TEXT_KINDS = 17 };
 
 /* The text of message NR as it is delivered; for the caller to free.  But for
  * the odd kinds (NR < TEXT_KINDS) no two are equal. */
 char *text_make(uint32_t nr, size_t *n);
 const char *text_kind(uint32_t nr);
+
+/* The same as the wire shows it; kept for this process and its children. */
+const char *text_wire(uint32_t nr, size_t *n);
 
 struct model_message {
 	uint32_t nr;

@@ -106,6 +106,12 @@ kit_shared_memory(size_t n)
 	return p;
 }
 
+void
+kit_unshare_memory(void *p, size_t n)
+{
+	munmap(p, n);
+}
+
 static int
 remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {

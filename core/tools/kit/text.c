@@ -113,3 +113,27 @@ text_make(uint32_t nr, size_t *n)
 	memcpy(p, kinds[nr].text, *n + 1);
 	return p;
 }
+
+const char *
+text_wire(uint32_t nr, size_t *n)
+{
+	enum { SLOTS = 1024 };
+	static struct slot {
+		uint32_t nr;
+		size_t n;
+		char *wire;
+	} slots[SLOTS];
+	struct slot *s = &slots[nr % SLOTS];
+	size_t len;
+	char *text;
+
+	if (s->wire == NULL || s->nr != nr) {
+		text = text_make(nr, &len);
+		free(s->wire);
+		s->wire = take_wire(text, len, &s->n);
+		s->nr = nr;
+		free(text);
+	}
+	*n = s->n;
+	return s->wire;
+}

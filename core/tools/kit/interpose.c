@@ -1,0 +1,79 @@
+/*
+ * interpose.c - malloc() and clock_gettime() of this program; see
+ * interpose.h.
+ *
+ * Runs in culver-plugin.  glibc lets a program replace its allocator; these
+ * only count, and hand on to it.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/tools/kit/interpose.h"
+
+struct interpose interpose;
+
+bool
+interpose_fails(void)
+{
+	return interpose.armed && ++interpose.calls == interpose.fail_at;
+}
+
+#if defined(__GLIBC__) && !defined(WITH_SANITIZERS)
+extern void *__libc_malloc(size_t n);
+extern void *__libc_calloc(size_t n, size_t size);
+extern void *__libc_realloc(void *p, size_t n);
+
+bool
+interpose_works(void)
+{
+	return true;
+}
+
+static bool
+fails(void)
+{
+	if (!interpose_fails())
+		return false;
+	errno = ENOMEM;
+	return true;
+}
+
+void *
+malloc(size_t n)
+{
+	return fails() ? NULL : __libc_malloc(n);
+}
+
+void *
+calloc(size_t n, size_t size)
+{
+	return fails() ? NULL : __libc_calloc(n, size);
+}
+
+void *
+realloc(void *p, size_t n)
+{
+	return fails() ? NULL : __libc_realloc(p, n);
+}
+
+int
+clock_gettime(clockid_t id, struct timespec *ts)
+{
+	long r = syscall(SYS_clock_gettime, id, ts);
+
+	if (r == 0 && id == CLOCK_REALTIME)
+		ts->tv_sec += interpose.ahead;
+	return (int)r;
+}
+#else
+bool
+interpose_works(void)
+{
+	return false;
+}
+#endif
