@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -71,25 +72,11 @@ master_check_rest(struct conf_master *c)
 }
 
 static _Bool
-hosts_check(struct conf_gate_host *host, uint32_t n_host, uint32_t n_cert)
-{
-	if (n_cert > CONF_MAX_CERT || n_host > CONF_MAX_HOST)
-		return 0;
-	for (uint32_t i = 0; i < n_host; i++) {
-		END_TEXT(host[i].name);
-		if (host[i].first > n_cert ||
-		    host[i].n > n_cert - host[i].first)
-			return 0;
-	}
-	return 1;
-}
-
-static _Bool
 gate_check(struct conf_gate *c)
 {
 	END_TEXT(c->hostname);
-	if (c->n_listen > CONF_MAX_LISTEN ||
-	    !hosts_check(c->host, c->n_host, c->n_cert))
+	if (c->n_listen > CONF_MAX_LISTEN || c->n_cert > CONF_MAX_CERT ||
+	    c->n_host > CONF_MAX_HOST)
 		return 0;
 	for (uint32_t i = 0; i < c->n_listen; i++) {
 		END_TEXT(c->listen[i].name);
@@ -104,7 +91,7 @@ static _Bool
 certcheck_check(struct conf_certcheck *c)
 {
 	END_TEXT(c->hostname);
-	return hosts_check(c->host, c->n_host, c->n_cert);
+	return c->n_cert <= CONF_MAX_CERT && c->n_host <= CONF_MAX_HOST;
 }
 
 static _Bool
@@ -189,30 +176,55 @@ conf_filter(int fd, const struct conf_head *h, struct sock_filter *out)
 	return n;
 }
 
+/* Element I of those of SIZE octets that begin AT in the extra part. */
 static _Bool
-element(int fd, const struct conf_head *h, uint32_t i, void *out, size_t size)
+element(int fd, const struct conf_head *h, uint64_t at, uint32_t i, void *out,
+    size_t size)
 {
-	return (i + UINT64_C(1)) * size <= h->extra_n &&
-	    read_at(fd, out, size, (off_t)(h->extra_at + (uint64_t)i * size));
+	return at + (i + UINT64_C(1)) * size <= h->extra_n &&
+	    read_at(fd, out, size,
+	    (off_t)(h->extra_at + at + (uint64_t)i * size));
 }
 
 _Bool
 conf_cert_files(int fd, const struct conf_head *h, uint32_t i,
     struct conf_cert_files *out)
 {
-	if (h->kind != CONF_MASTER || !element(fd, h, i, out, sizeof(*out)))
+	if (h->kind != CONF_MASTER || !element(fd, h, 0, i, out, sizeof(*out)))
 		return 0;
 	END_TEXT(out->cert);
 	END_TEXT(out->key);
 	return 1;
 }
 
+struct conf_gate_host *
+conf_hosts(int fd, const struct conf_head *h, uint32_t n_host,
+    uint32_t n_cert)
+{
+	size_t size = n_host * sizeof(struct conf_gate_host);
+	struct conf_gate_host *host = NULL;
+	_Bool ok = (h->kind == CONF_GATE || h->kind == CONF_CERTCHECK) &&
+	    size <= h->extra_n && (host = malloc(size + 1)) != NULL &&
+	    read_at(fd, host, size, (off_t)h->extra_at);
+
+	for (uint32_t i = 0; ok && i < n_host; i++) {
+		END_TEXT(host[i].name);
+		ok = host[i].first <= n_cert &&
+		    host[i].n <= n_cert - host[i].first;
+	}
+	if (ok)
+		return host;
+	free(host);
+	return NULL;
+}
+
 _Bool
-conf_cert(int fd, const struct conf_head *h, uint32_t i,
+conf_cert(int fd, const struct conf_head *h, uint32_t n_host, uint32_t i,
     struct conf_cert *out)
 {
-	if ((h->kind != CONF_GATE && h->kind != CONF_CERTCHECK) ||
-	    !element(fd, h, i, out, sizeof(*out)))
+	if (h->kind != CONF_CERTCHECK || !element(fd, h,
+	    (uint64_t)n_host * sizeof(struct conf_gate_host), i, out,
+	    sizeof(*out)))
 		return 0;
 	END_TEXT(out->file);
 	END_TEXT(out->cert);

@@ -33,8 +33,8 @@ enum {
 	CONF_MAX_LISTEN = 64,
 	CONF_MAX_AUTH = 16,
 	CONF_MAX_STORAGE = 32,
-	CONF_MAX_CERT = 256,
-	CONF_MAX_HOST = 128,
+	CONF_MAX_CERT = 4096,
+	CONF_MAX_HOST = 2049,		/* with the default */
 	CONF_MAX_RANGE = 16,
 	CONF_MAX_GROUP = 8,
 	CONF_MAX_FILTER = 1024,		/* BPF instructions */
@@ -135,8 +135,7 @@ struct conf_gate {
 					 * UINT32_MAX - 1: not announced */
 	uint32_t n_listen, n_cert, n_host;
 	struct conf_gate_listen listen[CONF_MAX_LISTEN];
-	struct conf_gate_host host[CONF_MAX_HOST];
-};	/* extra: n_cert times struct conf_cert */
+};	/* extra: n_host times struct conf_gate_host */
 
 /* --- certificate checker --------------------------------------------- */
 
@@ -146,12 +145,12 @@ struct conf_cert {			/* where it was set, for messages */
 	char cert[CONF_PATH], key[CONF_PATH];
 };
 
-struct conf_certcheck {			/* as in conf_gate, own filter */
+struct conf_certcheck {
 	struct conf_head head;
 	char hostname[256];
 	uint32_t n_cert, n_host;
-	struct conf_gate_host host[CONF_MAX_HOST];
-};	/* extra: n_cert times struct conf_cert */
+};	/* extra: n_host times struct conf_gate_host, n_cert times struct
+	 * conf_cert */
 
 /* --- auth coordinator ------------------------------------------------ */
 
@@ -204,12 +203,19 @@ _Bool conf_read(int fd, enum conf_kind kind, void *out, size_t size);
 /* The same for master, which is root: without what others read. */
 _Bool conf_read_master(int fd, struct conf_master *out);
 
-/* Element I of the extra part of CONF_MASTER, and of CONF_GATE or
- * CONF_CERTCHECK.  False: there is none. */
+/* Element I of the extra part of CONF_MASTER.  False: there is none. */
 _Bool conf_cert_files(int fd, const struct conf_head *head, uint32_t i,
     struct conf_cert_files *out);
-_Bool conf_cert(int fd, const struct conf_head *head, uint32_t i,
-    struct conf_cert *out);
+
+/* All N_HOST hosts of CONF_GATE or CONF_CERTCHECK, checked against N_CERT; the
+ * caller frees them.  NULL: malformed, or no memory. */
+struct conf_gate_host *conf_hosts(int fd, const struct conf_head *head,
+    uint32_t n_host, uint32_t n_cert);
+
+/* Certificate I of CONF_CERTCHECK, behind N_HOST hosts; false: there is
+ * none. */
+_Bool conf_cert(int fd, const struct conf_head *head, uint32_t n_host,
+    uint32_t i, struct conf_cert *out);
 
 /* The seccomp program of a snapshot into OUT (room for CONF_MAX_FILTER); 0 if
  * it has none or is malformed. */

@@ -32,8 +32,9 @@ struct snapper {
 	const struct cf_env *env;
 	snap_sink *sink;
 	void *ctx;
+	struct conf_gate_host *hosts;
 	struct conf_cert *certs;
-	uint32_t n_certs;
+	uint32_t n_hosts, n_certs;
 };
 
 static void
@@ -115,9 +116,10 @@ add_filter(struct part *p, enum filter_kind kind, uint64_t needs)
 
 static void
 certs_add(struct snapper *s, const struct cf_section *sec, enum cf_opt cert,
-    enum cf_opt key, struct conf_gate_host *host)
+    enum cf_opt key)
 {
 	const struct culver_value *c = &sec->v[cert], *k = &sec->v[key];
+	struct conf_gate_host *host = &s->hosts[s->n_hosts++];
 
 	TEXT(host->name, sec->name);
 	host->first = s->n_certs;
@@ -132,20 +134,22 @@ certs_add(struct snapper *s, const struct cf_section *sec, enum cf_opt cert,
 	}
 }
 
-/* Fill HOST and the list of certificates; returns the number of hosts. */
-static uint32_t
-hosts_fill(struct snapper *s, struct conf_gate_host *host)
+/* The hosts and the list of certificates: what several snapshots hold. */
+static void
+hosts_fill(struct snapper *s)
 {
-	uint32_t n = 0;
+	size_t hosts = 1, certs = s->c->tls.v[O_CERTIFICATE].u.list.n;
+	const struct cf_section *h;
 
-	s->certs = mem_get((CONF_MAX_CERT + 1) * sizeof(*s->certs));
-	s->n_certs = 0;
-	if (s->c->tls.v[O_CERTIFICATE].u.list.n == 0)
-		return 0;
-	certs_add(s, &s->c->tls, O_CERTIFICATE, O_KEY, &host[n++]);
-	for (const struct cf_section *h = s->c->host; h != NULL; h = h->next)
-		certs_add(s, h, O_HOST_CERTIFICATE, O_HOST_KEY, &host[n++]);
-	return n;
+	if (certs == 0)
+		return;
+	for (h = s->c->host; h != NULL; h = h->next, hosts++)
+		certs += h->v[O_HOST_CERTIFICATE].u.list.n;
+	s->hosts = mem_get(hosts * sizeof(*s->hosts));
+	s->certs = mem_get(certs * sizeof(*s->certs));
+	certs_add(s, &s->c->tls, O_CERTIFICATE, O_KEY);
+	for (h = s->c->host; h != NULL; h = h->next)
+		certs_add(s, h, O_HOST_CERTIFICATE, O_HOST_KEY);
 }
 
 /* --- master ---------------------------------------------------------- */
@@ -233,7 +237,7 @@ master_sections(const struct snapper *s, struct conf_master *m)
 }
 
 static void
-master_fill(struct snapper *s, struct conf_master *m)
+master_fill(const struct snapper *s, struct conf_master *m)
 {
 	const struct cf_section *top = &s->c->top, *lim = &s->c->limits;
 
@@ -255,7 +259,7 @@ master_fill(struct snapper *s, struct conf_master *m)
 }
 
 static _Bool
-master_snap(struct snapper *s)
+master_snap(const struct snapper *s)
 {
 	struct conf_master *m = mem_get(sizeof(*m));
 	struct conf_cert_files *files;
@@ -312,31 +316,39 @@ gate_fill(const struct snapper *s, struct conf_gate *g)
 }
 
 static _Bool
-gate_snap(struct snapper *s)
+gate_snap(const struct snapper *s)
 {
 	struct conf_gate *g = mem_get(sizeof(*g));
 	struct part p = {.kind = CONF_GATE, .fixed = g, .size = sizeof(*g)};
 
 	gate_fill(s, g);
-	g->n_host = hosts_fill(s, g->host);
+	g->n_host = s->n_hosts;
 	g->n_cert = s->n_certs;
-	p.extra = s->certs;
-	p.extra_n = s->n_certs * sizeof(*s->certs);
+	p.extra = s->hosts;
+	p.extra_n = s->n_hosts * sizeof(*s->hosts);
 	return add_filter(&p, FILTER_GATE, 0) && snapshot(s, &p);
 }
 
 static _Bool
-certcheck_snap(struct snapper *s)
+certcheck_snap(const struct snapper *s)
 {
 	struct conf_certcheck *c = mem_get(sizeof(*c));
 	struct part p = {.kind = CONF_CERTCHECK, .fixed = c,
 	    .size = sizeof(*c)};
+	size_t hosts = s->n_hosts * sizeof(*s->hosts);
+	size_t certs = s->n_certs * sizeof(*s->certs);
+	uint8_t *extra;
 
 	TEXT(c->hostname, s->c->top.v[O_HOSTNAME].u.s.p);
-	c->n_host = hosts_fill(s, c->host);
+	c->n_host = s->n_hosts;
 	c->n_cert = s->n_certs;
-	p.extra = s->certs;
-	p.extra_n = s->n_certs * sizeof(*s->certs);
+	p.extra_n = hosts + certs;
+	extra = mem_get(p.extra_n + 1);
+	if (hosts > 0) {
+		memcpy(extra, s->hosts, hosts);
+		memcpy(extra + hosts, s->certs, certs);
+	}
+	p.extra = extra;
 	return add_filter(&p, FILTER_CERTCHECK, 0) && snapshot(s, &p);
 }
 
@@ -415,12 +427,10 @@ snap_all(const struct cf_config *c, const struct cf_env *env,
     snap_sink *sink, void *ctx)
 {
 	struct snapper s = {.c = c, .env = env, .sink = sink, .ctx = ctx};
-	struct conf_gate_host *unused =
-	    mem_get(CONF_MAX_HOST * sizeof(*unused));
 	const struct cf_section *sec;
 	uint32_t i;
 
-	hosts_fill(&s, unused);
+	hosts_fill(&s);
 	if (!master_snap(&s) || !gate_snap(&s) || !auth_snap(&s) ||
 	    !log_snap(&s))
 		return 0;

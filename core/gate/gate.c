@@ -73,24 +73,6 @@ gate_count_login(struct gate *g)
 }
 
 static void
-on_cert(struct gate *g, const struct ipc_in *in)
-{
-	uint32_t index = in->m.gate_cert.index;
-	const char *wrong = tls_pair_take(g->tls, index, in->fd[0], in->fd[1]);
-
-	if (wrong != NULL)
-		log_errorx("gate: certificate %u %s", index, wrong);
-}
-
-static void
-on_go(struct gate *g)
-{
-	if (!tls_commit(g->tls))
-		log_errorx("gate: the certificates of before stay: %s",
-		    tls_error_text());
-}
-
-static void
 on_message(struct gate *g, struct ipc_in *in)
 {
 	switch (in->type) {
@@ -102,15 +84,12 @@ on_message(struct gate *g, struct ipc_in *in)
 			    in->m.gate_listen.index);
 		in->fd[0] = -1;
 		break;
-	case IPC_GATE_CERT:
-		on_cert(g, in);
+	case IPC_GATE_CERTS:
+		tls_certs_take(g->tls, in->fd[0]);
 		break;
 	case IPC_GATE_TICKETS:
 		if (!tls_tickets_take(g->tls, in->fd, in->nfds))
 			log_errorx("gate: malformed ticket keys");
-		break;
-	case IPC_GATE_GO:
-		on_go(g);
 		break;
 	case IPC_GATE_DRAIN:
 		gate_drain(g);
@@ -178,7 +157,7 @@ gate_init(struct gate *g, int manager_fd, int master_fd, int auth_fd)
 	g->auth = (struct loop_io){.fd = auth_fd, .ready = login_auth_ready};
 	g->auth_open = 1;
 	g->hour.due = hour_over;
-	g->tls = tls_new(&g->conf);
+	g->tls = tls_new(g->host, g->conf.n_host, g->conf.n_cert);
 	g->loop = loop_new();
 	return g->tls != NULL && g->loop != NULL &&
 	    RAND_bytes((unsigned char *)g->ip_seed, sizeof(g->ip_seed)) == 1 &&
@@ -209,6 +188,8 @@ gate_free(struct gate *g)
 		listen_close(g);
 	tls_destroy(&g->tls);
 	loop_destroy(&g->loop);
+	free(g->host);
+	g->host = NULL;
 }
 
 void

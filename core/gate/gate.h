@@ -107,6 +107,7 @@ struct limit_log {
 struct gate {
 	struct loop *loop;
 	struct conf_gate conf;
+	struct conf_gate_host *host;	/* conf.n_host of them; SNI */
 	uint32_t id;
 	struct loop_io manager, master, auth;
 	_Bool auth_open;
@@ -134,8 +135,8 @@ struct gate {
 
 /* --- gate.c: the gate itself, its channels to manager and master ---------- */
 
-/* Set up G (zero but for conf and id) over these channels.  False: no memory
- * or no epoll.  The caller confines the process after it. */
+/* Set up G (zero but for conf, host and id) over these channels.  False: no
+ * memory or no epoll.  The caller confines the process after it. */
 _Bool gate_init(struct gate *g, int manager_fd, int master_fd, int auth_fd);
 void gate_free(struct gate *g);
 

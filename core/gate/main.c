@@ -99,6 +99,12 @@ start(bool chrooted)
 		log_errorx("gate: the snapshot is not mine");
 		return EX_CONFIG;
 	}
+	gate.host = conf_hosts(FD_SNAPSHOT, &gate.conf.head, gate.conf.n_host,
+	    gate.conf.n_cert);
+	if (gate.host == NULL) {
+		log_errorx("gate: no hosts in the snapshot, or no memory");
+		return EX_CONFIG;
+	}
 	if (!tls_warm() || !gate_init(&gate, FD_CHANNEL, FD_MASTER,
 	    FD_AUTH)) {
 		log_errorx("gate: cannot start: %s", tls_error_text());

@@ -185,6 +185,13 @@ child_spawn(const struct child *c, const int fd[SLOTS], int chan, int log)
 	master_tell(IPC_SPAWN, &m, list, n);
 }
 
+/* C has READY_TIME from now on to say READY, or to be done. */
+void
+child_hurry(struct child *c)
+{
+	loop_timer_set(manager.loop, &c->timer, clock_now() + READY_TIME);
+}
+
 /*
  * Start a role.  FD says what it gets beyond its channel and its log socket;
  * 0 or less is nothing.  A config role's channel is master's to make.
@@ -214,7 +221,7 @@ child_new(enum ipc_role role, struct generation *gen, const int fd[SLOTS])
 	gen_ref(gen);
 	if (c->io.fd >= 0)
 		loop_watch(manager.loop, &c->io, LOOP_READ);
-	loop_timer_set(manager.loop, &c->timer, c->started + READY_TIME);
+	child_hurry(c);
 	log_sender(role, c->instance, &c->log_end);
 	return c;
 }
@@ -282,8 +289,11 @@ child_read(struct child *c, unsigned max)
 static void
 on_child(struct loop_io *io, unsigned events)
 {
-	(void)events;
-	child_read(CONTAINER(io, struct child, io), IPC_ROUND);
+	struct child *c = CONTAINER(io, struct child, io);
+
+	if (events & LOOP_WRITE)
+		load_continue(c);
+	child_read(c, IPC_ROUND);
 }
 
 /* --- end ------------------------------------------------------------------ */

@@ -46,15 +46,10 @@ gate_tickets(struct child *c)
 static void
 gate_certs(struct child *c)
 {
-	struct generation *gen = c->gen;
-	struct ipc_gate_go go = {0};
+	const struct ipc_gate_certs m = {0};
 
-	for (uint32_t i = 0; i < gen->conf.n_cert; i++) {
-		struct ipc_gate_cert m = {.index = i};
-
-		child_tell(c, IPC_GATE_CERT, &m, &gen->cert_fd[2 * i], 2);
-	}
-	child_tell(c, IPC_GATE_GO, &go, NULL, 0);
+	if (c->gen->certs_fd >= 0)
+		child_tell(c, IPC_GATE_CERTS, &m, &c->gen->certs_fd, 1);
 }
 
 void
@@ -100,7 +95,9 @@ gen_tickets(void)
 void
 gen_certs(struct generation *gen)
 {
-	each_gate(gen, gate_certs);
+	if (gen->certs_new)
+		each_gate(gen, gate_certs);
+	gen->certs_new = 0;
 }
 
 /* --- generations ---------------------------------------------------------- */
@@ -117,7 +114,7 @@ gen_new(void)
 	gen->master_snap = gen->gate_snap = gen->auth_snap = -1;
 	gen->log_snap = gen->cert_snap = -1;
 	memset(gen->pool_snap, 0xff, sizeof(gen->pool_snap));
-	memset(gen->cert_fd, 0xff, sizeof(gen->cert_fd));
+	gen->certs_fd = -1;
 	memset(gen->listen_fd, 0xff, sizeof(gen->listen_fd));
 	return gen;
 }
@@ -145,7 +142,7 @@ gen_unref(struct generation *gen)
 	fds_close(&gen->log_snap, 1);
 	fds_close(&gen->cert_snap, 1);
 	fds_close(gen->pool_snap, CONF_MAX_AUTH);
-	fds_close(gen->cert_fd, 2 * CONF_MAX_CERT);
+	fds_close(&gen->certs_fd, 1);
 	fds_close(gen->listen_fd, CONF_MAX_LISTEN);
 	free(gen);
 }

@@ -17,6 +17,8 @@
 #include "core/base/log.h"
 #include "core/manager/manager.h"
 
+#define STAMP UINT64_C(0xcbf29ce484222325)
+
 struct load {
 	struct generation *gen;
 	struct child *child;
@@ -26,9 +28,10 @@ struct load {
 	uint32_t status;
 	_Bool want_ticket;
 	int ticket;
-	int cert_fd[2 * CONF_MAX_CERT];
-	struct ipc_cert_pair pair[CONF_MAX_CERT];	/* what went wrong */
-	uint64_t certs;
+	int certs_fd;			/* what certcheck found right */
+	uint64_t certs;			/* stamp of the files looked at */
+	uint32_t next, end;		/* pairs to send to certcheck */
+	_Bool all_sent;
 };
 
 static struct load *
@@ -40,8 +43,8 @@ load_new(struct generation *gen, load_done *done)
 	    (l = calloc(1, sizeof(*l))) == NULL)
 		return NULL;
 	*l = (struct load){.gen = gen, .done = done, .ticket = -1,
+	    .certs_fd = -1, .certs = STAMP,
 	    .diag = memfd_create("diagnosis", MFD_CLOEXEC)};
-	memset(l->cert_fd, 0xff, sizeof(l->cert_fd));
 	return manager.load = l;
 }
 
@@ -49,7 +52,7 @@ static void
 load_free(struct load *l)
 {
 	manager.load = NULL;
-	fds_close(l->cert_fd, 2 * CONF_MAX_CERT);
+	fds_close(&l->certs_fd, 1);
 	fds_close(&l->diag, 1);
 	free(l);
 	if (manager.reload_wanted)
@@ -73,11 +76,11 @@ load_finish(_Bool ok)
 {
 	struct load *l = manager.load;
 
-	for (size_t i = 0; ok && i < 2 * CONF_MAX_CERT; i++) {
-		int old = l->gen->cert_fd[i];
-
-		l->gen->cert_fd[i] = l->cert_fd[i];
-		l->cert_fd[i] = old;
+	if (ok && l->certs_fd >= 0) {
+		fds_close(&l->gen->certs_fd, 1);
+		l->gen->certs_fd = l->certs_fd;
+		l->certs_fd = -1;
+		l->gen->certs_new = 1;
 	}
 	l->gen->certs = l->certs;	/* a bad one is reported once */
 	ticket_keep(l->ticket);
@@ -95,76 +98,128 @@ mix(uint64_t *sum, uint64_t v)
 	*sum = (*sum ^ v) * UINT64_C(0x100000001b3);
 }
 
-/* The files of certificate I and of its key, opened by master; mixed into a
- * number that changes when one, or what its name leads to, does. */
-static void
-pair_open(struct load *l, uint32_t i)
+/* The files of certificate I and of its key, opened by master into FD; mixed
+ * into a number that changes when one, or what its name leads to, does. */
+static struct ipc_cert_pair
+pair_open(const struct load *l, uint32_t i, int fd[2], uint64_t *stamp)
 {
 	struct ipc_opened answer[2];
 	struct stat st;
 
 	for (uint32_t k = 0; k < 2; k++) {
-		int fd = master_open(OPEN_CERT, l->gen, 2 * i + k, &answer[k]);
-
-		l->cert_fd[2 * i + k] = fd;
-		if (fd < 0 || fstat(fd, &st) != 0)
+		fd[k] = master_open(OPEN_CERT, l->gen, 2 * i + k, &answer[k]);
+		if (fd[k] < 0 || fstat(fd[k], &st) != 0)
 			memset(&st, 0, sizeof(st));
-		mix(&l->certs, st.st_dev);
-		mix(&l->certs, st.st_ino);
-		mix(&l->certs, (uint64_t)st.st_size);
-		mix(&l->certs, (uint64_t)st.st_mtim.tv_sec);
-		mix(&l->certs, (uint64_t)st.st_mtim.tv_nsec);
+		mix(stamp, st.st_dev);
+		mix(stamp, st.st_ino);
+		mix(stamp, (uint64_t)st.st_size);
+		mix(stamp, (uint64_t)st.st_mtim.tv_sec);
+		mix(stamp, (uint64_t)st.st_mtim.tv_nsec);
 	}
-	l->pair[i] = (struct ipc_cert_pair){.index = i,
+	return (struct ipc_cert_pair){.index = i,
 	    .cert_error = answer[0].error, .key_error = answer[1].error};
 }
 
-static void
-certs_open(struct load *l)
+static uint64_t
+certs_stamp(const struct load *l)
 {
-	l->certs = UINT64_C(0xcbf29ce484222325);
-	for (uint32_t i = 0; i < l->gen->conf.n_cert; i++)
-		pair_open(l, i);
+	uint64_t stamp = STAMP;
+	int fd[2];
+
+	for (uint32_t i = 0; i < l->gen->conf.n_cert; i++) {
+		pair_open(l, i, fd, &stamp);
+		fds_close(fd, 2);
+	}
+	return stamp;
+}
+
+/* Send the next pair; TEMP: certcheck has to read first. */
+static culver_status
+pair_send(struct load *l)
+{
+	uint64_t stamp = l->certs;
+	int fd[2], open[2];
+	struct ipc_cert_pair m = pair_open(l, l->next, fd, &stamp);
+	culver_status st;
+	unsigned n = 0;
+
+	for (unsigned k = 0; k < 2; k++)
+		if (fd[k] >= 0)
+			open[n++] = fd[k];
+	st = ipc_send(l->child->io.fd, IPC_CERT_PAIR, &m, open, n);
+	fds_close(fd, 2);
+	if (st == CULVER_OK) {
+		l->certs = stamp;
+		l->next++;
+	}
+	return st;
+}
+
+/* Send certcheck what it takes now: there may be thousands of pairs. */
+static void
+certs_send(struct load *l)
+{
+	const struct ipc_cert_go go = {.want_ticket = l->want_ticket};
+	struct child *c = l->child;
+	culver_status st = CULVER_OK;
+
+	child_hurry(c);
+	while (st == CULVER_OK && l->next < l->end)
+		st = pair_send(l);
+	if (st == CULVER_OK) {
+		st = ipc_send(c->io.fd, IPC_CERT_GO, &go, NULL, 0);
+		l->all_sent = st == CULVER_OK;
+	}
+	if (st == CULVER_OK || st == CULVER_E_TEMP)
+		loop_watch(manager.loop, &c->io, LOOP_READ |
+		    (st == CULVER_OK ? 0 : LOOP_WRITE));
+	else
+		child_end(c, "does not read its channel");
+}
+
+void
+load_continue(const struct child *c)
+{
+	struct load *l = manager.load;
+
+	if (l != NULL && l->child == c && c->role == R_CERTCHECK &&
+	    !l->all_sent && c->io.fd >= 0)
+		certs_send(l);
 }
 
 static void
-certcheck_start(struct load *l)
+certcheck_start(struct load *l, uint32_t pairs)
 {
 	const int fd[SLOTS] = {[FD_SNAPSHOT] = l->gen->cert_snap,
 	    [FD_DIAG] = l->diag, [FD_ROOT] = manager.root_fd};
-	struct ipc_cert_go go = {.want_ticket = l->want_ticket};
-	int pair[2];
 
 	l->complete = 0;
+	l->end = pairs;
 	l->child = child_new(R_CERTCHECK, l->gen, fd);
-	if (l->child == NULL) {
+	if (l->child == NULL)
 		load_finish(0);
-		return;
-	}
-	for (uint32_t i = 0; i < l->gen->conf.n_cert; i++) {
-		unsigned n = 0;
-
-		for (uint32_t k = 2 * i; k < 2 * i + 2; k++)
-			if (l->cert_fd[k] >= 0)
-				pair[n++] = l->cert_fd[k];
-		child_tell(l->child, IPC_CERT_PAIR, &l->pair[i], pair, n);
-	}
-	child_tell(l->child, IPC_CERT_GO, &go, NULL, 0);
+	else
+		certs_send(l);
 }
 
 void
 load_certs(_Bool ticket, load_done *done)
 {
 	struct load *l = load_new(manager.gen, done);
+	_Bool changed;
 
 	if (l == NULL)
 		return;
 	l->want_ticket = ticket;
-	certs_open(l);
-	if (ticket || l->certs != l->gen->certs)
-		certcheck_start(l);
-	else
+	changed = certs_stamp(l) != l->gen->certs;
+	if (changed) {
+		certcheck_start(l, l->gen->conf.n_cert);
+	} else if (ticket) {
+		l->certs = l->gen->certs;
+		certcheck_start(l, 0);
+	} else {
 		load_free(l);
+	}
 }
 
 /* --- config role ---------------------------------------------------------- */
@@ -227,6 +282,9 @@ load_message(enum ipc_role from, struct ipc_in *in)
 	case IPC_CERT_TICKET:
 		place = &l->ticket;
 		break;
+	case IPC_CERT_BUNDLE:
+		place = &l->certs_fd;
+		break;
 	case IPC_CONFIG_DONE:
 		l->complete = 1;
 		l->status = in->m.config_done.status;
@@ -275,14 +333,15 @@ load_exit(const struct child *c)
 	if (!l->complete || l->status != 0) {
 		load_finish(0);
 	} else if (c->role == R_CERTCHECK) {
-		load_finish(1);
+		if (l->end > 0 && l->certs_fd < 0)
+			log_errorx("certcheck left the certificates out");
+		load_finish(l->end == 0 || l->certs_fd >= 0);
 	} else if (!gen_complete(l->gen)) {
 		log_errorx("the config role left something out");
 		load_finish(0);
 	} else if (l->gen->conf.n_cert == 0) {
 		load_finish(1);
 	} else {
-		certs_open(l);
-		certcheck_start(l);
+		certcheck_start(l, l->gen->conf.n_cert);
 	}
 }

@@ -64,8 +64,9 @@ struct generation {
 	struct conf_master conf;
 	int master_snap, gate_snap, auth_snap, log_snap, cert_snap;
 	int pool_snap[CONF_MAX_AUTH];
-	int cert_fd[2 * CONF_MAX_CERT];
-	uint64_t certs;			/* stamp of the files behind them */
+	int certs_fd;			/* as certcheck made it; -1: none */
+	_Bool certs_new;		/* gates that run have another */
+	uint64_t certs;			/* stamp of the files behind it */
 	int listen_fd[CONF_MAX_LISTEN];
 	unsigned n_place;
 	struct place place[3 + CONF_MAX_AUTH];
@@ -129,6 +130,8 @@ _Bool load_start(_Bool ticket, load_done *done);
 /* certcheck alone, for manager.gen: if a ticket key is due or files changed */
 void load_certs(_Bool ticket, load_done *done);
 void load_message(enum ipc_role from, struct ipc_in *in);
+/* certcheck has room for more */
+void load_continue(const struct child *c);
 void load_exit(const struct child *c);
 
 /* child.c: roles as processes, their channels and log sockets. */
@@ -136,6 +139,7 @@ void fds_close(int *fd, size_t n);
 struct child *child_new(enum ipc_role role, struct generation *gen,
     const int fd[SLOTS]);
 struct child *child_find(uint32_t instance);
+void child_hurry(struct child *c);
 void child_tell(struct child *c, enum ipc_type type, const void *msg,
     const int *fds, unsigned n);
 void child_end(struct child *c, const char *why);

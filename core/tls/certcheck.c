@@ -28,11 +28,14 @@
 #include "core/config/conf.h"
 #include "core/ipc/ipc.h"
 #include "core/ipc/ipclog.h"
+#include "core/tls/bundle.h"
 #include "core/tls/check.h"
 #include "core/tls/tls.h"
 
 static struct conf_certcheck conf;
+static struct conf_gate_host *host;
 static struct ipc_in in;
+static int bundle = -1;		/* what is right so far; -1: nothing came */
 static unsigned mistakes;
 
 static bool
@@ -63,9 +66,9 @@ static const char *
 host_of(uint32_t index)
 {
 	for (uint32_t i = 1; i < conf.n_host; i++)
-		if (index >= conf.host[i].first &&
-		    index < conf.host[i].first + conf.host[i].n)
-			return conf.host[i].name;
+		if (index >= host[i].first &&
+		    index < host[i].first + host[i].n)
+			return host[i].name;
 	return "";
 }
 
@@ -76,20 +79,44 @@ take_pair(void)
 	struct check_files files = {.cert_fd = -1, .key_fd = -1,
 	    .cert_error = m->cert_error, .key_error = m->key_error};
 	struct conf_cert where;
-	unsigned n = 0;
+	unsigned n = 0, wrong;
+	bool ok = true;
 
 	if (m->cert_error == 0 && n < in.nfds)
 		files.cert_fd = in.fd[n++];
 	if (m->key_error == 0 && n < in.nfds)
 		files.key_fd = in.fd[n++];
 	if (n != in.nfds || m->index >= conf.n_cert ||
-	    !conf_cert(FD_SNAPSHOT, &conf.head, m->index, &where)) {
+	    !conf_cert(FD_SNAPSHOT, &conf.head, conf.n_host, m->index,
+		&where)) {
 		log_errorx("certcheck: a certificate that is not configured");
 		return false;
 	}
-	mistakes += check_pair(&where, &files, host_of(m->index), time(NULL),
+	wrong = check_pair(&where, &files, host_of(m->index), time(NULL),
 	    FD_DIAG);
-	return true;
+	mistakes += wrong;
+	if (bundle < 0)
+		bundle = bundle_new(conf.n_cert);
+	if (wrong == 0)
+		ok = bundle >= 0 && bundle_put(bundle, m->index, &files.cert,
+		    &files.key);
+	if (!ok)
+		log_error("certcheck: cannot keep the certificates");
+	tls_file_free(&files.cert);
+	tls_file_free(&files.key);
+	return ok;
+}
+
+/* Nothing, if something is wrong or nothing came. */
+static bool
+send_bundle(void)
+{
+	static const struct ipc_cert_bundle msg;
+
+	if (bundle < 0 || mistakes > 0)
+		return true;
+	return bundle_seal(bundle) && ipc_send(FD_CHANNEL, IPC_CERT_BUNDLE,
+	    &msg, &bundle, 1) == CULVER_OK;
 }
 
 static bool
@@ -123,7 +150,8 @@ serve(void)
 	case IPC_CERT_PAIR:
 		return take_pair() ? 1 : -1;
 	case IPC_CERT_GO:
-		if (in.m.cert_go.want_ticket && !send_ticket())
+		if ((in.m.cert_go.want_ticket && !send_ticket()) ||
+		    !send_bundle())
 			return -1;
 		done.status = mistakes > 0 ? EX_CONFIG : 0;
 		return ipc_send(FD_CHANNEL, IPC_CERT_DONE, &done, NULL, 0) ==
@@ -171,6 +199,12 @@ main(void)
 	ipclog_open(FD_LOG);
 	if (!conf_read(FD_SNAPSHOT, CONF_CERTCHECK, &conf, sizeof(conf))) {
 		log_errorx("certcheck: the snapshot is not mine");
+		return EX_CONFIG;
+	}
+	host = conf_hosts(FD_SNAPSHOT, &conf.head, conf.n_host, conf.n_cert);
+	if (host == NULL) {
+		log_errorx("certcheck: no hosts in the snapshot, or no "
+		    "memory");
 		return EX_CONFIG;
 	}
 	if (!tls_warm() || !confine()) {

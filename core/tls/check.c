@@ -232,8 +232,24 @@ explain_flaw(struct check *c, enum half half, enum tls_flaw flaw)
 		mistake(c, half, "%s", tls_flaw_text(flaw));
 }
 
+static enum tls_flaw
+read_chain(struct check_files *f, struct tls_pair *pair)
+{
+	enum tls_flaw flaw = tls_file_read(f->cert_fd, &f->cert);
+
+	return flaw == TLS_SOUND ? tls_pair_parse_chain(&f->cert, pair) : flaw;
+}
+
+static enum tls_flaw
+read_key(struct check_files *f, struct tls_pair *pair)
+{
+	enum tls_flaw flaw = tls_file_read(f->key_fd, &f->key);
+
+	return flaw == TLS_SOUND ? tls_pair_parse_key(&f->key, pair) : flaw;
+}
+
 unsigned
-check_pair(const struct conf_cert *where, const struct check_files *f,
+check_pair(const struct conf_cert *where, struct check_files *f,
     const char *host, time_t now, int out_fd)
 {
 	struct check c = {.where = where, .host = host, .now = now,
@@ -244,13 +260,12 @@ check_pair(const struct conf_cert *where, const struct check_files *f,
 	if (f->cert_error != 0 || f->cert_fd < 0)
 		explain_error(&c, CERTIFICATE, f->cert_error);
 	else
-		explain_flaw(&c, CERTIFICATE,
-		    tls_pair_read_chain(f->cert_fd, &pair));
+		explain_flaw(&c, CERTIFICATE, read_chain(f, &pair));
 	has_cert = c.mistakes == 0;
 	if (f->key_error != 0 || f->key_fd < 0)
 		explain_error(&c, KEY, f->key_error);
 	else
-		explain_flaw(&c, KEY, tls_pair_read_key(f->key_fd, &pair));
+		explain_flaw(&c, KEY, read_key(f, &pair));
 	if (has_cert)
 		check_dates(&c, &pair);
 	if (has_cert && pair.key != NULL) {

@@ -7,11 +7,15 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "core/tls/pair.h"
+
 struct conf_cert;
 
 struct check_files {		/* descriptors, or the errno of opening */
 	int cert_fd, key_fd;	/* -1: none */
 	uint32_t cert_error, key_error;
+	/* what was read and checked; the caller frees both */
+	struct tls_file cert, key;
 };
 
 /*
@@ -22,6 +26,6 @@ struct check_files {		/* descriptors, or the errno of opening */
  * number of mistakes, warnings aside.  The descriptors stay the caller's.
  */
 unsigned check_pair(const struct conf_cert *where,
-    const struct check_files *files, const char *host, time_t now, int out_fd);
+    struct check_files *files, const char *host, time_t now, int out_fd);
 
 #endif /* TLS_CHECK_H */

@@ -3,7 +3,8 @@
  *
  * Runs in gate, confined, as `culver`; it holds the keys of all certificates.
  * A context gets its certificates at a commit and never others, so a
- * connection in the middle of its handshake keeps a whole one.
+ * connection in the middle of its handshake keeps a whole one.  One whose
+ * pairs did not change is kept.
  */
 #include "config.h"
 
@@ -16,7 +17,9 @@
 #include <openssl/err.h>
 #include <openssl/rand.h>
 
+#include "core/base/log.h"
 #include "core/tls/bio.h"
+#include "core/tls/bundle.h"
 #include "core/tls/tls-private.h"
 
 /* AEAD with forward secrecy only; every client with TLS 1.2 of the last ten
@@ -68,11 +71,10 @@ tls_host_match(const char *pattern, const char *name)
 static SSL_CTX *
 ctx_for(const struct tls *tls, const char *name)
 {
-	const struct conf_gate *conf = tls->conf;
 	SSL_CTX *wild = NULL;
 
-	for (uint32_t i = 1; i < conf->n_host; i++) {
-		const char *host = conf->host[i].name;
+	for (uint32_t i = 1; i < tls->n_host; i++) {
+		const char *host = tls->host[i].name;
 
 		if (tls->ctx[i] == NULL || !tls_host_match(host, name))
 			continue;
@@ -134,9 +136,14 @@ ctx_new(struct tls *tls)
 static SSL_CTX *
 ctx_for_host(struct tls *tls, uint32_t i, bool *ok)
 {
-	const struct conf_gate_host *host = &tls->conf->host[i];
+	const struct conf_gate_host *host = &tls->host[i];
 	SSL_CTX *ctx = NULL;
+	bool changed = tls->ctx[i] == NULL;
 
+	for (uint32_t c = host->first; c < host->first + host->n; c++)
+		changed |= tls->mark[c].changed;
+	if (!changed && SSL_CTX_up_ref(tls->ctx[i]) == 1)
+		return tls->ctx[i];
 	for (uint32_t c = host->first; c < host->first + host->n; c++) {
 		struct tls_pair *p = &tls->pair[c];
 
@@ -165,7 +172,7 @@ ctx_free_all(SSL_CTX **ctx, uint32_t n)
 _Bool
 tls_commit(struct tls *tls)
 {
-	uint32_t n = tls->conf->n_host;
+	uint32_t n = tls->n_host;
 	SSL_CTX **fresh = calloc(n + 1, sizeof(SSL_CTX *));
 	bool ok = fresh != NULL;
 
@@ -178,23 +185,51 @@ tls_commit(struct tls *tls)
 	}
 	ctx_free_all(tls->ctx, n);
 	tls->ctx = fresh;
+	for (uint32_t i = 0; i < tls->n_cert; i++)
+		tls->mark[i].changed = 0;
 	return 1;
 }
 
+/* Parsing takes a millisecond, and of thousands of pairs a few change. */
+static bool
+is_known(struct tls *tls, uint32_t i, const struct tls_file *cert,
+    const struct tls_file *key, uint8_t digest[32])
+{
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	bool ok = md != NULL &&
+	    EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
+	    EVP_DigestUpdate(md, &cert->n, sizeof(cert->n)) == 1 &&
+	    EVP_DigestUpdate(md, cert->p, cert->n) == 1 &&
+	    EVP_DigestUpdate(md, key->p, key->n) == 1 &&
+	    EVP_DigestFinal_ex(md, digest, NULL) == 1;
+
+	EVP_MD_CTX_free(md);
+	if (!ok)
+		memset(digest, 0, 32);	/* like none */
+	return ok && tls->pair[i].cert != NULL &&
+	    memcmp(digest, tls->mark[i].digest, 32) == 0;
+}
+
 const char *
-tls_pair_take(struct tls *tls, uint32_t index, int cert_fd, int key_fd)
+tls_pair_take(struct tls *tls, uint32_t index, const struct tls_file *cert,
+    const struct tls_file *key)
 {
 	struct tls_pair fresh = TLS_PAIR_INIT;
+	uint8_t digest[32];
 	enum tls_flaw flaw;
 
-	if (index >= tls->conf->n_cert)
+	if (index >= tls->n_cert)
 		return "is not in the configuration";
-	flaw = tls_pair_read_chain(cert_fd, &fresh);
+	if (is_known(tls, index, cert, key, digest))
+		return NULL;
+	flaw = tls_pair_parse_chain(cert, &fresh);
 	if (flaw == TLS_SOUND)
-		flaw = tls_pair_read_key(key_fd, &fresh);
+		flaw = tls_pair_parse_key(key, &fresh);
 	if (flaw == TLS_SOUND && tls_pair_matches(&fresh)) {
 		tls_pair_free(&tls->pair[index]);
 		tls->pair[index] = fresh;
+		memcpy(tls->mark[index].digest, digest, sizeof(digest));
+		tls->mark[index].changed = 1;
 		return NULL;
 	}
 	tls_pair_free(&fresh);
@@ -202,11 +237,36 @@ tls_pair_take(struct tls *tls, uint32_t index, int cert_fd, int key_fd)
 	    "does not belong to its key";
 }
 
+_Bool
+tls_certs_take(struct tls *tls, int fd)
+{
+	struct tls_file cert, key;
+	const char *wrong;
+
+	if (!bundle_check(fd, tls->n_cert)) {
+		log_errorx("tls: what certcheck made is not it");
+		return 0;
+	}
+	for (uint32_t i = 0; i < tls->n_cert; i++) {
+		wrong = bundle_get(fd, i, &cert, &key) ?
+		    tls_pair_take(tls, i, &cert, &key) : "cannot be read";
+		tls_file_free(&cert);
+		tls_file_free(&key);
+		if (wrong != NULL)
+			log_errorx("tls: certificate %u %s", i, wrong);
+	}
+	if (tls_commit(tls))
+		return 1;
+	log_errorx("tls: the certificates of before stay: %s",
+	    tls_error_text());
+	return 0;
+}
+
 /* The first host that has a pair; host 0 is meant to. */
 static SSL_CTX *
 ctx_default(const struct tls *tls)
 {
-	for (uint32_t i = 0; i < tls->conf->n_host; i++)
+	for (uint32_t i = 0; i < tls->n_host; i++)
 		if (tls->ctx[i] != NULL)
 			return tls->ctx[i];
 	return NULL;
@@ -235,16 +295,19 @@ tls_accept(struct tls *tls, int fd)
 }
 
 struct tls *
-tls_new(const struct conf_gate *conf)
+tls_new(const struct conf_gate_host *host, uint32_t n_host, uint32_t n_cert)
 {
 	struct tls *tls = calloc(1, sizeof(*tls));
 
 	if (tls == NULL)
 		return NULL;
-	tls->conf = conf;
-	tls->pair = calloc(conf->n_cert + 1, sizeof(struct tls_pair));
-	tls->ctx = calloc(conf->n_host + 1, sizeof(SSL_CTX *));
-	if (tls->pair == NULL || tls->ctx == NULL)
+	tls->host = host;
+	tls->n_host = n_host;
+	tls->n_cert = n_cert;
+	tls->pair = calloc(n_cert + 1, sizeof(struct tls_pair));
+	tls->mark = calloc(n_cert + 1, sizeof(struct tls_mark));
+	tls->ctx = calloc(n_host + 1, sizeof(SSL_CTX *));
+	if (tls->pair == NULL || tls->mark == NULL || tls->ctx == NULL)
 		tls_destroy(&tls);
 	return tls;
 }
@@ -256,10 +319,11 @@ tls_destroy(struct tls **tlsp)
 
 	if (tls == NULL)
 		return;
-	ctx_free_all(tls->ctx, tls->conf->n_host);
-	for (uint32_t i = 0; tls->pair != NULL && i < tls->conf->n_cert; i++)
+	ctx_free_all(tls->ctx, tls->n_host);
+	for (uint32_t i = 0; tls->pair != NULL && i < tls->n_cert; i++)
 		tls_pair_free(&tls->pair[i]);
 	free(tls->pair);
+	free(tls->mark);
 	OPENSSL_cleanse(tls->ticket, sizeof(tls->ticket));
 	free(tls);
 	*tlsp = NULL;
@@ -268,7 +332,6 @@ tls_destroy(struct tls **tlsp)
 _Bool
 tls_warm(void)
 {
-	static const struct conf_gate none;
 	unsigned char octet;
 	struct tls *tls;
 	SSL_CTX *ctx;
@@ -282,7 +345,7 @@ tls_warm(void)
 	if (OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG |
 		OPENSSL_INIT_LOAD_SSL_STRINGS |
 		OPENSSL_INIT_LOAD_CRYPTO_STRINGS, NULL) != 1 ||
-	    RAND_bytes(&octet, 1) != 1 || (tls = tls_new(&none)) == NULL)
+	    RAND_bytes(&octet, 1) != 1 || (tls = tls_new(NULL, 0, 0)) == NULL)
 		return 0;
 	ctx = ctx_new(tls);
 	bio = tls_bio_new(-1);

@@ -1,5 +1,5 @@
 /*
- * pair.c - read a certificate chain and its key from descriptors.
+ * pair.c - read and parse a certificate chain and its key.
  *
  * Runs in gate and certcheck, confined: pread and memory only, so that
  * nothing here needs a path.
@@ -17,32 +17,26 @@
 
 #include "core/tls/pair.h"
 
-struct file {
-	char *p;
-	size_t n;
-};
-
-static void
-file_free(struct file *f)
+void
+tls_file_free(struct tls_file *f)
 {
 	if (f->p != NULL)
-		OPENSSL_cleanse(f->p, TLS_FILE_MAX);
+		OPENSSL_cleanse(f->p, f->n);
 	free(f->p);
-	f->p = NULL;
+	*f = (struct tls_file){.p = NULL};
 }
 
-/* Read all of FD; one octet of room is left for a NUL. */
-static enum tls_flaw
-file_read(int fd, struct file *f)
+enum tls_flaw
+tls_file_read(int fd, struct tls_file *f)
 {
 	ssize_t got;
 
 	f->n = 0;
-	f->p = calloc(1, TLS_FILE_MAX);
+	f->p = malloc(TLS_FILE_MAX);
 	if (f->p == NULL)
 		return TLS_UNREADABLE;
-	while (f->n < TLS_FILE_MAX - 1) {
-		got = pread(fd, f->p + f->n, TLS_FILE_MAX - 1 - f->n,
+	while (f->n < TLS_FILE_MAX) {
+		got = pread(fd, f->p + f->n, TLS_FILE_MAX - f->n,
 		    (off_t)f->n);
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -65,7 +59,7 @@ passphrase(char *buf, int size, int writing, void *wanted)
 }
 
 static bool
-holds(const struct file *f, const char *what)
+holds(const struct tls_file *f, const char *what)
 {
 	return memmem(f->p, f->n, what, strlen(what)) != NULL;
 }
@@ -92,38 +86,28 @@ chain_parse(BIO *bio, struct tls_pair *pair)
 }
 
 enum tls_flaw
-tls_pair_read_chain(int fd, struct tls_pair *pair)
+tls_pair_parse_chain(const struct tls_file *f, struct tls_pair *pair)
 {
-	struct file f;
-	enum tls_flaw flaw = file_read(fd, &f);
-	BIO *bio = NULL;
+	BIO *bio = BIO_new_mem_buf(f->p, (int)f->n);
+	enum tls_flaw flaw;
 
-	if (flaw != TLS_SOUND)
-		goto out;
 	ERR_clear_error();
-	bio = BIO_new_mem_buf(f.p, (int)f.n);
 	flaw = bio != NULL ? chain_parse(bio, pair) : TLS_MALFORMED;
 	if (flaw == TLS_SOUND && pair->cert == NULL)
-		flaw = holds(&f, "PRIVATE KEY-----") ? TLS_SWAPPED :
+		flaw = holds(f, "PRIVATE KEY-----") ? TLS_SWAPPED :
 		    TLS_NOT_PEM;
-out:
 	ERR_clear_error();
 	BIO_free(bio);
-	file_free(&f);
 	return flaw;
 }
 
 enum tls_flaw
-tls_pair_read_key(int fd, struct tls_pair *pair)
+tls_pair_parse_key(const struct tls_file *f, struct tls_pair *pair)
 {
-	struct file f;
-	enum tls_flaw flaw = file_read(fd, &f);
+	BIO *bio = BIO_new_mem_buf(f->p, (int)f->n);
 	bool wanted = false;
-	BIO *bio = NULL;
+	enum tls_flaw flaw;
 
-	if (flaw != TLS_SOUND)
-		goto out;
-	bio = BIO_new_mem_buf(f.p, (int)f.n);
 	if (bio != NULL)
 		pair->key = PEM_read_bio_PrivateKey(bio, NULL, passphrase,
 		    &wanted);
@@ -131,15 +115,13 @@ tls_pair_read_key(int fd, struct tls_pair *pair)
 		flaw = TLS_SOUND;
 	else if (wanted)
 		flaw = TLS_ENCRYPTED;
-	else if (holds(&f, "PRIVATE KEY-----"))
+	else if (holds(f, "PRIVATE KEY-----"))
 		flaw = TLS_MALFORMED;
 	else
-		flaw = holds(&f, "CERTIFICATE-----") ? TLS_SWAPPED :
+		flaw = holds(f, "CERTIFICATE-----") ? TLS_SWAPPED :
 		    TLS_NOT_PEM;
-out:
 	ERR_clear_error();
 	BIO_free(bio);
-	file_free(&f);
 	return flaw;
 }
 

@@ -1,5 +1,5 @@
 /*
- * pair.h - a certificate chain and its key, read from descriptors.
+ * pair.h - a certificate chain and its key, read from files.
  *
  * Runs in gate and certcheck, confined.  The files are the administrator's:
  * trusted to be meant well, not to be right.
@@ -13,6 +13,11 @@
 #include <openssl/x509.h>
 
 enum { TLS_FILE_MAX = 1 << 20 };	/* octets of one file */
+
+struct tls_file {		/* what is in it */
+	char *p;
+	size_t n;
+};
 
 struct tls_pair {
 	X509 *cert;		/* the server's own; NULL: no pair */
@@ -33,12 +38,16 @@ enum tls_flaw {
 	TLS_ENCRYPTED		/* a key with a passphrase */
 };
 
-/*
- * Parse the chain or the key that FD is open on (its offset is not used),
- * into PAIR, which owns the result.  The octets of the file are wiped.
- */
-enum tls_flaw tls_pair_read_chain(int fd, struct tls_pair *pair);
-enum tls_flaw tls_pair_read_key(int fd, struct tls_pair *pair);
+/* Read all that FD is open on (its offset is not used); the caller frees F in
+ * any case, which wipes it. */
+enum tls_flaw tls_file_read(int fd, struct tls_file *f);
+void tls_file_free(struct tls_file *f);
+
+/* Parse the chain or the key in F into PAIR, which owns the result. */
+enum tls_flaw tls_pair_parse_chain(const struct tls_file *f,
+    struct tls_pair *pair);
+enum tls_flaw tls_pair_parse_key(const struct tls_file *f,
+    struct tls_pair *pair);
 
 /* Is the key that of the certificate? */
 _Bool tls_pair_matches(const struct tls_pair *pair);

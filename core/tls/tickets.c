@@ -46,7 +46,7 @@ tls_tickets_take(struct tls *tls, const int *fds, unsigned n)
 	if (ok) {
 		memcpy(tls->ticket, fresh, sizeof(fresh));
 		tls->n_ticket = n;
-		for (uint32_t i = 0; i < tls->conf->n_host; i++)
+		for (uint32_t i = 0; i < tls->n_host; i++)
 			if (tls->ctx[i] != NULL)
 				tickets_apply(tls, tls->ctx[i]);
 	}

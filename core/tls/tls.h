@@ -14,7 +14,7 @@
 
 #include <openssl/ssl.h>
 
-struct conf_gate;
+struct conf_gate_host;
 struct tls;
 
 enum {
@@ -28,24 +28,18 @@ enum {
  */
 _Bool tls_warm(void);
 
-/* No certificate yet.  Borrows CONF (its hosts) for its life. */
-struct tls *tls_new(const struct conf_gate *conf);
+/* No certificate yet.  Borrows HOST[N_HOST] for its life; N_CERT is how many
+ * certificates they have. */
+struct tls *tls_new(const struct conf_gate_host *host, uint32_t n_host,
+    uint32_t n_cert);
 void tls_destroy(struct tls **tls);
 
 /*
- * Read certificate INDEX of the snapshot's and its key; both descriptors
- * stay the caller's.  In force after tls_commit().  NULL, or what is wrong;
- * then the pair of before stays.
+ * Use the certificates in FD, a bundle (bundle.h), for new connections;
+ * established ones go on as they are.  One that is not right leaves the one
+ * of before in its place.  False after a line in the log: nothing changed.
  */
-const char *tls_pair_take(struct tls *tls, uint32_t index, int cert_fd,
-    int key_fd);
-
-/*
- * Make contexts of all pairs and use them for new connections; established
- * ones go on as they are.  A host without a pair gets the default's.
- * False: nothing changed, the reason is on OpenSSL's error queue.
- */
-_Bool tls_commit(struct tls *tls);
+_Bool tls_certs_take(struct tls *tls, int fd);
 
 /* Is there a certificate to answer with? */
 _Bool tls_ready(const struct tls *tls);

@@ -228,7 +228,7 @@ main(void)
 		wait_for_the_end();
 	}
 	ready();
-	await(FD_CHANNEL, R_MANAGER, IPC_GATE_GO);
+	await(FD_CHANNEL, R_MANAGER, IPC_GATE_CERTS);
 	misuse();
 	wait_for_the_end();
 }

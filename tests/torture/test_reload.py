@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from culver import Failure, alive, numbered, until, unstuff, wire
+from culver import (Failure, alive, make_certificate, numbered, tls_context,
+                    until, unstuff, wire)
 
 MODES = ("plain", "stls", "tls")
 MESSAGES = [numbered(i, 3000) for i in range(1, 6)]
@@ -113,6 +114,52 @@ def test_fifty_reloads_under_load(instance):
     until("the end of the old ones", lambda: len(
         instance.role("gate")) <= (os.cpu_count() or 1))
     until("one coordinator", lambda: len(instance.role("auth")) == 1)
+
+
+class Visitors:
+    """Threads that connect, by TLS or not, and quit, until told to end; a
+    connection that is not served is an error."""
+
+    def __init__(self, instance):
+        self.end = threading.Event()
+        self.errors, self.served = [], 0
+        self.threads = [threading.Thread(target=self.work, args=(instance, m))
+                        for m in ("tls", "tls", "stls", "plain")]
+        for t in self.threads:
+            t.start()
+
+    def work(self, instance, mode):
+        context = tls_context()
+        while not self.end.is_set() and len(self.errors) < 10:
+            try:
+                pop = instance.connect(mode, context=context)
+                if not pop.quit().startswith(b"+OK"):
+                    raise Failure("QUIT")
+                self.served += 1
+            except BaseException as e:
+                self.errors.append(f"{mode}: {e!r}")
+
+    def join(self):
+        self.end.set()
+        for t in self.threads:
+            t.join(60)
+        assert not any(t.is_alive() for t in self.threads)
+
+
+@pytest.mark.timeout(240)
+def test_every_connection_is_served_during_reloads(instance):
+    """Also when a certificate is renewed in place each time, so that the
+    files change while gates start: they serve what was checked."""
+    visitors = Visitors(instance)
+    try:
+        for _ in range(30):
+            make_certificate(instance.cert, instance.key, ("localhost",))
+            instance.reload()
+    finally:
+        visitors.join()
+    assert visitors.errors == []
+    assert visitors.served >= 100
+    assert not instance.log_lines("tls-not-available")
 
 
 def test_reload_by_signals_in_a_row(instance):

@@ -42,7 +42,6 @@ conf_fill(struct conf_gate *conf)
 	conf->listen[KIT_ALWAYS].plain_login = CONF_PLAIN_ALWAYS;
 	conf->listen[KIT_OFF].tls = CONF_TLS_OFF;
 	conf->n_cert = conf->n_host = 1;
-	conf->host[0].n = 1;
 }
 
 void
@@ -55,6 +54,9 @@ kit_start(struct kit *k)
 	k->gate = calloc(1, sizeof(*k->gate));
 	assert_non_null(k->gate);
 	conf_fill(&k->gate->conf);
+	k->gate->host = calloc(1, sizeof(*k->gate->host));
+	assert_non_null(k->gate->host);
+	k->gate->host[0].n = 1;
 	assert_true(ipc_pair(manager) && ipc_pair(master) &&
 	    ipc_pair(auth));
 	assert_true(gate_init(k->gate, manager[0], master[0], auth[0]));

@@ -276,7 +276,7 @@ static void
 check_gate(void)
 {
 	struct conf_gate g;
-	struct conf_cert cert;
+	struct conf_gate_host *host;
 	int fd = snap_fd(CONF_GATE, 0);
 
 	assert_true(conf_read(fd, CONF_GATE, &g, sizeof(g)));
@@ -288,13 +288,15 @@ check_gate(void)
 	assert_int_equal(g.listen[2].is_unix, 1);
 	assert_int_equal(g.listen[2].plain_login, CONF_PLAIN_ALWAYS);
 	assert_int_equal(g.n_host, 2);
-	assert_int_equal(g.host[0].n, 2);
-	assert_string_equal(g.host[1].name, "x.example");
-	assert_int_equal(g.host[1].first, 2);
-	assert_true(conf_cert(fd, &g.head, 1, &cert));
-	assert_string_equal(cert.cert, "/b.pem");
-	assert_string_equal(cert.file, "main");
-	assert_int_equal(cert.line, 4);
+	assert_int_equal(g.n_cert, 3);
+	host = conf_hosts(fd, &g.head, g.n_host, g.n_cert);
+	assert_non_null(host);
+	assert_int_equal(host[0].n, 2);
+	assert_string_equal(host[1].name, "x.example");
+	assert_int_equal(host[1].first, 2);
+	free(host);
+	assert_null(conf_hosts(fd, &g.head, g.n_host, 2));
+	assert_null(conf_hosts(fd, &g.head, 3, g.n_cert));
 	assert_true(g.head.filter_n > 10 || run.n_snaps == 0);
 }
 
@@ -334,8 +336,10 @@ static void
 check_others(void)
 {
 	struct conf_certcheck c;
+	struct conf_cert cert;
 	struct conf_auth a;
 	struct conf_log l;
+	int fd;
 
 	assert_true(conf_read(snap_fd(CONF_AUTH, 0), CONF_AUTH, &a,
 	    sizeof(a)));
@@ -350,6 +354,12 @@ check_others(void)
 	assert_true(conf_read(snap_fd(CONF_CERTCHECK, 0), CONF_CERTCHECK, &c,
 	    sizeof(c)));
 	assert_int_equal(c.n_cert, 3);
+	fd = snap_fd(CONF_CERTCHECK, 0);
+	assert_true(conf_cert(fd, &c.head, c.n_host, 1, &cert));
+	assert_string_equal(cert.cert, "/b.pem");
+	assert_string_equal(cert.file, "main");
+	assert_int_equal(cert.line, 4);
+	assert_false(conf_cert(fd, &c.head, c.n_host, 3, &cert));
 }
 
 static void

@@ -42,15 +42,12 @@ log_keep(int level, const char *text)
 static void
 certificate(const char *name)
 {
-	struct ipc_gate_cert cert = {.index = 0};
-	struct ipc_gate_go go = {.unused = 0};
+	struct ipc_gate_certs certs = {.unused = 0};
 	struct kit_pair p = kit_make(&(struct kit_cert){.name = name});
-	int fds[2] = {kit_cert_file(&p.x, 1), kit_key_file(p.key, NULL)};
+	int fd = kit_bundle(&p);
 
-	kit_master_say(k, IPC_GATE_CERT, &cert, fds, 2);
-	kit_master_say(k, IPC_GATE_GO, &go, NULL, 0);
-	close(fds[0]);
-	close(fds[1]);
+	kit_master_say(k, IPC_GATE_CERTS, &certs, &fd, 1);
+	close(fd);
 	kit_pair_free(&p);
 }
 

@@ -1,6 +1,5 @@
 /*
- * test_tls.c - certificates, host names, versions, tickets, ALPN, and what
- * certcheck says.
+ * test_tls.c - certificates, host names, versions, tickets, ALPN.
  */
 #include "config.h"
 
@@ -22,11 +21,9 @@
 #include <openssl/err.h>
 
 #include "core/config/conf.h"
-#include "core/tls/check.h"
-#include "core/tls/tls.h"
+#include "core/tls/bundle.h"
+#include "core/tls/tls-private.h"
 #include "tests/unit/tlskit.h"
-
-static struct conf_gate conf;
 
 /* What a client of one connection wants, and what it then saw. */
 struct client {
@@ -142,11 +139,10 @@ static void
 take(struct tls *tls, uint32_t index, const struct kit_cert *what)
 {
 	struct kit_pair p = kit_make(what);
-	int cert = kit_cert_file(&p.x, 1), key = kit_key_file(p.key, NULL);
+	struct kit_files f = kit_files(&p);
 
-	assert_null(tls_pair_take(tls, index, cert, key));
-	close(cert);
-	close(key);
+	assert_null(tls_pair_take(tls, index, &f.cert, &f.key));
+	kit_files_free(&f);
 	kit_pair_free(&p);
 }
 
@@ -154,17 +150,11 @@ take(struct tls *tls, uint32_t index, const struct kit_cert *what)
 static struct tls *
 three_hosts(void)
 {
-	struct tls *tls;
+	static const struct conf_gate_host host[] = {
+	    {.first = 0, .n = 1}, {.name = "a.example", .first = 1, .n = 2},
+	    {.name = "*.b.example", .first = 3, .n = 1}};
+	struct tls *tls = tls_new(host, 3, 4);
 
-	memset(&conf, 0, sizeof(conf));
-	conf.n_cert = 4;
-	conf.n_host = 3;
-	conf.host[0] = (struct conf_gate_host){.first = 0, .n = 1};
-	conf.host[1] = (struct conf_gate_host){.name = "a.example",
-	    .first = 1, .n = 2};
-	conf.host[2] = (struct conf_gate_host){.name = "*.b.example",
-	    .first = 3, .n = 1};
-	tls = tls_new(&conf);
 	assert_non_null(tls);
 	take(tls, 0, &(struct kit_cert){.name = "default"});
 	take(tls, 1, &(struct kit_cert){.name = "a.example"});
@@ -376,15 +366,15 @@ test_reload(void **state)
 	struct client before = {.sni = NULL}, bad = before, after = before;
 	struct kit_pair p = kit_make(&(struct kit_cert){.name = "other"});
 	struct kit_pair q = kit_make(&(struct kit_cert){.name = "third"});
-	int cert = kit_cert_file(&p.x, 1), key = kit_key_file(q.key, NULL);
-	int junk = kit_text_file("junk");
+	struct kit_files f = kit_files(&p), g = kit_files(&q);
+	struct tls_file junk = {.p = (char[]){'j', 'u'}, .n = 2};
 
 	(void)state;
 	connect_to(tls, &before);
 	assert_string_equal(before.subject, "default");
-	assert_non_null(tls_pair_take(tls, 0, cert, key));
-	assert_non_null(tls_pair_take(tls, 0, junk, key));
-	assert_non_null(tls_pair_take(tls, 4, cert, key));
+	assert_non_null(tls_pair_take(tls, 0, &f.cert, &g.key));
+	assert_non_null(tls_pair_take(tls, 0, &junk, &g.key));
+	assert_non_null(tls_pair_take(tls, 4, &f.cert, &f.key));
 	assert_true(tls_commit(tls));
 	connect_to(tls, &bad);
 	assert_string_equal(bad.subject, "default");
@@ -392,180 +382,102 @@ test_reload(void **state)
 	assert_true(tls_commit(tls));
 	connect_to(tls, &after);
 	assert_string_equal(after.subject, "new");
-	close(cert);
-	close(key);
-	close(junk);
+	kit_files_free(&f);
+	kit_files_free(&g);
 	kit_pair_free(&p);
 	kit_pair_free(&q);
 	tls_destroy(&tls);
 }
 
-/* --- what certcheck says -------------------------------------------------- */
-
-struct verdict {
-	unsigned mistakes;
-	char text[4096];
-};
-
-static struct verdict
-check(const struct check_files *files, const char *host)
+/* A renewal of one of many does not make all contexts anew. */
+static void
+test_unchanged_is_kept(void **state)
 {
-	static const struct conf_cert where = {.line = 7,
-	    .file = "/c/culver.conf",
-	    .cert = "/c/cert.pem", .key = "/c/key.pem"};
-	struct verdict v;
-	int out = memfd_create("diag", 0);
-	ssize_t n;
+	struct tls *tls = three_hosts();
+	SSL_CTX *before[3] = {tls->ctx[0], tls->ctx[1], tls->ctx[2]};
+	struct kit_pair p = kit_make(&(struct kit_cert){.name = "new"});
+	struct kit_files f = kit_files(&p);
 
-	v.mistakes = check_pair(&where, files, host, time(NULL), out);
-	n = pread(out, v.text, sizeof(v.text) - 1, 0);
-	assert_true(n >= 0);
-	v.text[n] = 0;
-	close(out);
-	return v;
-}
-
-static struct verdict
-check_fds(int cert, int key)
-{
-	struct check_files f = {.cert_fd = cert, .key_fd = key};
-	struct verdict v = check(&f, "");
-
-	close(cert);
-	close(key);
-	return v;
-}
-
-static struct verdict
-check_made(const struct kit_cert *what, const char *host)
-{
-	struct kit_pair p = kit_make(what);
-	struct check_files f = {.cert_fd = kit_cert_file(&p.x, 1),
-	    .key_fd = kit_key_file(p.key, NULL)};
-	struct verdict v = check(&f, host);
-
-	close(f.cert_fd);
-	close(f.key_fd);
+	(void)state;
+	assert_null(tls_pair_take(tls, 0, &f.cert, &f.key));
+	assert_true(tls_commit(tls));
+	assert_ptr_not_equal(tls->ctx[0], before[0]);
+	assert_ptr_equal(tls->ctx[1], before[1]);
+	assert_ptr_equal(tls->ctx[2], before[2]);
+	before[0] = tls->ctx[0];
+	assert_null(tls_pair_take(tls, 0, &f.cert, &f.key));
+	assert_true(tls_commit(tls));
+	assert_ptr_equal(tls->ctx[0], before[0]);
+	/* the second of a host's two pairs */
+	assert_null(tls_pair_take(tls, 2, &f.cert, &f.key));
+	assert_true(tls_commit(tls));
+	assert_ptr_not_equal(tls->ctx[1], before[1]);
+	kit_files_free(&f);
 	kit_pair_free(&p);
-	return v;
+	tls_destroy(&tls);
 }
 
-#define AT_CERT "/c/culver.conf:7: tls: certificate /c/cert.pem: "
-#define AT_KEY "/c/culver.conf:7: tls: key /c/key.pem: "
-#define WARN_CERT "/c/culver.conf:7: warning: tls: certificate /c/cert.pem: "
+/* --- what certcheck makes, and a gate reads ------------------------------- */
 
 static void
-says(struct verdict v, unsigned mistakes, const char *text)
+test_bundle(void **state)
 {
-	if (v.mistakes != mistakes || strstr(v.text, text) == NULL)
-		fail_msg("wanted %u and \"%s\", got %u and \"%s\"", mistakes,
-		    text, v.mistakes, v.text);
-	assert_int_equal(v.text[strlen(v.text) - 1], '\n');
-}
-
-static void
-test_check_sound(void **state)
-{
-	struct verdict v;
+	struct tls *tls = three_hosts();
+	struct kit_pair p = kit_make(&(struct kit_cert){.name = "new"});
+	struct kit_files f = kit_files(&p), got;
+	struct client c = {.sni = "x.b.example"};
+	int fd = bundle_new(4), few = bundle_new(3);
 
 	(void)state;
-	v = check_made(&(struct kit_cert){.name = "a.example"}, "a.example");
-	assert_string_equal(v.text, "");
-	assert_int_equal(v.mistakes, 0);
-	v = check_made(&(struct kit_cert){.name = "*.b.example",
-	    .rsa_bits = 2048}, "*.b.example");
-	assert_string_equal(v.text, "");
-}
-
-static void
-test_check_made(void **state)
-{
-	(void)state;
-	says(check_made(&(struct kit_cert){.name = "x", .from = -7200,
-	    .to = -3600}, ""), 1, AT_CERT "has expired on ");
-	says(check_made(&(struct kit_cert){.name = "x", .from = 3600}, ""), 0,
-	    WARN_CERT "is not valid before ");
-	says(check_made(&(struct kit_cert){.name = "x", .rsa_bits = 1024}, ""),
-	    1, AT_KEY "is too weak (1024 bits); use RSA");
-	says(check_made(&(struct kit_cert){.name = "x", .digest = "SHA1"}, ""),
-	    1, AT_CERT "is signed with MD5 or SHA-1");
-	says(check_made(&(struct kit_cert){.name = "x"}, "a.example"), 0,
-	    WARN_CERT "is not for the name a.example");
-}
-
-static void
-test_check_files(void **state)
-{
-	struct kit_pair p = kit_make(&(struct kit_cert){.name = "p"});
-	struct kit_pair q = kit_make(&(struct kit_cert){.name = "q"});
-	struct check_files gone = {.cert_fd = -1, .key_fd = -1,
-	    .cert_error = ENOENT, .key_error = EACCES};
-	struct verdict v = check(&gone, "");
-
-	(void)state;
-	says(v, 2, AT_CERT "cannot be opened: No such file");
-	says(v, 2, AT_KEY "cannot be opened: Permission denied");
-	says(check_fds(kit_text_file(""), kit_key_file(p.key, NULL)), 1,
-	    AT_CERT "is empty");
-	says(check_fds(kit_text_file("junk"), kit_key_file(p.key, NULL)), 1,
-	    AT_CERT "holds no PEM block");
-	says(check_fds(kit_cert_file(&p.x, 1), kit_text_file("junk")), 1,
-	    AT_KEY "holds no PEM block");
-	says(check_fds(kit_key_file(p.key, NULL), kit_cert_file(&p.x, 1)), 2,
-	    AT_CERT "holds the other half");
-	says(check_fds(kit_cert_file(&p.x, 1), kit_key_file(p.key, "pass")), 1,
-	    AT_KEY "has a passphrase");
-	says(check_fds(kit_cert_file(&p.x, 1), kit_key_file(q.key, NULL)), 1,
-	    AT_KEY "does not belong to the certificate /c/cert.pem");
-	says(check_fds(kit_text_file("-----BEGIN CERTIFICATE-----\nAAAA\n"
-	    "-----END CERTIFICATE-----\n"), kit_key_file(p.key, NULL)), 1,
-	    AT_CERT "is damaged");
+	assert_true(fd >= 0 && few >= 0 && bundle_seal(few));
+	for (uint32_t i = 0; i < 4; i++)
+		assert_true(bundle_put(fd, i, &f.cert, &f.key));
+	/* one that can still change is none, nor is one of other pairs */
+	assert_false(tls_certs_take(tls, fd));
+	assert_false(tls_certs_take(tls, few));
+	assert_true(bundle_seal(fd));
+	assert_false(bundle_put(fd, 0, &f.cert, &f.key));
+	assert_true(bundle_get(fd, 3, &got.cert, &got.key));
+	assert_int_equal(got.key.n, f.key.n);
+	assert_memory_equal(got.key.p, f.key.p, f.key.n);
+	kit_files_free(&got);
+	connect_to(tls, &c);
+	assert_string_equal(c.subject, "*.b.example");
+	assert_true(tls_certs_take(tls, fd));
+	connect_to(tls, &c);
+	assert_string_equal(c.subject, "new");
+	close(fd);
+	close(few);
+	kit_files_free(&f);
 	kit_pair_free(&p);
-	kit_pair_free(&q);
+	tls_destroy(&tls);
 }
 
+/* Numbers in it that lead nowhere lose one pair and harm nothing. */
 static void
-test_check_chain(void **state)
+test_bundle_is_checked(void **state)
 {
-	struct kit_pair root = kit_make(&(struct kit_cert){.name = "root"});
-	struct kit_pair mid = kit_make(&(struct kit_cert){.name = "mid",
-	    .issuer = &root});
-	struct kit_pair leaf = kit_make(&(struct kit_cert){.name = "leaf",
-	    .issuer = &mid});
-	X509 *good[] = {leaf.x, mid.x, root.x};
-	X509 *mixed[] = {leaf.x, root.x, mid.x};
-	X509 *upside[] = {mid.x, leaf.x};
+	struct tls *tls = three_hosts();
+	struct kit_pair p = kit_make(&(struct kit_cert){.name = "new"});
+	struct kit_files f = kit_files(&p), got;
+	const uint32_t far[4] = {0xfffffff0u, 200, 32, 0xffffffffu};
+	struct client c = {.sni = NULL};
+	int fd = bundle_new(4);
 
 	(void)state;
-	assert_string_equal(check_fds(kit_cert_file(good, 3),
-	    kit_key_file(leaf.key, NULL)).text, "");
-	says(check_fds(kit_cert_file(mixed, 3), kit_key_file(leaf.key, NULL)),
-	    0, WARN_CERT "the chain is out of order: CN = root did not issue "
-	    "CN = leaf");
-	says(check_fds(kit_cert_file(upside, 2), kit_key_file(leaf.key, NULL)),
-	    1, AT_CERT "the chain is out of order: the server's own "
-	    "certificate is number 2");
-	kit_pair_free(&leaf);
-	kit_pair_free(&mid);
-	kit_pair_free(&root);
-}
-
-/* A name in a certificate cannot forge a line. */
-static void
-test_check_hostile_name(void **state)
-{
-	struct kit_pair root =
-	    kit_make(&(struct kit_cert){.name = "r\n/x:1: "});
-	struct kit_pair leaf = kit_make(&(struct kit_cert){.name = "leaf"});
-	X509 *chain[] = {leaf.x, root.x};
-	struct verdict v = check_fds(kit_cert_file(chain, 2),
-	    kit_key_file(leaf.key, NULL));
-
-	(void)state;
-	assert_null(strstr(v.text, "\n/x:1"));
-	says(v, 0, "r\\0A/x:1");
-	kit_pair_free(&leaf);
-	kit_pair_free(&root);
+	for (uint32_t i = 0; i < 4; i++)
+		assert_true(bundle_put(fd, i, &f.cert, &f.key));
+	assert_int_equal(pwrite(fd, far, sizeof(far), 16), sizeof(far));
+	assert_true(bundle_seal(fd));
+	assert_false(bundle_get(fd, 0, &got.cert, &got.key));
+	kit_files_free(&got);
+	assert_true(tls_certs_take(tls, fd));
+	connect_to(tls, &c);
+	assert_string_equal(c.subject, "default");
+	close(fd);
+	kit_files_free(&f);
+	kit_pair_free(&p);
+	tls_destroy(&tls);
 }
 
 int
@@ -581,14 +493,10 @@ main(void)
 	    cmocka_unit_test(test_ticket_is_renewed),
 	    cmocka_unit_test(test_malformed_tickets),
 	    cmocka_unit_test(test_reload),
-	    cmocka_unit_test(test_check_sound),
-	    cmocka_unit_test(test_check_made),
-	    cmocka_unit_test(test_check_files),
-	    cmocka_unit_test(test_check_chain),
-	    cmocka_unit_test(test_check_hostile_name),
+	    cmocka_unit_test(test_unchanged_is_kept),
+	    cmocka_unit_test(test_bundle),
+	    cmocka_unit_test(test_bundle_is_checked),
 	};
 
-	if (!tls_warm())
-		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 
+#include "core/tls/bundle.h"
 #include "tests/unit/tlskit.h"
 
 static void
@@ -119,6 +120,43 @@ kit_key_file(EVP_PKEY *key, const char *passphrase)
 	    passphrase != NULL ? EVP_aes_128_cbc() : NULL, NULL, 0, NULL,
 	    (void *)(uintptr_t)passphrase) == 1);
 	return bio_file(bio);
+}
+
+/* Of kit_cert_file() or kit_key_file(), which it closes. */
+static struct tls_file
+file_take(int fd)
+{
+	struct tls_file f;
+
+	must(tls_file_read(fd, &f) == TLS_SOUND);
+	close(fd);
+	return f;
+}
+
+struct kit_files
+kit_files(const struct kit_pair *p)
+{
+	return (struct kit_files){.cert = file_take(kit_cert_file(&p->x, 1)),
+	    .key = file_take(kit_key_file(p->key, NULL))};
+}
+
+void
+kit_files_free(struct kit_files *f)
+{
+	tls_file_free(&f->cert);
+	tls_file_free(&f->key);
+}
+
+int
+kit_bundle(const struct kit_pair *p)
+{
+	struct kit_files f = kit_files(p);
+	int fd = bundle_new(1);
+
+	must(fd >= 0 && bundle_put(fd, 0, &f.cert, &f.key) &&
+	    bundle_seal(fd));
+	kit_files_free(&f);
+	return fd;
 }
 
 int

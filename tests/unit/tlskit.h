@@ -6,6 +6,8 @@
 
 #include <openssl/ssl.h>
 
+#include "core/tls/pair.h"
+
 struct kit_cert {
 	const char *name;	/* subject and only alternative name */
 	int rsa_bits;		/* 0: ECDSA P-256 */
@@ -28,6 +30,16 @@ void kit_pair_free(struct kit_pair *p);
 int kit_cert_file(X509 *const *x, int n);
 int kit_key_file(EVP_PKEY *key, const char *passphrase);
 int kit_text_file(const char *text);
+
+/* What is in them. */
+struct kit_files {
+	struct tls_file cert, key;
+};
+struct kit_files kit_files(const struct kit_pair *p);
+void kit_files_free(struct kit_files *f);
+
+/* A sealed bundle with this pair only. */
+int kit_bundle(const struct kit_pair *p);
 
 /* Three sealed ticket keys' worth of one: all octets from SEED on. */
 int kit_ticket_file(unsigned char seed);
