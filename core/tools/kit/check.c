@@ -19,7 +19,7 @@
 #include "core/tools/kit/subject.h"
 
 static const struct kit_check *const groups[] = { kit_elf, kit_descriptor,
-    kit_options, kit_storage, kit_crash, kit_faults };
+    kit_options, kit_storage, kit_crash, kit_faults, kit_power };
 
 enum { GROUPS = sizeof(groups) / sizeof(groups[0]) };
 

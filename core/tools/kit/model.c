@@ -152,8 +152,9 @@ find(struct model *m, const char *uid, const char *wire, size_t n)
 	if (i < m->n)
 		kit_fail("message %u was removed and is back, as %s",
 		    m->m[i].nr, uid);
+	kit_shared->losses++;
 	kit_fail("the message %s with %zu octets is none that was delivered: "
-	    "\"%.60s\"", uid, n, wire);
+	    "\"%.*s\"", uid, n, n < 60 ? (int)n : 60, wire);
 }
 
 static void

@@ -1,0 +1,94 @@
+/*
+ * power.c - group power: the scenes that write, with the power cut at every
+ * one of their operations on files.
+ *
+ * Runs in a check.  A scene is played once, whole, under the journal; then
+ * the home is made what a cut could leave, as often as that makes a
+ * difference, and must hold what was answered before the cut.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "core/tools/kit/journal.h"
+
+enum { RANDOM_IMAGES = 3 };
+
+struct cuts {
+	struct kit *k;
+	const struct scene *s;
+	struct journal j;
+	struct image_seen seen;
+	unsigned n;
+};
+
+static void
+cut(struct cuts *c, uint32_t p, enum image_mode mode, uint64_t seed)
+{
+	const struct told *told = p < c->j.ops ? &c->j.op[p].told :
+	    scene_told;
+
+	if (!image_make(&c->j, p, mode, seed, told, &c->seen))
+		return;
+	scene_context("%s, power cut before operation %u of %u, %s (%llu)",
+	    c->s->name, p + 1, c->j.ops, image_name(mode),
+	    (unsigned long long)seed);
+	c->n++;
+	c->k->shared->cuts++;
+	scene_check(c->k, told, SCENE_CUT);
+}
+
+static void
+record(struct cuts *c)
+{
+	const struct trace_hooks hooks = { .ctx = &c->j,
+	    .entry = journal_entry, .exit = journal_exit, .marked = true };
+	int status;
+
+	scene_prepare(c->k, c->s);
+	journal_start(&c->j, c->k->home);
+	if (!trace_follow(scene_play, (void *)(uintptr_t)c->s, &hooks,
+	    &status))
+		kit_skip("processes cannot be traced here");
+	if (status != 0)
+		kit_fail("%s: status 0x%x", c->s->name, (unsigned)status);
+	if (c->j.trouble[0] != '\0')
+		kit_note("%s: the plugin uses %s, which the kit's model of a "
+		    "power cut does not know", c->s->name, c->j.trouble);
+	if (c->j.mapped)
+		kit_note("%s: a file is written through mmap(), which the "
+		    "model does not see", c->s->name);
+}
+
+static void
+power_cuts(struct kit *k)
+{
+	const struct scene *s;
+
+	for (s = scenes; s->name != NULL; s++) {
+		struct cuts c = { .k = k, .s = s };
+		enum image_mode mode;
+		uint32_t p;
+
+		if (!scene_fits(k, s))
+			continue;
+		record(&c);
+		for (p = 0; p <= c.j.ops; p++) {
+			for (mode = IMAGE_ALL; mode < IMAGE_RANDOM; mode++)
+				cut(&c, p, mode, 0);
+			for (uint64_t i = 0; i < RANDOM_IMAGES; i++)
+				cut(&c, p, IMAGE_RANDOM, k->seed + p * 100 +
+				    i);
+		}
+		kit_note("%s: %u operations, %u cuts", s->name, c.j.ops, c.n);
+		journal_free(&c.j);
+		free(c.seen.hash);
+	}
+}
+
+const struct kit_check kit_power[] = {
+	{ "power", "cut at every operation on files", power_cuts, 3600, 0 },
+	{ .group = NULL },
+};
