@@ -97,16 +97,17 @@ session_free(struct session *s)
 	master_idle();
 }
 
-/* Tell the gate, if it still lives, that there is no session. */
+/* The end of S before it was one: the gate, if it still lives, answers. */
 static void
-refuse(struct session *s, culver_status status)
+session_refuse(struct session *s)
 {
 	struct ipc_refused no = {.serial = s->g.serial,
-	    .status = (uint32_t)status};
+	    .status = (uint32_t)CULVER_E_TEMP};
 	struct child *gate = child_find(R_GATE, s->g.gate);
 
 	master.refused++;
 	child_tell(gate, IPC_REFUSED, &no, NULL, 0);
+	session_free(s);
 }
 
 static void
@@ -115,9 +116,9 @@ on_timer(struct loop_timer *t)
 	struct session *s = (struct session *)((char *)t -
 	    offsetof(struct session, timer));
 
-	if (s->state == S_QUEUED)
-		refuse(s, CULVER_E_TEMP);
-	if (s->state == S_GRANTED || s->state == S_QUEUED) {
+	if (s->state == S_QUEUED) {
+		session_refuse(s);
+	} else if (s->state == S_GRANTED) {
 		session_free(s);
 	} else {
 		log_warnx("session %016llx: its worker %d does not answer: "
@@ -238,8 +239,7 @@ worker_fork(struct session *s, int slot)
 	}
 	if (pid < 0) {
 		log_warn("cannot start a worker");
-		refuse(s, CULVER_E_TEMP);
-		session_free(s);
+		session_refuse(s);
 		return;
 	}
 	fds_close(&s->client, 1);
@@ -294,8 +294,7 @@ session_handover(struct child *gate, struct ipc_in *in)
 		if (master.sessions >= s->gen->conf.sessions_max)
 			log_warnx("limit what=sessions: %u sessions are open, "
 			    "raise limits.sessions", master.sessions);
-		refuse(s, CULVER_E_TEMP);
-		session_free(s);
+		session_refuse(s);
 		return 1;
 	}
 	s->state = S_QUEUED;
@@ -399,11 +398,11 @@ session_exit(pid_t pid, int status)
 	if (s->state == S_STARTING) {
 		log_warnx("a worker for uid %u could not start (status 0x%x)",
 		    (unsigned)s->g.uid, (unsigned)status);
-		refuse(s, CULVER_E_TEMP);
+		session_refuse(s);
 	} else {
 		session_log_end(s, "", status);
+		session_free(s);
 	}
-	session_free(s);
 	queue_run();
 	return 1;
 }

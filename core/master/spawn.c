@@ -130,17 +130,12 @@ spawn_override(const char *override[IPC_ROLES], char *arg)
 static _Bool
 fds_place(const struct spawn *s)
 {
-	int high[SPAWN_MAX_FDS];
-
 	for (int i = 0; i < SPAWN_MAX_FDS; i++)
-		high[i] = s->fd[i] < 3 ? -1 :
-		    fcntl(s->fd[i], F_DUPFD_CLOEXEC, 3 + SPAWN_MAX_FDS);
-	for (int i = 0; i < SPAWN_MAX_FDS; i++) {
-		close(3 + i);
-		if (high[i] >= 0 && dup2(high[i], 3 + i) < 0)
+		if (s->fd[i] < 3)
+			close(3 + i);
+		else if (s->fd[i] < SPAWN_FD_MIN || dup2(s->fd[i], 3 + i) < 0)
 			return 0;
-	}
-	return syscall(SYS_close_range, 3 + SPAWN_MAX_FDS, ~0u, 0) == 0;
+	return syscall(SYS_close_range, SPAWN_FD_MIN, ~0u, 0) == 0;
 }
 
 _Bool

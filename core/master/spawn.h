@@ -11,13 +11,15 @@
 #include "core/base/priv.h"
 #include "core/ipc/ipc.h"
 
-enum { SPAWN_MAX_FDS = 7, SPAWN_MAX_ARGS = 4 };
+enum { SPAWN_MAX_FDS = 7, SPAWN_MAX_ARGS = 4,
+	SPAWN_FD_MIN = 3 + SPAWN_MAX_FDS };
 
 struct spawn {
 	enum ipc_role role;	/* program, and argv[0] */
 	uint32_t instance;	/* argv[1] */
 	const char *arg[SPAWN_MAX_ARGS];	/* argv[2] ..., NULL ends */
-	int fd[SPAWN_MAX_FDS];	/* become 3, 4, ...; below 3: left closed */
+	int fd[SPAWN_MAX_FDS];	/* become 3, 4, ..., so they are SPAWN_FD_MIN
+				 * or more; below 3: left closed */
 	_Bool keep_chroot;	/* see priv_drop() */
 };
 

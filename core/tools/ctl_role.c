@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@ role_start(struct ctl_role *r, const struct spawn_env *env, struct spawn *s,
     _Bool pool)
 {
 	int chan[2] = {-1, -1}, log[2] = {-1, -1}, end[2] = {-1, -1};
+	_Bool ok = 1;
 
 	*r = (struct ctl_role){.pid = -1, .channel = -1, .log = -1,
 	    .pool = -1};
@@ -27,7 +29,14 @@ role_start(struct ctl_role *r, const struct spawn_env *env, struct spawn *s,
 		s->fd[0] = chan[1];
 		s->fd[1] = log[1];
 		s->fd[FD_POOL - FD_CHANNEL] = end[1];
-		r->pid = spawn_role(env, s);
+		for (int i = 0; i < SPAWN_MAX_FDS; i++)
+			if (s->fd[i] >= 3)
+				ok &= (s->fd[i] = fcntl(s->fd[i],
+				    F_DUPFD_CLOEXEC, SPAWN_FD_MIN)) >= 0;
+		r->pid = ok ? spawn_role(env, s) : -1;
+		for (int i = 0; i < SPAWN_MAX_FDS; i++)
+			if (s->fd[i] >= SPAWN_FD_MIN)
+				close(s->fd[i]);
 	}
 	if (r->pid < 0)
 		ctl_warn("cannot start role %s", ipc_role_name(s->role));
