@@ -41,7 +41,7 @@ def test_a_session(instance, mode, mech):
         pop.ok("RSET")
         pop.quit()
     line = instance.wait_log(" login ", f"user={user.name}",
-                             n=1)[-1]
+                             n=logins + 1)[-1]
     f = fields(line)
     assert f["remote"].startswith("127.")
     assert f["tls"] == ("no" if mode == "plain" else "yes")
