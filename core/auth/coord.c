@@ -302,9 +302,11 @@ manager_event(struct loop_io *io, unsigned events)
 			c->setup.gone(c->setup.ctx);
 			return;
 		}
-		fd = in.fd[0];
+		fd = in.nfds > 0 ? in.fd[0] : -1;
 		in.fd[0] = -1;
-		if (in.type == IPC_AUTH_GATE)
+		if (in.type == IPC_PING)
+			ipc_pong(io->fd);
+		else if (in.type == IPC_AUTH_GATE)
 			gate_add(c, in.m.auth_gate.gate, fd);
 		else if (in.type == IPC_AUTH_POOL)
 			pool_add(c, in.m.auth_pool.section,

@@ -209,7 +209,21 @@ login_serve(void)
 	return st == CULVER_OK;
 }
 
-/* Serve until the coordinator's or master's channel closes. */
+/* manager only asks whether this process is there; false: it ends. */
+static _Bool
+manager_serve(void)
+{
+	enum ipc_result r = ipc_recv(FD_CHANNEL, &in, R_MANAGER, R_POOL,
+	    P_RUN);
+
+	if (r == IPC_GOT) {
+		ipc_pong(FD_CHANNEL);
+		ipc_done(&in);
+	}
+	return r == IPC_GOT || r == IPC_AGAIN;
+}
+
+/* Serve until the coordinator's or manager's channel closes. */
 static void
 serve(void)
 {
@@ -221,8 +235,7 @@ serve(void)
 			log_error("poll");
 			return;
 		}
-		/* master has nothing to say but goodbye */
-		if (p[1].revents != 0)
+		if (p[1].revents != 0 && !manager_serve())
 			return;
 		if (p[0].revents != 0 && !login_serve())
 			return;

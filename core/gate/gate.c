@@ -76,6 +76,9 @@ static void
 on_message(struct gate *g, struct ipc_in *in)
 {
 	switch (in->type) {
+	case IPC_PING:
+		ipc_pong(g->manager.fd);
+		break;
 	case IPC_GATE_LISTEN:
 		if (g->phase == P_DRAIN)
 			break;

@@ -235,15 +235,21 @@ ipc_send(int fd, enum ipc_type type, const void *msg, const int *fds,
 		c->cmsg_len = CMSG_LEN(sizeof(int) * n);
 		memcpy(CMSG_DATA(c), fds, sizeof(int) * n);
 	}
-	do {
-		sent = sendmsg(fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
-	} while (sent < 0 && errno == EINTR);
+	sent = sendmsg(fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (m->flags & F_SECRET)
 		explicit_bzero(buf, iov.iov_len);
 	if (sent == (ssize_t)iov.iov_len)
 		return CULVER_OK;
 	return sent < 0 && (errno == EAGAIN || errno == ENOBUFS ||
 	    errno == ETOOMANYREFS) ? CULVER_E_TEMP : CULVER_E_PERM;
+}
+
+void
+ipc_pong(int fd)
+{
+	const struct ipc_pong pong = {0};
+
+	(void)ipc_send(fd, IPC_PONG, &pong, NULL, 0);
 }
 
 /* No padding, in which the kernel could put one more descriptor. */
@@ -280,9 +286,7 @@ ipc_recv(int fd, struct ipc_in *in, enum ipc_role from, enum ipc_role to,
 
 	in->nfds = 0;
 	in->len = 0;
-	do {
-		got = recvmsg(fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	} while (got < 0 && errno == EINTR);
+	got = recvmsg(fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (got < 0)
 		return errno == EAGAIN ? IPC_AGAIN : IPC_EOF;
 	in->nfds = fds_take(&mh, in->fd);

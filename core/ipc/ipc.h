@@ -154,6 +154,10 @@ enum ipc_result ipc_recv(int fd, struct ipc_in *in, enum ipc_role from,
     enum ipc_role to, enum ipc_phase phase);
 void ipc_done(struct ipc_in *in);
 
+/* Answer manager's PING on FD.  If that cannot be sent, it is not: then the
+ * socket is full of what manager does not read. */
+void ipc_pong(int fd);
+
 /* The same between memory and a struct: for the tail of a grant, and tests.
  * Encoded octets or 0; decoding borrows from BUF. */
 size_t ipc_encode(enum ipc_type type, const void *msg, unsigned nfds,

@@ -332,6 +332,9 @@ message(struct sender *s)
 	case IPC_LOG_TEXT:
 		on_text(s, in.m.log_text.level, in.fd[0]);
 		break;
+	case IPC_PING:
+		ipc_pong(FD_CHANNEL);
+		break;
 	default:
 		if (s == &manager)
 			channel_message();

@@ -259,6 +259,9 @@ child_message(struct child *c, struct ipc_in *in)
 		gate_drain(c);
 		gen_fill(c->gen);
 		break;
+	case IPC_PONG:
+		c->pinged = 0;
+		break;
 	case IPC_LOG_AGAIN:
 		if (log_reopen(manager.gen))
 			log_retarget();

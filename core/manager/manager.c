@@ -4,8 +4,8 @@
  *
  * Executed by master as the config role's user, once; started again if it
  * dies.  Confined before it hears anything: no file system, no network, no
- * processes.  argv: INSTANCE, the main configuration file (for messages), and
- * `run` or `check`.
+ * processes.  argv: INSTANCE, the main configuration file (for messages), `run`
+ * or `check`, and WATCHDOG_USEC if the service manager set it.
  */
 #include "config.h"
 
@@ -46,8 +46,8 @@ manager_end(int status)
 	manager.done = 1;
 }
 
-static void
-note(enum ipc_note_what what)
+void
+manager_note(enum ipc_note_what what)
 {
 	const struct ipc_note m = {.what = what};
 
@@ -92,7 +92,6 @@ watch_due(struct loop_timer *t)
 	uint64_t now = clock_now();
 
 	loop_timer_set(manager.loop, t, now + CERT_TIME);
-	note(NOTE_ALIVE);
 	if (manager.stopping || manager.load != NULL ||
 	    manager.gen->conf.n_cert == 0)
 		return;
@@ -151,7 +150,7 @@ reload_done(struct generation *gen, int diag)
 	if (gen == NULL) {
 		log_errorx("reload refused: nothing has changed");
 		log_text(diag);
-		note(NOTE_READY);
+		manager_note(NOTE_READY);
 		control_reloaded(EINVAL, diag);
 		return;
 	}
@@ -173,7 +172,7 @@ manager_reload(void)
 	manager.reload_wanted = manager.load != NULL;
 	if (manager.reload_wanted || manager.gen == NULL || manager.stopping)
 		return;
-	note(NOTE_RELOADING);
+	manager_note(NOTE_RELOADING);
 	control_reloading();
 	if (!load_start(manager.ticket[0] < 0, reload_done)) {
 		log_error("cannot reload");
@@ -246,7 +245,7 @@ manager_serving(void)
 	if (starter)
 		close(FD_READY);
 	starter = 0;
-	note(NOTE_READY);
+	manager_note(NOTE_READY);
 }
 
 /* --- main ----------------------------------------------------------------- */
@@ -303,7 +302,7 @@ setup(char **argv)
 int
 main(int argc, char **argv)
 {
-	if (argc != 4) {
+	if (argc < 4) {
 		fprintf(stderr, "manager: this program is started by "
 		    "culverd(8)\n");
 		return EX_USAGE;
@@ -311,6 +310,8 @@ main(int argc, char **argv)
 	if (!setup(argv) || !load_start(strcmp(argv[3], "run") == 0,
 	    strcmp(argv[3], "run") == 0 ? start_done : check_done))
 		return EX_OSERR;
+	if (strcmp(argv[3], "run") == 0)
+		beat_start(argv[4]);
 	while (!manager.done) {
 		if (!loop_once(manager.loop))
 			return EX_OSERR;

@@ -41,6 +41,7 @@ struct child {
 	struct generation *gen;
 	struct place *place;		/* NULL: nobody waits for it */
 	uint64_t started;
+	uint64_t pinged;		/* waits for an answer since; 0: no */
 	uint32_t missing;		/* enum sandbox_part */
 };
 TAILQ_HEAD(children, child);
@@ -111,6 +112,7 @@ void manager_reload(void);
 void manager_stop(_Bool idle);
 void manager_serving(void);
 void manager_end(int status);
+void manager_note(enum ipc_note_what what);
 _Bool log_reopen(const struct generation *gen);
 
 /* asks.c: master.  The first does not wait for an answer, but for room in the
@@ -167,6 +169,10 @@ void gen_tickets(void);
 void gen_certs(struct generation *gen);
 void gate_ready(struct child *c);
 void gate_drain(struct child *c);
+
+/* beat.c: whether roles still answer.  WATCHDOG is how often the service
+ * manager wants to hear, as text in microseconds, or NULL. */
+void beat_start(const char *watchdog);
 
 /* control.c: the socket of culverctl. */
 _Bool control_open(int fd);

@@ -35,6 +35,7 @@
 #define DELAY_MAX (30 * NS_PER_S)
 #define LIVED_WELL (60 * NS_PER_S)
 #define KILL_TIME (10 * NS_PER_S)
+#define ALIVE_TIME (60 * NS_PER_S)	/* manager says so every 10 s */
 #define CAP(name) (1u << CAP_##name)
 #define CAPS (CAP(CHOWN) | CAP(DAC_OVERRIDE) | CAP(DAC_READ_SEARCH) | \
     CAP(FOWNER) | CAP(KILL) | CAP(SETGID) | CAP(SETUID) | CAP(SETPCAP) | \
@@ -50,15 +51,16 @@ struct master master = {
 	.waiting = STAILQ_HEAD_INITIALIZER(master.to_manager.waiting)}};
 
 static struct loop_io signals;
-static struct loop_timer stop_timer, start_timer;
+static struct loop_timer stop_timer;
+static struct loop_timer start_timer;	/* of manager: its start, its silence */
 static uint64_t delay;			/* grows while manager keeps dying */
 static unsigned kills;
 static int exit_status;
 static int ready_pipe = -1;		/* to the process that was started */
 
 /* One datagram to the service manager, if there is one (sd_notify(3)). */
-void
-master_notify(const char *state)
+static void
+notify(const char *state)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
@@ -85,7 +87,8 @@ void
 manager_start(void)
 {
 	struct spawn s = {.role = R_MANAGER, .instance = ++master.instances,
-	    .arg = {master.conf_path, master.check ? "check" : "run"},
+	    .arg = {master.conf_path, master.check ? "check" : "run",
+		getenv("WATCHDOG_USEC")},
 	    .fd = {[FD_DIAG - FD_CHANNEL] = master.stderr_fd,
 	    [FD_READY - FD_CHANNEL] = ready_pipe}};
 
@@ -94,10 +97,30 @@ manager_start(void)
 		master.to_manager.io = &master.manager->io;
 }
 
-/* All roles of a manager that died end, too, before there is another. */
+/* Manager has news for the service manager, and is alive. */
+_Bool
+manager_note(struct child *manager, struct ipc_in *in)
+{
+	static const char *const state[] = {[NOTE_READY] = "READY=1",
+	    [NOTE_RELOADING] = "RELOADING=1", [NOTE_ALIVE] = "WATCHDOG=1"};
+
+	(void)manager;
+	if (in->m.note.what > NOTE_ALIVE)
+		return 0;
+	loop_timer_set(master.loop, &start_timer, clock_now() + ALIVE_TIME);
+	notify(state[in->m.note.what]);
+	return 1;
+}
+
+/* Manager said nothing for too long; or it died and there may be another, if
+ * all roles of the old one have ended, too. */
 static void
 start_due(struct loop_timer *t)
 {
+	if (master.manager != NULL) {
+		child_end(master.manager, "does not answer");
+		return;
+	}
 	children_kill(0);
 	if (TAILQ_EMPTY(&master.children))
 		manager_start();
@@ -175,7 +198,7 @@ master_stop(void)
 	master.stopping = 1;
 	log_info("stopping: %u sessions may finish what they do",
 	    master.sessions);
-	master_notify("STOPPING=1");
+	notify("STOPPING=1");
 	if (!master.running) {			/* still starting */
 		exit_status = EX_TEMPFAIL;
 		loop_stop(master.loop);
@@ -223,13 +246,12 @@ on_signal(struct loop_io *io, unsigned events)
 static _Bool
 signals_open(void)
 {
+	static const int ours[] = {SIGCHLD, SIGHUP, SIGTERM, SIGINT};
 	sigset_t set;
 
 	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		sigaddset(&set, ours[i]);
 	signal(SIGPIPE, SIG_IGN);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
 		return 0;

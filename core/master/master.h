@@ -105,7 +105,7 @@ extern struct master master;
 /* master.c: the manager's life, and the clean stop. */
 void manager_start(void);
 void manager_gone(const struct child *c, int status);
-void master_notify(const char *state);
+_Bool manager_note(struct child *manager, struct ipc_in *in);
 void master_idle(void);
 
 /* outbox.c */

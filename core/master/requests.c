@@ -237,19 +237,6 @@ take_log(struct child *manager, struct ipc_in *in)
 	return 1;
 }
 
-static _Bool
-note(struct child *manager, struct ipc_in *in)
-{
-	static const char *const state[] = {[NOTE_READY] = "READY=1",
-	    [NOTE_RELOADING] = "RELOADING=1", [NOTE_ALIVE] = "WATCHDOG=1"};
-
-	(void)manager;
-	if (in->m.note.what > NOTE_ALIVE)
-		return 0;
-	master_notify(state[in->m.note.what]);
-	return 1;
-}
-
 /* --- what comes from roles -------------------------------------------------- */
 
 /* ipc_recv() lets nothing by that messages.def does not allow its sender. */
@@ -268,7 +255,7 @@ static const struct {
 	[IPC_KILL] = {role_kill, ""},
 	[IPC_FORGET] = {forget, ""},
 	[IPC_LOG_TO] = {take_log, ""},
-	[IPC_NOTE] = {note, "noted nonsense"},
+	[IPC_NOTE] = {manager_note, "noted nonsense"},
 	[IPC_REPORT] = {answer, ""},
 	[IPC_KICK] = {answer, ""},
 };

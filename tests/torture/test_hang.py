@@ -1,0 +1,39 @@
+"""A role that hangs holds its channels open and looks alive: it is found out
+and replaced, and nobody waits for ever."""
+import os
+import signal
+
+import pytest
+
+from culver import numbered, until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+ROLES = ("gate", "auth", "pool", "log", "manager")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_that_hangs_is_replaced(make_instance, role):
+    inst = make_instance(users=2, top="gates = 1", auth="processes = 1")
+    inst.users[0].deliver(numbered(1))
+    inst.start()
+    with inst.login(inst.users[0]) as session:
+        old = set(inst.role(role))
+        assert len(old) == 1
+        for pid in old:
+            os.kill(pid, signal.SIGSTOP)
+
+        def replaced():
+            now = set(inst.role(role))
+            return now and not now & old
+        until(f"another {role}", replaced, 150, pause=0.5)
+        assert "does not answer: killed" in inst.log_text()
+        # a plain session needs none of them
+        assert b"n-000001" in session.multi("RETR 1")
+        session.quit()
+
+    def login():
+        with inst.login(inst.users[1]) as pop:
+            pop.quit()
+        return True
+    until("a login", lambda: inst.greets() and login(), 30, pause=0.2)
