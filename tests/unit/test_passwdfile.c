@@ -717,7 +717,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_schemes), T(test_weak_by_name), T(test_plain),
 		T(test_default_scheme), T(test_locked), T(test_long_password),
-		T(test_quota), T(test_user), T(test_virtual_site), T(test_malformed_lines),
+		T(test_quota), T(test_user), T(test_virtual_site),
+		T(test_malformed_lines),
 		T(test_reload), T(test_racy_stamp), T(test_not_whole),
 		T(test_missing_at_start), T(test_paths), T(test_dummy),
 		T(test_dummy_settings), T(test_many), T(test_options),
