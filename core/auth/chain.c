@@ -136,8 +136,40 @@ lookup_next(struct job *j)
 		job_next(j, s);
 		return;
 	}
-	job_broken(j, CULVER_E_TEMP, "no section knows the user's uid, gid "
-	    "and home");
+	if (j->delivery && j->asked != 0)
+		job_no(j, CULVER_E_NOUSER, 0);
+	else
+		job_broken(j, CULVER_E_TEMP, "no section knows the user's "
+		    "uid, gid and home");
+}
+
+void
+lookup_begin(struct job *j)
+{
+	const struct conf_auth *conf = j->coord->conf;
+
+	j->section = conf->n_section > 0 ? conf->n_section - 1 : 0;
+	lookup_next(j);
+}
+
+/* The answer to lmtp: who it is and, if it wants that, a grant. */
+static void
+job_found(struct job *j, const struct ipc_pool_answer *m)
+{
+	struct reply r = {.type = IPC_AUTH_FOUND, .serial = j->serial,
+	    .uid = m->uid};
+	struct gate *g = j->gate;
+	const char *why;
+	culver_status st = grant_send(j, m, j->want_grant ? &r.number : NULL,
+	    &why);
+
+	if (st != CULVER_OK) {
+		job_broken(j, st, why);
+		return;
+	}
+	snprintf(r.user, sizeof(r.user), "%s", j->user);
+	job_free(j);
+	gate_reply(g, &r);
 }
 
 static void
@@ -163,8 +195,12 @@ lookup_answer(struct job *j, const struct ipc_pool_answer *m)
 
 	if (m->user[0] != 0 && !user_check(m->user, 0, j->user))
 		job_broken(j, CULVER_E_TEMP, "its canonical name is not one");
+	else if (st == CULVER_OK && j->delivery)
+		job_found(j, m);
 	else if (st == CULVER_OK)
 		job_granted(j, m);
+	else if (st == CULVER_E_DISABLED && j->delivery)
+		job_no(j, st, 0);
 	else if (st == CULVER_E_NOUSER || st == CULVER_E_DECLINE)
 		lookup_next(j);
 	else

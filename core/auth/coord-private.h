@@ -68,6 +68,9 @@ struct job {
 	uint64_t start_at;		/* HELD: its slot, as known last */
 	uint64_t queued_at, deadline;
 	_Bool begun, keyed;
+	_Bool delivery;			/* AUTH_USER of lmtp: no password, no
+					 * throttle; answered by AUTH_FOUND */
+	_Bool want_grant;
 	_Bool first;			/* QUEUED: in queue[1] */
 	struct throttle_key key;
 	struct throttle_slot slot;
@@ -84,6 +87,8 @@ struct reply {
 	STAILQ_ENTRY(reply) link;
 	enum ipc_type type;
 	uint64_t serial, number;	/* grant, or not_before */
+	uint32_t uid;			/* AUTH_FOUND, as the next two */
+	char user[USER_MAX + 1];
 	culver_status status;
 	uint32_t n;
 	char challenge[MAX_CHALLENGE];
@@ -94,6 +99,7 @@ struct gate {
 	struct coord *coord;
 	struct loop_io io;
 	uint32_t id;
+	enum ipc_role role;		/* R_GATE or R_LMTP */
 	uint64_t last_serial;
 	const char *dead;		/* why it ends at the next tick */
 	unsigned n_jobs;
@@ -163,6 +169,7 @@ void coord_schedule(struct coord *c);
 _Bool job_begin(struct gate *g, const struct ipc_auth_begin *m);
 _Bool job_continue(struct gate *g, const struct ipc_auth_cont *m);
 _Bool job_cancel(struct gate *g, const struct ipc_auth_cancel *m);
+_Bool job_lookup(struct gate *g, const struct ipc_auth_user *m);
 
 /* The gate of J is gone or gave up. */
 void job_orphan(struct job *j);
@@ -210,10 +217,14 @@ void section_pump(struct coord *c, unsigned section);
 /* A pool's answer for J. */
 void job_answer(struct job *j, const struct ipc_pool_answer *m);
 
+/* Ask all sections in order who J's user is. */
+void lookup_begin(struct job *j);
+
 /* --- grant.c ------------------------------------------------------------- */
 
 /*
- * Send master the grant for J from the pool's answer; its number in *ID_R.
+ * Send master the grant for J from the pool's answer; its number in *ID_R
+ * (NULL: none is wanted, only check the answer).
  * OK, or the status for the client; the cause is in *WHY then.
  */
 culver_status grant_send(struct job *j, const struct ipc_pool_answer *m,

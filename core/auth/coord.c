@@ -34,6 +34,11 @@ reply_send(struct gate *g, const struct reply *r)
 		m.auth_yes = (struct ipc_auth_yes){.serial = r->serial,
 		    .grant = r->number};
 		break;
+	case IPC_AUTH_FOUND:
+		m.auth_found = (struct ipc_auth_found){.serial = r->serial,
+		    .grant = r->number, .status = (uint32_t)r->status,
+		    .uid = r->uid, .user = r->user};
+		break;
 	case IPC_AUTH_NO:
 		m.auth_no = (struct ipc_auth_no){.serial = r->serial,
 		    .not_before = r->number, .status = (uint32_t)r->status};
@@ -133,6 +138,8 @@ gate_message(struct gate *g)
 		return job_continue(g, &in.m.auth_cont);
 	case IPC_AUTH_CANCEL:
 		return job_cancel(g, &in.m.auth_cancel);
+	case IPC_AUTH_USER:
+		return job_lookup(g, &in.m.auth_user);
 	default:
 		return 0;
 	}
@@ -148,7 +155,7 @@ gate_event(struct loop_io *io, unsigned events)
 	if (events & LOOP_WRITE)
 		gate_flush(g);
 	for (int i = 0; i < BATCH && g->dead == NULL; i++) {
-		switch (ipc_recv(io->fd, &in, R_GATE, R_AUTH, P_RUN)) {
+		switch (ipc_recv(io->fd, &in, g->role, R_AUTH, P_RUN)) {
 		case IPC_GOT:
 			good = gate_message(g);
 			ipc_done(&in);
@@ -173,7 +180,7 @@ gate_event(struct loop_io *io, unsigned events)
 }
 
 static void
-gate_add(struct coord *c, uint32_t id, int fd)
+gate_add(struct coord *c, uint32_t id, enum ipc_role role, int fd)
 {
 	struct gate *g = c->n_gates < MAX_GATES ? calloc(1, sizeof(*g)) : NULL;
 
@@ -184,6 +191,7 @@ gate_add(struct coord *c, uint32_t id, int fd)
 	}
 	g->coord = c;
 	g->id = id;
+	g->role = role;
 	g->io.fd = fd;
 	g->io.ready = gate_event;
 	STAILQ_INIT(&g->replies);
@@ -307,7 +315,8 @@ manager_event(struct loop_io *io, unsigned events)
 		if (in.type == IPC_PING)
 			ipc_pong(io->fd);
 		else if (in.type == IPC_AUTH_GATE)
-			gate_add(c, in.m.auth_gate.gate, fd);
+			gate_add(c, in.m.auth_gate.gate,
+			    in.m.auth_gate.lmtp ? R_LMTP : R_GATE, fd);
 		else if (in.type == IPC_AUTH_POOL)
 			pool_add(c, in.m.auth_pool.section,
 			    in.m.auth_pool.instance, fd);

@@ -100,10 +100,11 @@ grant_send(struct job *j, const struct ipc_pool_answer *m, uint64_t *id_r,
 	char user[USER_MAX + 1];
 	size_t n = sizeof(tail);
 	culver_status st;
-	struct ipc_grant g = {.kind = IPC_GRANT_SESSION, .gate = j->gate->id,
-	    .serial = j->serial, .uid = m->uid, .gid = m->gid,
-	    .flags = j->flags & PASSED_ON, .user = user, .remote = j->remote,
-	    .mech = j->sasl.mech->name};
+	struct ipc_grant g = {.gate = j->gate->id, .serial = j->serial,
+	    .kind = j->delivery ? IPC_GRANT_DELIVERY : IPC_GRANT_SESSION,
+	    .flags = j->delivery ? IPC_DELIVERY : j->flags & PASSED_ON,
+	    .mech = j->delivery ? "LMTP" : j->sasl.mech->name,
+	    .uid = m->uid, .gid = m->gid, .user = user, .remote = j->remote};
 
 	*why = answer_check(c->conf, m);
 	if (*why == NULL && !user_check(m->user[0] != 0 ? m->user : j->user, 0,
@@ -111,6 +112,8 @@ grant_send(struct job *j, const struct ipc_pool_answer *m, uint64_t *id_r,
 		*why = "its canonical name is not one";
 	if (*why != NULL)
 		return CULVER_E_TEMP;
+	if (id_r == NULL)
+		return CULVER_OK;
 	*why = "its data is too long";
 	if (tail_encode(j, m, user, tail, &n) != CULVER_OK)
 		return CULVER_E_TEMP;

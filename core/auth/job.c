@@ -80,8 +80,9 @@ job_free(struct job *j)
 void
 job_no(struct job *j, culver_status status, uint64_t not_before)
 {
-	struct reply r = {.type = IPC_AUTH_NO, .serial = j->serial,
-	    .status = status, .number = not_before};
+	struct reply r = {.type = j->delivery ? IPC_AUTH_FOUND : IPC_AUTH_NO,
+	    .serial = j->serial, .status = status,
+	    .number = j->delivery ? 0 : not_before};
 	struct gate *g = j->gate;
 
 	job_free(j);
@@ -101,7 +102,7 @@ job_log(const struct job *j, int level, const char *event, const char *key,
 	kv_start(&kv, event);
 	kv_text(&kv, "user", user);
 	kv_text(&kv, "remote", j->remote);
-	kv_text(&kv, "mech", j->sasl.mech->name);
+	kv_text(&kv, "mech", j->delivery ? "LMTP" : j->sasl.mech->name);
 	kv_text(&kv, key, value);
 	authlog_write(&j->coord->log, level, kv.buf,
 	    j->coord->setup.now());
@@ -280,6 +281,31 @@ job_step(struct job *j, const uint8_t *in, size_t n)
 
 /* --- from the gate ------------------------------------------------------- */
 
+/* A new job of G; NULL: no room. */
+static struct job *
+job_new(struct gate *g, uint64_t serial, const char *service,
+    const char *remote, const char *local)
+{
+	struct job *j = g->n_jobs < MAX_GATE_JOBS ? calloc(1, sizeof(*j)) :
+	    NULL;
+
+	if (j == NULL) {
+		log_warnx("a login was refused: %s", g->n_jobs < MAX_GATE_JOBS ?
+		    "no memory" : "too many logins begun");
+		return NULL;
+	}
+	j->gate = g;
+	j->coord = g->coord;
+	j->serial = serial;
+	j->id = ++g->coord->jobs;
+	snprintf(j->service, sizeof(j->service), "%s", service);
+	snprintf(j->remote, sizeof(j->remote), "%s", remote);
+	snprintf(j->local, sizeof(j->local), "%s", local);
+	LIST_INSERT_HEAD(&g->jobs[serial % GATE_BUCKETS], j, by_serial);
+	g->n_jobs++;
+	return j;
+}
+
 /* A number that this gate used before could answer the wrong connection. */
 _Bool
 job_begin(struct gate *g, const struct ipc_auth_begin *m)
@@ -296,25 +322,44 @@ job_begin(struct gate *g, const struct ipc_auth_begin *m)
 	    !text_printable(m->local) || (!has_data && m->data.n > 0))
 		return 0;
 	g->last_serial = m->serial;
-	j = g->n_jobs < MAX_GATE_JOBS ? calloc(1, sizeof(*j)) : NULL;
+	j = job_new(g, m->serial, m->service, m->remote, m->local);
 	if (j == NULL) {
-		log_warnx("a login was refused: %s", g->n_jobs < MAX_GATE_JOBS ?
-		    "no memory" : "too many logins begun");
 		gate_reply(g, &no);
 		return 1;
 	}
-	j->gate = g;
-	j->coord = g->coord;
-	j->serial = m->serial;
-	j->id = ++g->coord->jobs;
 	j->flags = m->flags;
-	snprintf(j->service, sizeof(j->service), "%s", m->service);
-	snprintf(j->remote, sizeof(j->remote), "%s", m->remote);
-	snprintf(j->local, sizeof(j->local), "%s", m->local);
-	LIST_INSERT_HEAD(&g->jobs[m->serial % GATE_BUCKETS], j, by_serial);
-	g->n_jobs++;
 	sasl_start(&j->sasl, mech);
 	job_step(j, has_data ? m->data.p : NULL, m->data.n);
+	return 1;
+}
+
+/* Nobody has shown who he is, and nobody is let in: whom does mail belong to?
+ * There is no throttle, for lmtp asks for whom it is told to. */
+_Bool
+job_lookup(struct gate *g, const struct ipc_auth_user *m)
+{
+	struct reply no = {.type = IPC_AUTH_FOUND, .serial = m->serial,
+	    .status = CULVER_E_TEMP};
+	struct job *j;
+
+	if (m->serial <= g->last_serial || !text_printable(m->remote))
+		return 0;
+	g->last_serial = m->serial;
+	j = job_new(g, m->serial, "lmtp", m->remote, "");
+	if (j == NULL) {
+		gate_reply(g, &no);
+		return 1;
+	}
+	j->delivery = j->begun = 1;
+	j->want_grant = m->want_grant != 0;
+	if (!user_check(m->user, g->coord->conf->user_case == 1, j->user)) {
+		job_no(j, CULVER_E_NOUSER, 0);
+		return 1;
+	}
+	j->deadline = g->coord->setup.now() + JOB_TIME;
+	j->state = J_RUNNING;
+	TAILQ_INSERT_TAIL(&g->coord->active, j, list);
+	lookup_begin(j);
 	return 1;
 }
 

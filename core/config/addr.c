@@ -147,6 +147,35 @@ id_number(const char *name, uint32_t *id)
 }
 
 _Bool
+cf_net_parse(const char *text, struct conf_net *out, char *err)
+{
+	const char *slash = strchr(text, '/');
+	size_t n = slash != NULL ? (size_t)(slash - text) : strlen(text);
+	char host[64];
+	uint64_t bits = UINT64_MAX;
+
+	*out = (struct conf_net){.is_v6 = memchr(text, ':', n) != NULL};
+	out->bits = out->is_v6 ? 128 : 32;
+	if (n < sizeof(host)) {
+		memcpy(host, text, n);
+		host[n] = 0;
+	}
+	if (slash == NULL)
+		bits = out->bits;
+	else
+		digits(slash + 1, out->bits, &bits);
+	if (n < sizeof(host) && bits <= out->bits &&
+	    inet_pton(out->is_v6 ? AF_INET6 : AF_INET, host, out->addr) == 1) {
+		out->bits = (uint32_t)bits;
+		return 1;
+	}
+	snprintf(err, CONVERT_ERR, "\"%.80s\" is no network: wanted an "
+	    "address, or one with a prefix, as in 192.0.2.0/24 or "
+	    "2001:db8::/32", text);
+	return 0;
+}
+
+_Bool
 cf_user_id(const char *file, const char *name, uint32_t *id, char *err)
 {
 	const struct passwd *pw = NULL;

@@ -13,7 +13,15 @@ cf_is_good(const struct cf_section *s, enum cf_opt o)
 	return s->set[o] != NULL && !s->bad[o];
 }
 
-/* Without a section listen: make pop3, and pop3s if there is a certificate. */
+/* Does section listen S speak LMTP? */
+static inline _Bool
+cf_is_lmtp(const struct cf_section *s)
+{
+	return !s->bad[O_PROTOCOL] && s->v[O_PROTOCOL].u.i == 1;
+}
+
+/* Without a section listen: make pop3, and pop3s if there is a certificate.
+ * With one for LMTP: add culver-deliver's. */
 void cf_default_listen(struct cf_config *c);
 
 /* Fill in default addresses and report what is wrong with the listeners;

@@ -6,6 +6,7 @@
  */
 #include "config.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/config/check-private.h"
@@ -24,6 +25,12 @@ default_address(struct cf_section *s)
 
 	if (s->set[O_ADDRESS] != NULL)
 		return;
+	if (cf_is_lmtp(s)) {
+		if (!s->implied)
+			cf_blame(s, O_ADDRESS, "required option is missing, "
+			    "as in `address = {\"unix:/run/culver/lmtp\"}'");
+		return;
+	}
 	if (strcmp(s->name, "pop3") == 0)
 		v->u.list.v = pop3;
 	else if (strcmp(s->name, "pop3s") == 0)
@@ -33,6 +40,22 @@ default_address(struct cf_section *s)
 		    "`address = {\"0.0.0.0:110\", \"[::]:110\"}'");
 	if (!s->bad[O_ADDRESS])
 		v->u.list.n = 2;
+}
+
+/* Where culver-deliver connects to: always there with LMTP. */
+static void
+own_address(struct cf_config *c, struct cf_section *s)
+{
+	const char *run = c->top.v[O_RUN_DIR].u.s.p;
+	size_t n = sizeof("unix:/deliver") + (run != NULL ? strlen(run) : 0);
+	struct culver_str *one = mem_get(sizeof(*one));
+	char *text = mem_get(n);
+
+	snprintf(text, n, "unix:%s/deliver", run != NULL ? run : "");
+	*one = (struct culver_str){text, strlen(text)};
+	s->v[O_PROTOCOL].u.i = 1;
+	s->v[O_ADDRESS].u.list.v = one;
+	s->v[O_ADDRESS].u.list.n = 1;
 }
 
 static _Bool
@@ -149,16 +172,44 @@ check_unix(struct cf_section *s, const struct cf_env *env, _Bool has_unix)
 }
 
 static void
+check_lmtp(const struct cf_config *c, struct cf_section *s,
+    const struct cf_env *env)
+{
+	static const enum cf_opt not_ours[] = {O_TLS, O_PLAIN_LOGIN, O_PROXY};
+	const struct culver_value *v = &s->v[O_LISTEN_ALLOW];
+	_Bool has_unix, all_local;
+	char err[CONVERT_ERR];
+	struct conf_net net;
+
+	check_addresses(c, s, &has_unix, &all_local);
+	check_unix(s, env, has_unix);
+	for (size_t i = 0; i < 3; i++)
+		if (s->set[not_ours[i]] != NULL && (not_ours[i] != O_TLS ||
+		    s->v[O_TLS].u.i != CONF_TLS_OFF))
+			cf_blame(s, not_ours[i], "this is not for protocol = "
+			    "lmtp: remove this line");
+	s->v[O_TLS].u.i = CONF_TLS_OFF;
+	for (size_t i = 0; i < v->u.list.n && !s->bad[O_LISTEN_ALLOW]; i++)
+		if (!cf_net_parse(v->u.list.v[i].p, &net, err))
+			cf_blame(s, O_LISTEN_ALLOW, "%s", err);
+	if (v->u.list.n > 32)
+		cf_blame(s, O_LISTEN_ALLOW, "there are %zu networks: wanted "
+		    "at most 32", v->u.list.n);
+}
+
+static void
 check_listen(const struct cf_config *c, struct cf_section *s,
     const struct cf_env *env)
 {
 	_Bool has_unix, all_local;
 
-	if (cf_is_good(s, O_PROTOCOL) && s->v[O_PROTOCOL].u.i != 0) {
-		cf_blame(s, O_PROTOCOL, "lmtp is not supported in this "
-		    "version: remove this section");
+	if (cf_is_lmtp(s)) {
+		check_lmtp(c, s, env);
 		return;
 	}
+	if (s->set[O_LISTEN_ALLOW] != NULL)
+		cf_blame(s, O_LISTEN_ALLOW, "this is for protocol = lmtp "
+		    "only: remove this line");
 	if (cf_is_good(s, O_PROXY) && s->v[O_PROXY].u.list.n > 0)
 		cf_blame(s, O_PROXY, "the PROXY protocol is not supported in "
 		    "this version: remove this line");
@@ -173,6 +224,7 @@ cf_default_listen(struct cf_config *c)
 	static const char *const names[] = {"pop3", "pop3s"};
 	struct cf_section **end = &c->listen;
 	int n = c->tls.set[O_CERTIFICATE] != NULL ? 2 : 1;
+	_Bool lmtp = 0;
 
 	for (int i = 0; i < n && (i > 0 || c->listen == NULL); i++) {
 		*end = mem_get(sizeof(**end));
@@ -182,6 +234,19 @@ cf_default_listen(struct cf_config *c)
 		(*end)->implied = 1;
 		end = &(*end)->next;
 	}
+	for (end = &c->listen; *end != NULL; end = &(*end)->next) {
+		const struct cf_key *k = (*end)->set[O_PROTOCOL];
+
+		lmtp |= k != NULL && k->value.n == 1 &&
+		    strcmp(k->value.text[0], "lmtp") == 0;
+	}
+	if (!lmtp)
+		return;
+	*end = mem_get(sizeof(**end));
+	(*end)->sect = CF_LISTEN;
+	(*end)->name = CF_OWN_LISTENER;
+	(*end)->at = c->top.at;
+	(*end)->implied = 1;
 }
 
 void
@@ -191,7 +256,10 @@ cf_check_listeners(struct cf_config *c, const struct cf_env *env)
 	size_t n = 0;
 
 	for (s = c->listen; s != NULL; s = s->next)
-		default_address(s);
+		if (s->implied && strcmp(s->name, CF_OWN_LISTENER) == 0)
+			own_address(c, s);
+		else
+			default_address(s);
 	for (s = c->listen; s != NULL; last = s, s = s->next) {
 		check_listen(c, s, env);
 		n += s->v[O_ADDRESS].u.list.n;

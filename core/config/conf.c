@@ -37,6 +37,7 @@ static _Bool
 master_check(struct conf_master *c)
 {
 	END_TEXT(c->run_dir);
+	END_TEXT(c->state_dir);
 	END_TEXT(c->log);
 	if (c->n_listen > CONF_MAX_LISTEN || c->n_auth > CONF_MAX_AUTH ||
 	    c->n_storage > CONF_MAX_STORAGE || c->n_cert > CONF_MAX_CERT ||
@@ -58,7 +59,6 @@ master_check(struct conf_master *c)
 static _Bool
 master_check_rest(struct conf_master *c)
 {
-	END_TEXT(c->state_dir);
 	for (uint32_t i = 0; i <= c->n_listen; i++)
 		END_TEXT(c->listen[i].text);
 	for (uint32_t i = 0; i < c->n_storage; i++)
@@ -95,6 +95,23 @@ certcheck_check(struct conf_certcheck *c)
 }
 
 static _Bool
+lmtp_check(struct conf_lmtp *c)
+{
+	END_TEXT(c->hostname);
+	END_TEXT(c->delimiters);
+	if (c->n_listen > CONF_MAX_LISTEN || c->n_net > CONF_MAX_NET)
+		return 0;
+	for (uint32_t i = 0; i < c->n_listen; i++)
+		if (c->listen[i].first_net > c->n_net ||
+		    c->listen[i].n_net > c->n_net - c->listen[i].first_net)
+			return 0;
+	for (uint32_t i = 0; i < c->n_net; i++)
+		if (c->net[i].bits > (c->net[i].is_v6 ? 128 : 32))
+			return 0;
+	return 1;
+}
+
+static _Bool
 auth_check(struct conf_auth *c)
 {
 	if (c->n_section > CONF_MAX_AUTH || c->n_storage > CONF_MAX_STORAGE)
@@ -127,6 +144,8 @@ kind_check(enum conf_kind kind, void *out)
 		return auth_check(out);
 	case CONF_LOG:
 		return 1;
+	case CONF_LMTP:
+		return lmtp_check(out);
 	case CONF_CERTCHECK:
 		return certcheck_check(out);
 	case CONF_POOL:

@@ -26,7 +26,8 @@ enum conf_kind {
 	CONF_LOG,
 	CONF_POOL,		/* an auth section */
 	CONF_STORAGE,		/* a storage section, for workers */
-	CONF_CERTCHECK
+	CONF_CERTCHECK,
+	CONF_LMTP
 };
 
 enum {
@@ -37,6 +38,7 @@ enum {
 	CONF_MAX_HOST = 2049,		/* with the default */
 	CONF_MAX_RANGE = 16,
 	CONF_MAX_GROUP = 8,
+	CONF_MAX_NET = 256,
 	CONF_MAX_FILTER = 1024,		/* BPF instructions */
 	CONF_NAME = 64,
 	CONF_PATH = 1024
@@ -69,6 +71,7 @@ struct conf_listen {
 	uint32_t mode;			/* unix sockets */
 	uint32_t uid, gid;		/* UINT32_MAX: unchanged */
 	uint32_t line;
+	uint32_t lmtp;			/* lmtp's, not the gates' */
 	char text[128];			/* as written, for messages */
 };
 
@@ -136,6 +139,35 @@ struct conf_gate {
 	uint32_t n_listen, n_cert, n_host;
 	struct conf_gate_listen listen[CONF_MAX_LISTEN];
 };	/* extra: n_host times struct conf_gate_host */
+
+/* --- lmtp ------------------------------------------------------------ */
+
+struct conf_net {			/* an address, how much counts */
+	uint8_t addr[16];		/* IPv4: the first 4 */
+	uint32_t is_v6, bits;
+};
+
+struct conf_lmtp_listen {
+	uint32_t on;			/* 0: it is not lmtp's */
+	uint32_t is_unix;
+	uint32_t own;			/* run_dir/deliver */
+	uint32_t first_net, n_net;	/* who may connect, in net[] */
+};
+
+struct conf_lmtp {
+	struct conf_head head;
+	char hostname[256];
+	char delimiters[16];		/* of recipients; "": none */
+	uint32_t names;			/* enum lmtp_names */
+	uint32_t quota_permanent;
+	uint32_t deliver_gid;		/* UINT32_MAX: none */
+	uint32_t connections;
+	uint64_t idle_time;		/* ns */
+	uint64_t message_size, spool;	/* octets */
+	uint32_t n_listen, n_net;
+	struct conf_lmtp_listen listen[CONF_MAX_LISTEN];
+	struct conf_net net[CONF_MAX_NET];
+};
 
 /* --- certificate checker --------------------------------------------- */
 

@@ -193,6 +193,13 @@ static const struct call certcheck[] = {
 	END
 };
 
+/* lmtp: connections, channels to workers, files in its spool. */
+static const struct call lmtp[] = {
+	{"accept4"}, {"socketpair", EQ(0, AF_UNIX)},
+	{"openat"}, {"unlinkat"}, {"getdents64"}, {"newfstatat"},
+	END
+};
+
 /* Sockets between roles, culverctl's connections, diagnoses. */
 static const struct call manager[] = {
 	{"socketpair"}, {"accept4"}, {"memfd_create"}, {"pwrite64"}, END
@@ -261,6 +268,7 @@ static const struct role roles[] = {
 	[FILTER_GATE] = {{common, channels, gate, NULL}},
 	[FILTER_AUTH] = {{common, channels, NULL}},
 	[FILTER_LOG] = {{common, channels, log_role, NULL}},
+	[FILTER_LMTP] = {{common, channels, lmtp, NULL}},
 	[FILTER_MANAGER] = {{common, channels, manager, NULL}},
 	[FILTER_CERTCHECK] = {{common, channels, certcheck, NULL}},
 	[FILTER_POOL] = {{common, channels, files, pool, NULL}},

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+#include "core/config/conf.h"
 #include "core/config/options.h"
 #include "core/config/parse.h"
 #include "core/plugin/loader.h"
@@ -39,6 +40,9 @@ struct cf_config {
 	struct cf_section top, tls, limits;
 	struct cf_section *listen, *host, *auth, *storage;	/* lists */
 };
+
+/* The section listen of run_dir/deliver, which nobody writes. */
+#define CF_OWN_LISTENER "culver-deliver"
 
 struct cf_env {			/* what the configuration meets */
 	struct cf_source source;
@@ -78,6 +82,9 @@ const char *cf_where(const struct cf_section *s, const char *key);
 
 /* IPV4:PORT, [IPV6]:PORT or unix:PATH; false with ERR. */
 _Bool cf_addr_parse(const char *text, struct cf_addr *out, char *err);
+
+/* "192.0.2.0/24", "::1"; false with ERR. */
+_Bool cf_net_parse(const char *text, struct conf_net *out, char *err);
 
 /* "1000-1999" or "1000"; false with ERR. */
 _Bool cf_range_parse(const char *text, uint32_t *first, uint32_t *last,

@@ -16,6 +16,8 @@
 static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const cases[] = {"keep", "lower", NULL};
 static const char *const protocols[] = {"pop3", "lmtp", NULL};
+static const char *const names[] = {"any", "address", "local", NULL};
+static const char *const fulls[] = {"temporary", "permanent", NULL};
 static const char *const tls_kinds[] = {"starttls", "implicit", "off", NULL};
 static const char *const plain_kinds[] = {"local", "never", "always", NULL};
 static const char *const confinements[] = {"confined", "unconfined", NULL};
@@ -69,6 +71,20 @@ const struct cf_option cf_options[O_COUNT] = {
 	    .computed = "one for each processor",
 	    .o.help = "how many processes accept connections; 0 is one for "
 	    "each processor"},
+	TOP(O_RECIPIENT_DELIMITER, "recipient_delimiter", CULVER_OPT_STRING),
+	    .o.min = 0, .o.max = 15, .o.def = "+",
+	    .o.help = "characters that end the user's name in the local part "
+	    "of a recipient: mail for user+tag is user's, unless there is a "
+	    "user+tag; \"\": none"},
+	TOP(O_RECIPIENT_NAME, "recipient_name", CULVER_OPT_ENUM),
+	    .o.def = "any", .o.choices = names,
+	    .o.help = "which user a recipient is: the one with this address "
+	    "for a name, the one with its local part, or any of them, asked "
+	    "for in this order"},
+	TOP(O_QUOTA_FULL, "quota_full", CULVER_OPT_ENUM),
+	    .o.def = "temporary", .o.choices = fulls,
+	    .o.help = "whether mail for a user over quota may come again "
+	    "later (452) or goes back (552)"},
 
 	LISTEN(O_ADDRESS, "address", CULVER_OPT_LIST),
 	    .o.min = 1, .o.max = 127, .computed = "all addresses, port 110 "
@@ -77,7 +93,7 @@ const struct cf_option cf_options[O_COUNT] = {
 	    "unix:PATH"},
 	LISTEN(O_PROTOCOL, "protocol", CULVER_OPT_ENUM),
 	    .o.def = "pop3", .o.choices = protocols,
-	    .o.help = "what is spoken there; lmtp is not there yet"},
+	    .o.help = "what is spoken there; lmtp takes mail in"},
 	LISTEN(O_TLS, "tls", CULVER_OPT_ENUM),
 	    .o.choices = tls_kinds, .computed = "implicit in a section named "
 	    "pop3s; otherwise starttls, or off without a certificate",
@@ -101,6 +117,10 @@ const struct cf_option cf_options[O_COUNT] = {
 	    .o.min = 1, .o.max = 255, .computed = "the group of the user "
 	    "that starts Culver",
 	    .o.help = "group of unix sockets, a name or a number"},
+	LISTEN(O_LISTEN_ALLOW, "allow", CULVER_OPT_LIST),
+	    .o.min = 1, .o.max = 64, .computed = "127.0.0.0/8 and ::1",
+	    .o.help = "networks that may deliver by LMTP over TCP, as "
+	    "{\"127.0.0.1\", \"192.0.2.0/24\", \"2001:db8::/32\"}"},
 
 	TLS(O_CERTIFICATE, "certificate", CULVER_OPT_LIST),
 	    .o.min = 1, .o.max = 1023, .computed = "none",
@@ -203,6 +223,13 @@ const struct cf_option cf_options[O_COUNT] = {
 	    .o.help = "whether mailboxes of one user id are served where the "
 	    "kernel cannot keep their processes apart: confined refuses, "
 	    "unconfined accepts the risk"},
+	LIMIT(O_MESSAGE_SIZE, "message_size", CULVER_OPT_SIZE),
+	    .o.min = 1024, .o.max = INT64_C(1) << 40, .o.def = "50M",
+	    .o.help = "the largest message that is taken in by LMTP"},
+	LIMIT(O_SPOOL, "spool", CULVER_OPT_SIZE),
+	    .o.min = 65536, .o.max = INT64_C(1) << 50, .o.def = "1G",
+	    .o.help = "how much mail may be on its way in at once, in "
+	    "state_dir/spool"},
 };
 
 enum cf_sect

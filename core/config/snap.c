@@ -27,6 +27,9 @@
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
 
+/* Its members may deliver to everybody through run_dir/deliver. */
+#define DELIVER_GROUP "culver-deliver"
+
 struct snapper {
 	const struct cf_config *c;
 	const struct cf_env *env;
@@ -164,7 +167,8 @@ listen_fill(const struct snapper *s, const struct cf_section *sec,
 	cf_addr_parse(address, &a, err);
 	*out = (struct conf_listen){.addr = a.ss, .addr_len = a.len,
 	    .type = SOCK_STREAM, .mode = 0666, .uid = UINT32_MAX,
-	    .gid = UINT32_MAX, .line = sec->at.line};
+	    .gid = UINT32_MAX, .line = sec->at.line,
+	    .lmtp = sec->v[O_PROTOCOL].u.i == 1};
 	TEXT(out->text, address);
 	if (!a.is_unix)
 		return;
@@ -377,6 +381,67 @@ auth_snap(const struct snapper *s)
 	return add_filter(&p, FILTER_AUTH, 0) && snapshot(s, &p);
 }
 
+/* The networks of SEC, into the list that all share. */
+static void
+nets_fill(const struct cf_section *sec, struct conf_lmtp *l,
+    struct conf_lmtp_listen *out)
+{
+	static const struct culver_str local[] = {{"127.0.0.0/8", 11},
+	    {"::1", 3}};
+	const struct culver_value *v = &sec->v[O_LISTEN_ALLOW];
+	const struct culver_str *list = v->u.list.v;
+	size_t n = v->u.list.n;
+	char err[CONVERT_ERR];
+
+	if (sec->set[O_LISTEN_ALLOW] == NULL) {
+		list = local;
+		n = 2;
+	}
+	out->first_net = l->n_net;
+	for (size_t i = 0; i < n && l->n_net < CONF_MAX_NET; i++)
+		cf_net_parse(list[i].p, &l->net[l->n_net++], err);
+	out->n_net = l->n_net - out->first_net;
+}
+
+static void
+lmtp_listen_fill(const struct cf_section *sec, struct conf_lmtp *l)
+{
+	struct conf_lmtp_listen first = {.on = sec->v[O_PROTOCOL].u.i == 1,
+	    .own = sec->implied && strcmp(sec->name, CF_OWN_LISTENER) == 0};
+
+	if (first.on)
+		nets_fill(sec, l, &first);
+	for (size_t i = 0; i < sec->v[O_ADDRESS].u.list.n; i++) {
+		first.is_unix = strncmp(sec->v[O_ADDRESS].u.list.v[i].p,
+		    "unix:", 5) == 0;
+		l->listen[l->n_listen++] = first;
+	}
+}
+
+static _Bool
+lmtp_snap(const struct snapper *s)
+{
+	const struct cf_section *lim = &s->c->limits, *top = &s->c->top;
+	struct conf_lmtp *l = mem_get(sizeof(*l));
+	struct part p = {.kind = CONF_LMTP, .fixed = l, .size = sizeof(*l)};
+	char err[CONVERT_ERR];
+
+	TEXT(l->hostname, top->v[O_HOSTNAME].u.s.p);
+	TEXT(l->delimiters, top->v[O_RECIPIENT_DELIMITER].u.s.p);
+	l->names = (uint32_t)top->v[O_RECIPIENT_NAME].u.i;
+	l->quota_permanent = top->v[O_QUOTA_FULL].u.i == 1;
+	l->deliver_gid = UINT32_MAX;
+	if (!cf_group_id(s->env->group, DELIVER_GROUP, &l->deliver_gid, err))
+		l->deliver_gid = UINT32_MAX;
+	l->connections = (uint32_t)lim->v[O_CONNECTIONS].u.i;
+	l->idle_time = (uint64_t)lim->v[O_IDLE_TIME].u.i;
+	l->message_size = (uint64_t)lim->v[O_MESSAGE_SIZE].u.i;
+	l->spool = (uint64_t)lim->v[O_SPOOL].u.i;
+	for (const struct cf_section *x = s->c->listen; x != NULL; x = x->next)
+		lmtp_listen_fill(x, l);
+	return add_filter(&p, FILTER_LMTP, 0) && snapshot(s, &p);
+}
+
 static _Bool
 log_snap(const struct snapper *s)
 {
@@ -432,7 +497,7 @@ snap_all(const struct cf_config *c, const struct cf_env *env,
 
 	hosts_fill(&s);
 	if (!master_snap(&s) || !gate_snap(&s) || !auth_snap(&s) ||
-	    !log_snap(&s))
+	    !log_snap(&s) || !lmtp_snap(&s))
 		return 0;
 	for (sec = c->auth, i = 0; sec != NULL; sec = sec->next, i++)
 		if (!section_snap(&s, sec, i))

@@ -83,7 +83,8 @@ const char *
 ipc_role_name(enum ipc_role role)
 {
 	static const char *const names[] = {"master", "config", "gate",
-	    "auth", "pool", "worker", "certcheck", "log", "ctl", "manager"};
+	    "auth", "pool", "worker", "certcheck", "log", "ctl", "manager",
+	    "lmtp"};
 
 	unsigned i = (unsigned)__builtin_ctz(role | 1u << IPC_ROLES);
 

@@ -24,9 +24,13 @@ enum ipc_role {			/* bits, so that a table can name several */
 	R_CERTCHECK = 1u << 6,
 	R_LOG = 1u << 7,
 	R_CTL = 1u << 8,
-	R_MANAGER = 1u << 9
+	R_MANAGER = 1u << 9,
+	R_LMTP = 1u << 10
 };
-enum { IPC_ROLES = 10 };
+enum {
+	IPC_ROLES = 11,
+	R_ACCEPTS = R_GATE | R_LMTP	/* clients; hang on a coordinator */
+};
 
 enum ipc_phase {		/* of the less trusted end of a channel */
 	P_START = 1u << 0,
@@ -41,7 +45,8 @@ enum ipc_grant_kind { IPC_GRANT_SESSION = 1, IPC_GRANT_DELIVERY = 2 };
 
 /* OPEN_LISTEN: one more than there are is culverctl's socket.
  * OPEN_CERT: certificate I is 2 I, its key 2 I + 1. */
-enum ipc_open_kind { OPEN_RUN_DIR = 1, OPEN_LISTEN, OPEN_LOG, OPEN_CERT };
+enum ipc_open_kind { OPEN_RUN_DIR = 1, OPEN_LISTEN, OPEN_LOG, OPEN_CERT,
+	OPEN_SPOOL };
 
 enum ipc_note_what { NOTE_READY, NOTE_RELOADING, NOTE_ALIVE };
 
@@ -52,9 +57,10 @@ enum {				/* `flags` of a client connection */
 	IPC_LOOPBACK = 1u << 1,
 	IPC_HAS_IR = 1u << 2,	/* an initial response came with AUTH */
 	IPC_STLS = 1u << 3,	/* STLS was on offer when the login came */
-	IPC_PLAIN = 1u << 4	/* so were USER and the plain mechanisms; both
+	IPC_PLAIN = 1u << 4,	/* so were USER and the plain mechanisms; both
 				 * go into the grant: CAPA after login must
 				 * repeat them (RFC 2449 5) */
+	IPC_DELIVERY = 1u << 5	/* no client: a delivery, for the log */
 };
 
 enum {
@@ -70,12 +76,13 @@ enum {				/* descriptors of an executed role at start */
 	FD_SNAPSHOT = 5,	/* its part of the configuration */
 	FD_DIAG = 6,		/* config, certcheck, manager: what is wrong,
 				 * as text */
+	FD_SPOOL = 6,		/* lmtp: its spool directory, to chroot to */
 	FD_ROOT = 7,		/* gate, certcheck: empty folder to chroot to */
 	FD_READY = 7,		/* manager: pipe to who started culverd, if
 				 * that waits until a gate serves */
-	FD_AUTH = 8,		/* gate: to the coordinator */
+	FD_AUTH = 8,		/* gate, lmtp: to the coordinator */
 	FD_POOL = 8,		/* pool: to the coordinator */
-	FD_MASTER = 9		/* gate, auth: grants and hand-overs */
+	FD_MASTER = 9		/* gate, lmtp, auth: grants and hand-overs */
 };
 
 struct ipc_bytes {

@@ -145,6 +145,8 @@ on_login(struct sender *s, const struct ipc_log_login *m)
 {
 	struct kv kv;
 
+	if (m->flags & IPC_DELIVERY)
+		return;			/* its end says all */
 	kv_start(&kv, "login");
 	kv_text(&kv, "user", m->user);
 	kv_text(&kv, "remote", m->remote);
@@ -178,6 +180,22 @@ end_reason(const struct ipc_log_session *m, union ipc_any *end)
 }
 
 static void
+delivery(struct sender *s, const struct ipc_log_session *m,
+    const struct ipc_worker_end *end, const char *reason)
+{
+	struct kv kv;
+
+	kv_start(&kv, "delivery");
+	kv_text(&kv, "user", m->user);
+	kv_text(&kv, "remote", m->remote);
+	kv_hex(&kv, "session", m->session);
+	kv_u64(&kv, "octets", end->retr_octets);
+	kv_u64(&kv, "duration-ms", m->duration / NS_PER_MS);
+	kv_text(&kv, "reason", reason);
+	line(s, LOG_INFO_, s->name, kv.buf);
+}
+
+static void
 on_session(struct sender *s, const struct ipc_log_session *m)
 {
 	union ipc_any any;
@@ -185,6 +203,10 @@ on_session(struct sender *s, const struct ipc_log_session *m)
 	const struct ipc_worker_end *end = &any.worker_end;
 	struct kv kv;
 
+	if (m->flags & IPC_DELIVERY) {
+		delivery(s, m, end, reason);
+		return;
+	}
 	kv_start(&kv, "session-end");
 	kv_text(&kv, "user", m->user);
 	kv_text(&kv, "remote", m->remote);

@@ -245,6 +245,8 @@ child_ready(struct child *c, const struct ipc_ready *m)
 		gen_fill(c->gen);
 	else if (c->role == R_GATE)
 		gate_ready(c);
+	else if (c->role == R_LMTP)
+		lmtp_ready(c);
 }
 
 static void

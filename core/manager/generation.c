@@ -52,6 +52,28 @@ gate_certs(struct child *c)
 		child_tell(c, IPC_GATE_CERTS, &m, &c->gen->certs_fd, 1);
 }
 
+/* Give C the listening sockets of its protocol. */
+static void
+listeners_send(struct child *c)
+{
+	for (uint32_t i = 0; i < c->gen->conf.n_listen; i++) {
+		struct ipc_gate_listen m = {.index = i};
+
+		if (c->gen->conf.listen[i].lmtp == (c->role == R_LMTP))
+			child_tell(c, IPC_GATE_LISTEN, &m,
+			    &c->gen->listen_fd[i], 1);
+	}
+}
+
+void
+lmtp_ready(struct child *c)
+{
+	if (c->gen->retired || c->place == NULL)
+		gate_drain(c);
+	else
+		listeners_send(c);
+}
+
 void
 gate_ready(struct child *c)
 {
@@ -61,11 +83,7 @@ gate_ready(struct child *c)
 	}
 	gate_tickets(c);
 	gate_certs(c);
-	for (uint32_t i = 0; i < c->gen->conf.n_listen; i++) {
-		struct ipc_gate_listen m = {.index = i};
-
-		child_tell(c, IPC_GATE_LISTEN, &m, &c->gen->listen_fd[i], 1);
-	}
+	listeners_send(c);
 	if (manager.previous != NULL && c->gen == manager.gen) {
 		gen_retire(manager.previous);
 		manager.previous = NULL;
@@ -74,13 +92,14 @@ gate_ready(struct child *c)
 }
 
 static void
-each_gate(const struct generation *gen, void (*f)(struct child *))
+each_of(unsigned roles, const struct generation *gen,
+    void (*f)(struct child *))
 {
 	struct child *c, *next;
 
 	for (c = TAILQ_FIRST(&manager.children); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, link);
-		if (c->role == R_GATE && c->phase != P_START &&
+		if ((c->role & roles) != 0 && c->phase != P_START &&
 		    c->io.fd >= 0 && (gen == NULL || c->gen == gen))
 			f(c);
 	}
@@ -89,14 +108,14 @@ each_gate(const struct generation *gen, void (*f)(struct child *))
 void
 gen_tickets(void)
 {
-	each_gate(NULL, gate_tickets);
+	each_of(R_GATE, NULL, gate_tickets);
 }
 
 void
 gen_certs(struct generation *gen)
 {
 	if (gen->certs_new)
-		each_gate(gen, gate_certs);
+		each_of(R_GATE, gen, gate_certs);
 	gen->certs_new = 0;
 }
 
@@ -112,7 +131,7 @@ gen_new(void)
 	gen->number = ++manager.generations;
 	gen->refs = 1;
 	gen->master_snap = gen->gate_snap = gen->auth_snap = -1;
-	gen->log_snap = gen->cert_snap = -1;
+	gen->log_snap = gen->cert_snap = gen->lmtp_snap = gen->spool = -1;
 	memset(gen->pool_snap, 0xff, sizeof(gen->pool_snap));
 	gen->certs_fd = -1;
 	memset(gen->listen_fd, 0xff, sizeof(gen->listen_fd));
@@ -141,17 +160,37 @@ gen_unref(struct generation *gen)
 	fds_close(&gen->auth_snap, 1);
 	fds_close(&gen->log_snap, 1);
 	fds_close(&gen->cert_snap, 1);
+	fds_close(&gen->lmtp_snap, 1);
+	fds_close(&gen->spool, 1);
 	fds_close(gen->pool_snap, CONF_MAX_AUTH);
 	fds_close(&gen->certs_fd, 1);
 	fds_close(gen->listen_fd, CONF_MAX_LISTEN);
 	free(gen);
 }
 
+/* The folder of mail on its way, if there is to be any. */
+static _Bool
+spool_open(struct generation *gen, int diag)
+{
+	struct ipc_opened answer = {0};
+	_Bool wanted = 0;
+
+	for (uint32_t i = 0; i < gen->conf.n_listen; i++)
+		wanted |= gen->conf.listen[i].lmtp != 0;
+	if (wanted)
+		gen->spool = master_open(OPEN_SPOOL, gen, 0, &answer);
+	if (!wanted || gen->spool >= 0)
+		return 1;
+	dprintf(diag, "%s: state_dir: %s/spool: %s\n", manager.conf_path,
+	    gen->conf.state_dir, strerror(errno));
+	return 0;
+}
+
 /* Listening sockets: the old generation's where the address is the same. */
 _Bool
 gen_listen(struct generation *gen, const struct generation *old, int diag)
 {
-	_Bool ok = 1;
+	_Bool ok = spool_open(gen, diag);
 
 	for (uint32_t i = 0; i < gen->conf.n_listen; i++) {
 		const struct conf_listen *l = &gen->conf.listen[i];
@@ -193,7 +232,7 @@ gen_retire(struct generation *gen)
 {
 	gen->retired = 1;
 	fds_close(gen->listen_fd, CONF_MAX_LISTEN);
-	each_gate(manager.stopping ? NULL : gen, gate_drain);
+	each_of(R_ACCEPTS, manager.stopping ? NULL : gen, gate_drain);
 	gen->end.due = grace_over;
 	loop_timer_set(manager.loop, &gen->end, clock_now() +
 	    gen->conf.reload_grace);
@@ -213,7 +252,7 @@ gen_step(struct generation *gen)
 	struct child *c;
 
 	TAILQ_FOREACH (c, &manager.children, link) {
-		busy += c->role == R_GATE && (c->gen == gen ||
+		busy += (c->role & R_ACCEPTS) != 0 && (c->gen == gen ||
 		    manager.stopping);
 		others += c->role != R_LOG && (c->gen == gen ||
 		    manager.stopping);

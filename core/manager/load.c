@@ -257,6 +257,8 @@ snap_place(struct generation *gen, uint32_t kind, uint32_t i)
 		return &gen->log_snap;
 	case CONF_CERTCHECK:
 		return &gen->cert_snap;
+	case CONF_LMTP:
+		return &gen->lmtp_snap;
 	case CONF_POOL:
 		return i < CONF_MAX_AUTH ? &gen->pool_snap[i] : NULL;
 	}
@@ -310,6 +312,7 @@ gen_complete(struct generation *gen)
 {
 	_Bool ok = gen->master_snap >= 0 && gen->gate_snap >= 0 &&
 	    gen->auth_snap >= 0 && gen->log_snap >= 0 && gen->cert_snap >= 0 &&
+	    gen->lmtp_snap >= 0 &&
 	    conf_read(gen->master_snap, CONF_MASTER, &gen->conf,
 	    sizeof(gen->conf));
 

@@ -64,13 +64,14 @@ struct generation {
 					 * number for master; 0: none yet */
 	struct conf_master conf;
 	int master_snap, gate_snap, auth_snap, log_snap, cert_snap;
+	int lmtp_snap, spool;		/* -1: nobody listens for LMTP */
 	int pool_snap[CONF_MAX_AUTH];
 	int certs_fd;			/* as certcheck made it; -1: none */
 	_Bool certs_new;		/* gates that run have another */
 	uint64_t certs;			/* stamp of the files behind it */
 	int listen_fd[CONF_MAX_LISTEN];
 	unsigned n_place;
-	struct place place[3 + CONF_MAX_AUTH];
+	struct place place[4 + CONF_MAX_AUTH];
 	struct loop_timer fill;		/* a place is due */
 	unsigned refs;			/* manager's own, and children */
 	_Bool retired;
@@ -168,6 +169,7 @@ void gen_step(struct generation *gen);
 void gen_tickets(void);
 void gen_certs(struct generation *gen);
 void gate_ready(struct child *c);
+void lmtp_ready(struct child *c);
 void gate_drain(struct child *c);
 
 /* beat.c: whether roles still answer.  WATCHDOG is how often the service

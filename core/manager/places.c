@@ -22,19 +22,22 @@ place_fds(const struct generation *gen, const struct place *p, int fd[SLOTS])
 {
 	fd[FD_SNAPSHOT] = p->role == R_LOG ? gen->log_snap :
 	    p->role == R_AUTH ? gen->auth_snap :
-	    p->role == R_POOL ? gen->pool_snap[p->section] : gen->gate_snap;
+	    p->role == R_POOL ? gen->pool_snap[p->section] :
+	    p->role == R_LMTP ? gen->lmtp_snap : gen->gate_snap;
 	if (p->role == R_GATE)
 		fd[FD_ROOT] = manager.root_fd;
+	else if (p->role == R_LMTP)
+		fd[FD_SPOOL] = gen->spool;
 }
 
-/* Start one more child of P; pools and gates are paired with AUTH. */
+/* Start one more child of P; pools, gates and lmtp are paired with AUTH. */
 static _Bool
 place_spawn(struct generation *gen, struct place *p, struct child *auth)
 {
 	struct ipc_auth_pool pool = {.section = p->section};
-	struct ipc_auth_gate gate;
+	struct ipc_auth_gate gate = {.lmtp = p->role == R_LMTP};
 	int pair[2] = {-1, -1}, fd[SLOTS] = {0};
-	_Bool paired = p->role == R_POOL || p->role == R_GATE;
+	_Bool paired = (p->role & (R_POOL | R_ACCEPTS)) != 0;
 	struct child *c = NULL;
 
 	if (!paired || ipc_pair(pair)) {
@@ -48,7 +51,7 @@ place_spawn(struct generation *gen, struct place *p, struct child *auth)
 		pool.instance = gate.gate = c->instance;
 		if (p->role == R_POOL)
 			child_tell(auth, IPC_AUTH_POOL, &pool, pair, 1);
-		else if (p->role == R_GATE)
+		else if ((p->role & R_ACCEPTS) != 0)
 			child_tell(auth, IPC_AUTH_GATE, &gate, pair, 1);
 		else if (p->role == R_LOG)
 			log_connect(c);
@@ -88,7 +91,7 @@ gen_fill(struct generation *gen)
 	for (unsigned i = 0; i < gen->n_place && !gen->retired; i++) {
 		struct place *p = &gen->place[i];
 
-		if (!ready && (p->role == R_POOL || p->role == R_GATE))
+		if (!ready && (p->role & (R_POOL | R_ACCEPTS)) != 0)
 			continue;
 		while (p->have < p->want && p->due <= clock_now())
 			if (!place_spawn(gen, p, auth))
@@ -130,10 +133,10 @@ auth_gone(struct generation *gen)
 	struct child *c;
 
 	TAILQ_FOREACH (c, &manager.children, link) {
-		if (c->gen != gen || (c->role != R_GATE && c->role != R_POOL))
+		if (c->gen != gen || (c->role & (R_POOL | R_ACCEPTS)) == 0)
 			continue;
 		place_leave(c, 0);
-		if (c->role == R_GATE)
+		if ((c->role & R_ACCEPTS) != 0)
 			gate_drain(c);
 		else
 			child_close(c);
@@ -160,5 +163,6 @@ gen_start(struct generation *gen)
 	for (uint32_t i = 0; i < gen->conf.n_auth; i++)
 		place_add(gen, R_POOL, i, gen->conf.auth[i].processes);
 	place_add(gen, R_GATE, 0, gates < 1 ? 1 : (uint32_t)gates);
+	place_add(gen, R_LMTP, 0, gen->spool >= 0);
 	gen_fill(gen);
 }

@@ -157,7 +157,7 @@ child_exit(pid_t pid, int status)
 	m.instance = c->instance;
 	if (c->gen != NULL)
 		gen_unref(c->gen);
-	if (c->role == R_GATE)
+	if ((c->role & R_ACCEPTS) != 0)
 		session_gate_gone(c->instance);
 	if (c->role == R_MANAGER)
 		manager_gone(c, status);

@@ -124,6 +124,20 @@ file_listen(const struct conf_listen *l)
 	return fd;
 }
 
+/* lmtp's own folder, and all that it has. */
+static int
+file_spool(const char *state_dir)
+{
+	const struct priv_ids *ids = &master.env.ids[spawn_index(R_LMTP)];
+	char path[CONF_PATH + 16];
+
+	snprintf(path, sizeof(path), "%s/spool", state_dir);
+	if (mkdir(path, 0700) != 0 && errno != EEXIST)
+		return -1;
+	return lchown(path, ids->uid, ids->gid) != 0 ? -1 :
+	    open(path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+}
+
 static int
 file_cert(const struct generation *gen, uint32_t i)
 {
@@ -142,6 +156,7 @@ file_open(uint32_t kind, uint32_t index, const struct generation *gen,
 	errno = EINVAL;
 	return kind == OPEN_CERT ? file_cert(gen, index) :
 	    kind == OPEN_RUN_DIR ? file_run_dir(conf->run_dir) :
+	    kind == OPEN_SPOOL ? file_spool(conf->state_dir) :
 	    kind == OPEN_LOG ? file_log(conf->log, syslog) :
 	    kind == OPEN_LISTEN && index <= conf->n_listen ?
 	    file_listen(&conf->listen[index]) : -1;

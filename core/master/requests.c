@@ -21,7 +21,7 @@
 #include "core/master/master.h"
 
 enum { INSTANCE_MAX = 0xffffff,	/* 24 bits of a session's number */
-	SPAWNED_ROLES = R_CONFIG | R_AUTH | R_GATE | R_CERTCHECK | R_POOL |
+	SPAWNED_ROLES = R_CONFIG | R_AUTH | R_ACCEPTS | R_CERTCHECK | R_POOL |
 	R_LOG };
 
 /* --- generations ---------------------------------------------------------- */
@@ -133,7 +133,8 @@ role_spawn(struct child *manager, struct ipc_in *in)
 	    .instance = m->instance};
 	struct ipc_spawned up = {.instance = m->instance};
 	struct generation *gen;
-	unsigned n = 0, channel = m->role & (R_AUTH | R_GATE) ? FD_MASTER : 0;
+	unsigned n = 0, channel = m->role & (R_AUTH | R_ACCEPTS) ?
+	    FD_MASTER : 0;
 	struct child *c;
 
 	(void)manager;
@@ -154,8 +155,8 @@ role_spawn(struct child *manager, struct ipc_in *in)
 		s.arg[1] = master.check ? "check" : "run";
 		channel = FD_CHANNEL;
 	}
-	/* a gate without a folder to chroot to does not run */
-	s.keep_chroot = geteuid() == 0 && (m->role == R_GATE ||
+	/* without a folder to chroot to they do not run */
+	s.keep_chroot = geteuid() == 0 && ((m->role & R_ACCEPTS) != 0 ||
 	    (m->role == R_CERTCHECK && s.fd[FD_ROOT - FD_CHANNEL] > 0));
 	c = child_new(&s, channel, gen);
 	up.pid = c != NULL ? (uint32_t)c->pid : 0;

@@ -103,7 +103,7 @@ session_refuse(struct session *s)
 {
 	struct ipc_refused no = {.serial = s->g.serial,
 	    .status = (uint32_t)CULVER_E_TEMP};
-	struct child *gate = child_find(R_GATE, s->g.gate);
+	struct child *gate = child_find(R_ACCEPTS, s->g.gate);
 
 	master.refused++;
 	child_tell(gate, IPC_REFUSED, &no, NULL, 0);
@@ -151,7 +151,8 @@ session_grant(struct child *auth, struct ipc_in *in)
 	struct session *s;
 	unsigned nfds;
 
-	if (in->m.grant.kind != IPC_GRANT_SESSION ||
+	if (in->m.grant.kind != (in->m.grant.flags & IPC_DELIVERY ?
+	    IPC_GRANT_DELIVERY : IPC_GRANT_SESSION) ||
 	    id >> 40 != auth->instance || session_known(id))
 		return 0;
 	s = calloc(1, sizeof(*s) + in->len);
@@ -267,13 +268,13 @@ queue_run(void)
 /* --- hand-over ------------------------------------------------------------ */
 
 static _Bool
-is_stream_socket(int fd)
+is_socket(int fd, int wanted)
 {
 	int type = 0;
 	socklen_t n = sizeof(type);
 
 	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) == 0 &&
-	    type == SOCK_STREAM;
+	    type == wanted;
 }
 
 _Bool
@@ -285,11 +286,12 @@ session_handover(struct child *gate, struct ipc_in *in)
 	grants_read(h->grant);
 	s = find_id(h->grant);
 	if (s == NULL || s->state != S_GRANTED || s->g.gate != gate->instance ||
-	    s->g.serial != h->serial || !is_stream_socket(in->fd[0]))
+	    s->g.serial != h->serial || !is_socket(in->fd[0], s->g.flags &
+	    IPC_DELIVERY ? SOCK_SEQPACKET : SOCK_STREAM))
 		return 0;
 	s->client = in->fd[0];
 	in->fd[0] = -1;
-	if (s->g.kind != IPC_GRANT_SESSION || master.stopping ||
+	if (s->g.kind == 0 || master.stopping ||
 	    master.sessions >= s->gen->conf.sessions_max) {
 		if (master.sessions >= s->gen->conf.sessions_max)
 			log_warnx("limit what=sessions: %u sessions are open, "
@@ -314,10 +316,10 @@ worker_up(struct session *s)
 	struct ipc_log_login line = {.session = s->g.id,
 	    .pid = (uint32_t)s->pid, .uid = s->g.uid, .flags = s->g.flags,
 	    .user = s->g.user, .remote = s->g.remote, .mech = s->g.mech};
-	struct child *gate = child_find(R_GATE, s->g.gate);
+	struct child *gate = child_find(R_ACCEPTS, s->g.gate);
 
 	s->state = S_RUNNING;
-	master.logins++;
+	master.logins += s->g.kind == IPC_GRANT_SESSION;
 	slot_free(s);
 	loop_timer_clear(master.loop, &s->timer);
 	child_tell(gate, IPC_STARTED, &up, NULL, 0);

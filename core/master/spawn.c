@@ -28,6 +28,7 @@ static const struct {
 } users[IPC_ROLES] = {
 	[1] = {CULVER_USER_CONFIG, 1}, [9] = {CULVER_USER_CONFIG, 1},
 	[2] = {CULVER_USER_GATE, 2}, [6] = {CULVER_USER_GATE, 2},
+	[10] = {CULVER_USER_GATE, 2},
 	[3] = {CULVER_USER_AUTH, 3}, [4] = {CULVER_USER_AUTH, 3},
 	[7] = {CULVER_USER_LOG, 7},
 };

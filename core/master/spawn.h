@@ -38,9 +38,9 @@ struct spawn_env {
 _Bool spawn_setup(struct spawn_env *env, const char *const override[IPC_ROLES],
     char *err, size_t errlen);
 
-/* "-u ROLE=ID" of a command line, for config, gate, auth and log: certcheck is
- * the gate's user, a pool the coordinator's, manager the config role's.  ARG
- * is cut in two and stays in use; false: no such role. */
+/* "-u ROLE=ID" of a command line, for config, gate, auth and log: certcheck
+ * and lmtp are the gate's user, a pool the coordinator's, manager the config
+ * role's.  ARG is cut in two and stays in use; false: no such role. */
 _Bool spawn_override(const char *override[IPC_ROLES], char *arg);
 
 /* Bit number of a role, as an index. */

@@ -25,6 +25,7 @@
 #include "core/plugin/values.h"
 #include "core/worker/client.h"
 #include "core/worker/confine.h"
+#include "core/worker/lda.h"
 #include "core/worker/session.h"
 #include "core/worker/wlog.h"
 #include "core/worker/worker.h"
@@ -202,6 +203,8 @@ worker_main(const struct worker_start *ws)
 		st = start(&w);
 	if (ws->job != NULL) {
 		status = ws->job(&w.store, st, ws->job_arg);
+	} else if (ws->flags & IPC_DELIVERY) {
+		status = lda_run(&w.store, st, ws->client, &w.session.report);
 	} else if (st == CULVER_OK) {
 		w.session.bad_commands = w.conf.bad_commands;
 		w.session.expire_days = expire_days(&w);

@@ -20,7 +20,8 @@ struct store;
 typedef int worker_job(struct store *store, culver_status st, void *arg);
 
 struct worker_start {
-	int client;		/* socket of the client or of its TLS relay */
+	int client;		/* socket of the client or of its TLS relay;
+				 * with IPC_DELIVERY in FLAGS: to lmtp */
 	int channel;		/* to master; half-closed when we must end */
 	int snapshot;		/* CONF_STORAGE of the user's section */
 	const uint8_t *tail;	/* an encoded USERDATA message, unchecked */
