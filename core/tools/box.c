@@ -108,13 +108,25 @@ message_read(struct box *b, uint32_t i, _Bool export, uint64_t *octets)
 	return st == CULVER_DONE ? CULVER_OK : st;
 }
 
+static void
+found(void *arg, const char *line)
+{
+	problem(arg, "%s", line);
+}
+
 static culver_status
 check(struct box *b)
 {
 	const struct store_message *m;
 	uint64_t octets = 0;
-	unsigned bad = 0;
+	uint32_t bad = 0;
+	culver_status opened;
 
+	opened = store_check(b->store, found, b, &bad);
+	if (opened == CULVER_OK)
+		opened = store_open(b->store, CULVER_OPEN_READONLY);
+	if (opened != CULVER_OK)
+		return bad > 0 ? CULVER_E_CORRUPT : opened;
 	for (uint32_t i = 0; i < b->store->n && !b->gone; i++) {
 		culver_status st = message_read(b, i, 0, &octets);
 
@@ -319,12 +331,13 @@ run(struct box *b)
 
 	if (what == BOX_IMPORT)
 		return import(b);
+	if (what == BOX_CHECK)
+		return check(b);
 	st = store_open(b->store, changes ? CULVER_OPEN_EXCLUSIVE :
 	    CULVER_OPEN_READONLY);
 	if (st != CULVER_OK)
 		return st;
-	return what == BOX_CHECK ? check(b) : what == BOX_EXPORT ? export(b) :
-	    changes ? expunge(b) : list(b);
+	return what == BOX_EXPORT ? export(b) : changes ? expunge(b) : list(b);
 }
 
 int

@@ -9,6 +9,7 @@
 
 #define STORE_SHORT_CALL (30 * NS_PER_S)
 #define STORE_LONG_CALL (300 * NS_PER_S)	/* opening, listing, removing */
+#define STORE_CHECK_CALL (3600 * NS_PER_S)	/* reads all there is */
 
 /* A call that may take TIME ns, with an empty arena and error. */
 struct culver_call store_begin(struct store *s, uint64_t time);

@@ -337,6 +337,38 @@ store_destroy(struct store *s)
 	arena_free(&s->side);
 }
 
+/* --- checking ------------------------------------------------------------ */
+
+culver_status
+store_check(struct store *s, void (*found)(void *arg, const char *line),
+    void *arg, uint32_t *n)
+{
+	enum { FINDINGS = 100 };
+	static struct culver_str line[FINDINGS];
+	struct culver_call call = store_begin(s, STORE_CHECK_CALL);
+	culver_status st;
+	uint32_t i;
+
+	*n = 0;
+	if ((s->caps & CULVER_ST_CHECK) == 0)
+		return CULVER_OK;
+	memset(line, 0, sizeof(line));
+	st = store_end(s, "check", s->ops->check(s->store, line, FINDINGS, n,
+	    &call), false);
+	if (st != CULVER_OK) {
+		*n = 0;
+		return st;
+	}
+	if (*n > FINDINGS)
+		return store_broken("check", "an impossible count");
+	for (i = 0; i < *n; i++) {
+		if (line[i].p == NULL || line[i].p[line[i].n] != '\0')
+			return store_broken("check", "a line without an end");
+		found(arg, line[i].p);
+	}
+	return CULVER_OK;
+}
+
 /* --- changing ------------------------------------------------------------ */
 
 culver_status

@@ -99,6 +99,14 @@ culver_status store_count(struct store *s, uint32_t index);
 culver_status store_expunge(struct store *s, const uint32_t *index, uint32_t n,
     uint32_t *removed);
 
+/*
+ * Look for damage that reading would not show, before store_open(); FOUND is
+ * called with each line, *n says how many there were.  OK also with findings,
+ * and where the plugin has no such check.
+ */
+culver_status store_check(struct store *s, void (*found)(void *arg,
+    const char *line), void *arg, uint32_t *n);
+
 /* Refresh the lock; OK where the plugin needs none.  May be called between
  * store_chunk() calls. */
 culver_status store_keepalive(struct store *s);

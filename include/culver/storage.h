@@ -30,7 +30,8 @@ enum {
 	CULVER_ST_DELIVER = 1u << 5,
 	CULVER_ST_SIZE_CACHE = 1u << 6,
 	CULVER_ST_READONLY = 1u << 7,	/* expunge() always fails PERM */
-	CULVER_ST_KEEP_UID = 1u << 8	/* deliver: envelope's uid is kept */
+	CULVER_ST_KEEP_UID = 1u << 8,	/* deliver: envelope's uid is kept */
+	CULVER_ST_CHECK = 1u << 9
 };
 
 struct culver_user {
@@ -228,6 +229,17 @@ struct culver_storage_ops {
 	culver_status (*deliver_commit)(struct culver_delivery *d,
 	    struct culver_str *uid, struct culver_call *call);
 	void (*deliver_abort)(struct culver_delivery *d);
+
+	/*
+	 * [CHECK] Look for damage that reading each message would not show,
+	 * also in a mailbox that open() refuses; changes nothing.  On OK
+	 * out[0..*n) are findings, one line each for an administrator, in the
+	 * arena; at most CAP, and *n == 0 if all is well.  Any other status:
+	 * the check could not be made.  Called while no mailbox is open.
+	 */
+	culver_status (*check)(struct culver_store *store,
+	    struct culver_str *out, uint32_t cap, uint32_t *n,
+	    struct culver_call *call);
 	/* ABI 1.0 ends here. */
 };
 
