@@ -60,7 +60,7 @@ need_packages() {
 
 # What a build needs.
 build_packages=(gcc libc6-dev make autoconf automake libtool pkg-config
-    libltdl-dev libssl-dev libseccomp-dev libcrypt-dev)
+    libltdl-dev libssl-dev libseccomp-dev libcrypt-dev libsqlite3-dev)
 
 # Configure (once) and build in the folder $1; further words are configure's.
 build_in() {

@@ -1,0 +1,312 @@
+/*
+ * db.c - the connection to the database, its limits, its statements and its
+ * transactions.
+ *
+ * Runs in the worker as the mailbox's owner, confined to the directory of the
+ * database.  A hostile database can make statements fail and calls slow, up
+ * to their deadline; its triggers, views and functions are not run.
+ */
+#include "config.h"
+
+#include "plugins/storage_sqlite/sqlite.h"
+
+#include <string.h>
+#include <time.h>
+
+#define STEPS	4000	/* of SQLite's machine between looks at the clock */
+
+static const char *const sql_text[SQ_SQL_MAX] = {
+	[SQ_BEGIN] = "BEGIN IMMEDIATE",
+	[SQ_COMMIT] = "COMMIT",
+	[SQ_ROLLBACK] = "ROLLBACK",
+	[SQ_FIND] = "SELECT 1 FROM message WHERE id=?1",
+	[SQ_TOTAL] = "SELECT count(*), ifnull(sum(octets), 0) FROM message",
+	[SQ_ADD_CHUNK] = "INSERT INTO chunk(data) VALUES(?1)",
+	[SQ_ADD_MESSAGE] = ("INSERT INTO message(id,uidl,octets,received,"
+	    "chunks,flags) VALUES(?1,?2,?3,?4,?5,?6)"),
+	[SQ_DROP_MESSAGE] = "DELETE FROM message WHERE id=?1",
+	[SQ_DROP_CHUNKS] = "DELETE FROM chunk WHERE id BETWEEN ?1 AND ?2",
+};
+
+void
+sq_db_use(struct culver_store *store, const struct culver_call *call)
+{
+	store->db.call = call;
+}
+
+static bool
+past_deadline(const struct sq_db *db)
+{
+	const struct culver_host *host = db->store->host;
+
+	return db->call != NULL && db->call->deadline != UINT64_MAX &&
+	    host->now(host) >= db->call->deadline;
+}
+
+static int
+on_progress(void *arg)
+{
+	return past_deadline(arg);
+}
+
+/* Somebody else has the lock, for the COUNT-th time: wait and try again? */
+static int
+on_busy(void *arg, int count)
+{
+	struct sq_db *db = arg;
+	const struct culver_host *host = db->store->host;
+	const struct timespec pause = {
+	    .tv_nsec = count < 5 ? 1000000 : count < 20 ? 5000000 : 25000000 };
+	uint64_t now = host->now(host);
+
+	if (count == 0)
+		db->give_up = now + db->store->busy;
+	if (now >= db->give_up || past_deadline(db))
+		return 0;
+	nanosleep(&pause, NULL);
+	return 1;
+}
+
+/* What the library does for the owner of a database, it does not for us. */
+static void
+restrain(sqlite3 *db)
+{
+	static const struct { int what, value; } config[] = {
+		{ SQLITE_DBCONFIG_DEFENSIVE, 1 },
+		{ SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0 },
+		{ SQLITE_DBCONFIG_ENABLE_TRIGGER, 0 },
+		{ SQLITE_DBCONFIG_ENABLE_VIEW, 0 },
+		{ SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0 },
+		{ SQLITE_DBCONFIG_DQS_DDL, 0 }, { SQLITE_DBCONFIG_DQS_DML, 0 },
+	}, limit[] = {
+		{ SQLITE_LIMIT_ATTACHED, 0 }, { SQLITE_LIMIT_COLUMN, 32 },
+		{ SQLITE_LIMIT_SQL_LENGTH, 32768 },
+		{ SQLITE_LIMIT_EXPR_DEPTH, 40 },
+		{ SQLITE_LIMIT_COMPOUND_SELECT, 2 },
+		{ SQLITE_LIMIT_TRIGGER_DEPTH, 1 },
+		{ SQLITE_LIMIT_WORKER_THREADS, 0 },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(config) / sizeof(config[0]); i++)
+		sqlite3_db_config(db, config[i].what, config[i].value, NULL);
+	for (i = 0; i < sizeof(limit) / sizeof(limit[0]); i++)
+		sqlite3_limit(db, limit[i].what, limit[i].value);
+}
+
+int
+sq_exec(struct sq_db *db, const char *sql)
+{
+	return sqlite3_exec(db->db, sql, NULL, NULL, NULL);
+}
+
+int
+sq_number(struct sq_db *db, const char *sql, int64_t *out)
+{
+	sqlite3_stmt *st;
+	int rc = sqlite3_prepare_v2(db->db, sql, -1, &st, NULL);
+
+	if (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+		*out = sqlite3_column_int64(st, 0);
+		rc = SQLITE_OK;
+	}
+	sqlite3_finalize(st);
+	return rc;
+}
+
+/*
+ * Several machines cannot share the memory of a write-ahead log.  A database
+ * that was moved there has one still: exclusively, it needs none.
+ */
+static int
+leave_wal(struct sq_db *db)
+{
+	int rc = sq_exec(db, "PRAGMA locking_mode=EXCLUSIVE;"
+	    "PRAGMA journal_mode=DELETE;PRAGMA locking_mode=NORMAL");
+	sqlite3_stmt *st = NULL;
+
+	if (rc == SQLITE_OK)
+		rc = sqlite3_prepare_v2(db->db, "PRAGMA journal_mode", -1, &st,
+		    NULL);
+	if (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW)
+		rc = strcmp((const char *)sqlite3_column_text(st, 0),
+		    "wal") == 0 ? SQLITE_BUSY : SQLITE_OK;
+	sqlite3_finalize(st);
+	return rc;
+}
+
+static culver_status
+connect_db(struct culver_store *store, struct culver_call *call)
+{
+	struct sq_db *db = &store->db;
+	int rc;
+
+	rc = sqlite3_open_v2(store->path, &db->db, SQLITE_OPEN_READWRITE |
+	    SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE |
+	    SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE, NULL);
+	if (rc != SQLITE_OK)
+		return sq_fail(store, call, rc, "cannot open it");
+	restrain(db->db);
+	sqlite3_busy_handler(db->db, on_busy, db);
+	sqlite3_progress_handler(db->db, STEPS, on_progress, db);
+	rc = sq_exec(db, "PRAGMA cell_size_check=ON");
+	if (rc == SQLITE_OK && sq_on_network(store))
+		rc = leave_wal(db);
+	return rc == SQLITE_OK ? CULVER_OK :
+	    sq_fail(store, call, rc, "cannot open it");
+}
+
+culver_status
+sq_db_open_raw(struct culver_store *store, struct culver_call *call)
+{
+	struct sq_db *db = &store->db;
+	culver_status status;
+
+	if (db->bad)
+		sq_db_close(store);
+	sq_db_use(store, call);
+	if (db->db != NULL)
+		return sq_in_time(store, call);
+	status = connect_db(store, call);
+	if (status != CULVER_OK)
+		sq_db_close(store);
+	return status;
+}
+
+culver_status
+sq_db_open(struct culver_store *store, struct culver_call *call)
+{
+	culver_status status = CULVER_OK;
+
+	if (store->db.db != NULL && !store->db.bad)
+		return sq_db_open_raw(store, call);
+	status = sq_file_ready(store, call);
+	if (status == CULVER_OK)
+		status = sq_db_open_raw(store, call);
+	if (status == CULVER_OK)
+		status = sq_schema_check(store, &sq_schema, call);
+	if (status != CULVER_OK)
+		sq_db_close(store);
+	return status;
+}
+
+void
+sq_db_close(struct culver_store *store)
+{
+	struct sq_db *db = &store->db;
+	int i;
+
+	for (i = 0; i < SQ_SQL_MAX; i++)
+		sqlite3_finalize(db->stmt[i]);
+	sq_db_use(store, NULL);
+	sqlite3_close(db->db);
+	*db = (struct sq_db){ .store = store };
+}
+
+bool
+sq_db_is_named(struct culver_store *store)
+{
+	int moved = 0;
+
+	return sqlite3_file_control(store->db.db, "main",
+	    SQLITE_FCNTL_HAS_MOVED, &moved) != SQLITE_OK || !moved;
+}
+
+sqlite3_stmt *
+sq_stmt(struct sq_db *db, enum sq_sql which)
+{
+	sqlite3_stmt **st = &db->stmt[which];
+
+	if (*st == NULL && sqlite3_prepare_v3(db->db, sql_text[which], -1,
+	    SQLITE_PREPARE_PERSISTENT, st, NULL) != SQLITE_OK)
+		return NULL;
+	sqlite3_reset(*st);
+	sqlite3_clear_bindings(*st);
+	return *st;
+}
+
+int
+sq_run(struct sq_db *db, enum sq_sql which)
+{
+	sqlite3_stmt *st = db->stmt[which];
+	int rc = sqlite3_step(st);
+
+	sqlite3_reset(st);
+	return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+/* Prepare and run a statement without values. */
+static int
+run_plain(struct sq_db *db, enum sq_sql which)
+{
+	return sq_stmt(db, which) == NULL ?
+	    sqlite3_extended_errcode(db->db) : sq_run(db, which);
+}
+
+/* What only a connection that writes needs. */
+static int
+prepare_writing(struct culver_store *store)
+{
+	struct sq_db *db = &store->db;
+	int rc;
+
+	if (db->may_write)
+		return SQLITE_OK;
+	/* EXTRA: the end of a rollback journal must last, too */
+	rc = sq_exec(db, store->secure_delete ?
+	    "PRAGMA temp_store=MEMORY;PRAGMA synchronous=EXTRA;"
+	    "PRAGMA secure_delete=ON" :
+	    "PRAGMA temp_store=MEMORY;PRAGMA synchronous=EXTRA;"
+	    "PRAGMA secure_delete=OFF");
+	if (rc == SQLITE_OK && !sq_on_network(store))
+		rc = sq_exec(db, "PRAGMA journal_mode=WAL");
+	db->may_write = rc == SQLITE_OK;
+	return rc;
+}
+
+static void
+roll_back(struct culver_store *store)
+{
+	sq_db_use(store, NULL);
+	if (sqlite3_get_autocommit(store->db.db) == 0)
+		run_plain(&store->db, SQ_ROLLBACK);
+	/* what could not even be rolled back ends with the connection */
+	if (sqlite3_get_autocommit(store->db.db) == 0)
+		store->db.bad = true;
+}
+
+culver_status
+sq_write_begin(struct culver_store *store, struct culver_call *call)
+{
+	culver_status status = sq_db_open(store, call);
+	int rc;
+
+	if (status != CULVER_OK)
+		return status;
+	rc = prepare_writing(store);
+	if (rc == SQLITE_OK)
+		rc = run_plain(&store->db, SQ_BEGIN);
+	if (rc != SQLITE_OK)
+		return sq_fail(store, call, rc, "cannot write");
+	if (sq_db_is_named(store))
+		return CULVER_OK;
+	roll_back(store);
+	return sq_fail_as(call, CULVER_E_STALE,
+	    "%s is another file than it was: nothing is written", store->path);
+}
+
+culver_status
+sq_write_end(struct culver_store *store, culver_status st,
+    struct culver_call *call)
+{
+	int rc;
+
+	if (st == CULVER_OK) {
+		rc = run_plain(&store->db, SQ_COMMIT);
+		if (rc != SQLITE_OK)
+			st = sq_fail(store, call, rc, "cannot commit");
+	}
+	if (st != CULVER_OK)
+		roll_back(store);
+	return st;
+}

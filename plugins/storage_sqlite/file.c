@@ -1,0 +1,267 @@
+/*
+ * file.c - which directory the plugin will touch, error texts, the lock file.
+ *
+ * Runs in the worker as the mailbox's owner; sq_paths() before it is confined,
+ * the rest after it.  With `create = yes' the directory of the database is
+ * made, but only inside one that is the user's own: a bare mount point is
+ * root's, and a mailbox that is made there would look empty.
+ */
+#include "config.h"
+
+#include "plugins/storage_sqlite/sqlite.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <culver/util.h>
+
+static __attribute__((format(printf, 2, 0))) void
+set_text(struct culver_call *call, const char *fmt, va_list ap)
+{
+	char *p = call->err->text;
+
+	vsnprintf(p, sizeof(call->err->text), fmt, ap);
+	for (; *p != '\0'; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = '?';
+}
+
+culver_status
+sq_fail_errno(struct culver_call *call, int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	set_text(call, fmt, ap);
+	va_end(ap);
+	call->err->sys_errno = err;	/* the host says what it means */
+	if (err == ENOSPC || err == EDQUOT)
+		return CULVER_E_NOSPACE;
+	return err == ENOMEM ? CULVER_E_NOMEM : CULVER_E_TEMP;
+}
+
+culver_status
+sq_fail_as(struct culver_call *call, culver_status st, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	set_text(call, fmt, ap);
+	va_end(ap);
+	call->err->sys_errno = 0;
+	return st;
+}
+
+/* What a result code of SQLite means to the core. */
+static culver_status
+status_of(int rc, int err)
+{
+	switch (rc & 0xff) {
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+	case SQLITE_FORMAT:
+	case SQLITE_TOOBIG:
+	case SQLITE_CONSTRAINT:
+	case SQLITE_MISMATCH:
+	case SQLITE_RANGE:
+	case SQLITE_ERROR:	/* the schema was checked, so it is the file */
+		return CULVER_E_CORRUPT;
+	case SQLITE_FULL:
+		return CULVER_E_NOSPACE;
+	case SQLITE_NOMEM:
+		return CULVER_E_NOMEM;
+	case SQLITE_INTERRUPT:
+		return CULVER_E_TIMEOUT;
+	case SQLITE_PERM:
+	case SQLITE_AUTH:
+		return CULVER_E_PERM;
+	case SQLITE_IOERR:
+	case SQLITE_CANTOPEN:
+		if (rc == SQLITE_IOERR_CORRUPTFS)
+			return CULVER_E_CORRUPT;
+		if (rc == SQLITE_IOERR_NOMEM)
+			return CULVER_E_NOMEM;
+		if (rc == SQLITE_CANTOPEN_SYMLINK)
+			return CULVER_E_PERM;
+		return err == ENOSPC || err == EDQUOT ? CULVER_E_NOSPACE :
+		    CULVER_E_TEMP;
+	case SQLITE_READONLY:
+		return rc == SQLITE_READONLY_DBMOVED ? CULVER_E_STALE :
+		    CULVER_E_TEMP;
+	default:
+		return CULVER_E_TEMP;
+	}
+}
+
+culver_status
+sq_fail(struct culver_store *store, struct culver_call *call, int rc,
+    const char *what)
+{
+	struct sq_db *db = &store->db;
+	int err = db->db != NULL ? sqlite3_system_errno(db->db) : 0;
+	const char *text = sqlite3_errstr(rc);
+
+	/* a code that we made up has no text of its own in the connection */
+	if (db->db != NULL && sqlite3_extended_errcode(db->db) == rc)
+		text = sqlite3_errmsg(db->db);
+	if ((rc & 0xff) == SQLITE_IOERR)
+		db->bad = true;
+	sq_fail_as(call, CULVER_OK, "%s: %s: %s (SQLite %d)", store->path, what,
+	    (rc & 0xff) == SQLITE_BUSY ? "another program holds its lock" :
+	    text, rc);
+	if ((rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_CANTOPEN)
+		call->err->sys_errno = err;
+	return status_of(rc, err);
+}
+
+culver_status
+sq_in_time(const struct culver_store *store, struct culver_call *call)
+{
+	if (call->deadline == UINT64_MAX ||
+	    store->host->now(store->host) < call->deadline)
+		return CULVER_OK;
+	return sq_fail_as(call, CULVER_E_TIMEOUT,
+	    "%s: not done before the deadline", store->path);
+}
+
+/* --- the directory ------------------------------------------------------ */
+
+/* Make the new entry in the directory PATH survive a power cut. */
+static culver_status
+sync_dir(const char *path, struct culver_call *call)
+{
+	culver_status status = CULVER_OK;
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || fsync(fd) != 0)
+		status = sq_fail_errno(call, errno, "cannot sync %s", path);
+	if (fd >= 0)
+		close(fd);
+	return status;
+}
+
+/* Make the directory if it is missing and its parent is the user's. */
+static culver_status
+make_dir(const struct culver_store *store, struct culver_call *call)
+{
+	const char *path = store->dir;
+	char parent[PATH_MAX];
+	struct stat st;
+	char *slash;
+
+	if (stat(path, &st) == 0)
+		return CULVER_OK;
+	if (errno != ENOENT)
+		return sq_fail_errno(call, errno, "cannot look at %s", path);
+	snprintf(parent, sizeof(parent), "%s", path);
+	slash = strrchr(parent, '/');
+	if (slash == NULL || slash == parent)
+		return sq_fail_as(call, CULVER_E_TEMP,
+		    "%s is missing, and not made in the root directory", path);
+	*slash = '\0';
+	if (stat(parent, &st) != 0)
+		return sq_fail_errno(call, errno,
+		    "%s is missing, and so is %s", path, parent);
+	if (!S_ISDIR(st.st_mode) || st.st_uid != store->uid)
+		return sq_fail_as(call, CULVER_E_TEMP, "%s is missing, and not "
+		    "made because %s is not a directory of uid %lu", path,
+		    parent, (unsigned long)store->uid);
+	if (mkdir(path, 0700) != 0 && errno != EEXIST)
+		return sq_fail_errno(call, errno, "cannot make %s", path);
+	return sync_dir(parent, call);
+}
+
+/* Links on the way to the directory are followed, here and once. */
+static culver_status
+resolve_dir(struct culver_store *store, struct culver_call *call)
+{
+	char *real = realpath(store->dir, NULL), *path;
+	const char *name = strrchr(store->path, '/') + 1;
+	size_t n;
+
+	if (real == NULL)
+		return CULVER_OK;	/* open() says that it is missing */
+	if (strcmp(real, store->dir) == 0) {
+		free(real);
+		return CULVER_OK;
+	}
+	n = strlen(real) + strlen(name) + 2;
+	path = malloc(n);
+	if (path == NULL) {
+		free(real);
+		return sq_fail_errno(call, ENOMEM, "%s", store->path);
+	}
+	snprintf(path, n, "%s/%s", real, name);
+	free(store->dir);
+	free(store->path);
+	store->dir = real;
+	store->path = path;
+	return CULVER_OK;
+}
+
+culver_status
+sq_paths(struct culver_store *store, struct culver_path *out, uint32_t cap,
+    uint32_t *n, struct culver_call *call)
+{
+	culver_status status = CULVER_OK;
+
+	if (store->create)
+		status = make_dir(store, call);
+	if (status == CULVER_OK)
+		status = resolve_dir(store, call);
+	if (status != CULVER_OK)
+		return status;
+	*n = 1;		/* names beside the database come and go */
+	if (cap == 0)
+		return CULVER_OK;
+	out[0] = (struct culver_path){
+	    .path = culver_strndup(store->host, call, store->dir,
+		strlen(store->dir)),
+	    .access = CULVER_PATH_READ | CULVER_PATH_WRITE |
+		CULVER_PATH_CREATE | CULVER_PATH_DIR };
+	if (out[0].path == NULL)
+		return sq_fail_errno(call, ENOMEM, "%s", store->dir);
+	return CULVER_OK;
+}
+
+/* --- the lock of a session ---------------------------------------------- */
+
+culver_status
+sq_lock(const struct culver_store *store, int *fd, struct culver_call *call)
+{
+	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	char path[PATH_MAX];
+	struct stat a, b;
+	int i;
+
+	snprintf(path, sizeof(path), "%s.lock", store->path);
+	/* again if somebody removed the file between open and lock */
+	for (i = 0; i < 10; i++) {
+		*fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC |
+		    O_NONBLOCK, 0600);
+		if (*fd < 0)
+			return sq_fail_errno(call, errno, "cannot open %s",
+			    path);
+		if (fcntl(*fd, F_OFD_SETLK, &fl) != 0)
+			break;
+		if (fstat(*fd, &a) == 0 && lstat(path, &b) == 0 &&
+		    a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+			return CULVER_OK;
+		close(*fd);
+		errno = EBUSY;
+	}
+	if (i < 10)
+		close(*fd);
+	*fd = -1;
+	if (errno == EAGAIN || errno == EACCES)
+		return sq_fail_as(call, CULVER_E_IN_USE,
+		    "%s is held by another session", path);
+	return sq_fail_errno(call, errno, "cannot lock %s", path);
+}

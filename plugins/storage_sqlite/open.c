@@ -1,0 +1,165 @@
+/*
+ * open.c - lock a mailbox, take its snapshot, and give both up again.
+ *
+ * Runs in the worker as the mailbox's owner, confined.  The snapshot is one
+ * pass over the narrow table `message'; messages themselves are not touched.
+ */
+#include "config.h"
+
+#include "plugins/storage_sqlite/sqlite.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct growth {
+	uint32_t cap;
+	size_t uids_cap;
+};
+
+static bool
+make_room(struct culver_mailbox *mb, struct growth *g)
+{
+	void *p;
+
+	if (mb->n == g->cap) {
+		g->cap = g->cap == 0 ? 64 : g->cap * 2;
+		p = reallocarray(mb->msg, g->cap, sizeof(*mb->msg));
+		if (p == NULL)
+			return false;
+		mb->msg = p;
+	}
+	if (g->uids_cap - mb->uids_len <= SQ_UID_MAX) {
+		g->uids_cap = g->uids_cap == 0 ? 4096 : g->uids_cap * 2;
+		p = realloc(mb->uids, g->uids_cap);
+		if (p == NULL)
+			return false;
+		mb->uids = p;
+	}
+	return true;
+}
+
+/* Add the row ST; false if it cannot be a message that was delivered. */
+static bool
+add_row(struct culver_mailbox *mb, sqlite3_stmt *st)
+{
+	const struct sq_message *last = mb->n > 0 ? &mb->msg[mb->n - 1] : NULL;
+	struct sq_message *m = &mb->msg[mb->n];
+	int64_t id = sqlite3_column_int64(st, 0);
+	int64_t octets = sqlite3_column_int64(st, 1);
+	int64_t chunks = sqlite3_column_int64(st, 3);
+	/* text() would copy it once more, for a NUL */
+	const char *uid = sqlite3_column_blob(st, 5);
+	int n = sqlite3_column_bytes(st, 5);
+
+	if (id < 1 || octets < 0 || chunks < 1 || chunks > INT32_MAX ||
+	    uid == NULL || n < 1 || n > SQ_UID_MAX ||
+	    (last != NULL && id < last->id + last->chunks))
+		return false;
+	*m = (struct sq_message){ .id = id, .octets = (uint64_t)octets,
+	    .received = sqlite3_column_int64(st, 2),
+	    .chunks = (uint32_t)chunks, .uid = (uint32_t)mb->uids_len,
+	    .flags = (uint32_t)sqlite3_column_int64(st, 4) };
+	memcpy(mb->uids + mb->uids_len, uid, (size_t)n);
+	mb->uids_len += (size_t)n;
+	mb->uids[mb->uids_len++] = '\0';
+	mb->n++;
+	return true;
+}
+
+static culver_status
+take_snapshot(struct culver_mailbox *mb, struct culver_call *call)
+{
+	struct culver_store *store = mb->store;
+	culver_status status = CULVER_OK;
+	struct growth g = { 0, 0 };
+	sqlite3_stmt *st;
+	int rc;
+
+	rc = sqlite3_prepare_v2(store->db.db, "SELECT id,octets,received,"
+	    "chunks,flags,uidl FROM message ORDER BY id", -1, &st, NULL);
+	while (rc == SQLITE_OK && status == CULVER_OK &&
+	    (rc = sqlite3_step(st)) == SQLITE_ROW) {
+		rc = SQLITE_OK;
+		if (mb->n == SQ_MESSAGES || !make_room(mb, &g))
+			status = sq_fail_errno(call, ENOMEM,
+			    "%s: %lu messages", store->path,
+			    (unsigned long)mb->n);
+		else if (!add_row(mb, st))
+			status = sq_fail_as(call, CULVER_E_CORRUPT,
+			    "%s: the row of message %lld is wrong",
+			    store->path,
+			    (long long)sqlite3_column_int64(st, 0));
+	}
+	if (rc != SQLITE_DONE && status == CULVER_OK)
+		status = sq_fail(store, call, rc, "cannot list it");
+	sqlite3_finalize(st);
+	/* a session may be long, and its listing is done */
+	sqlite3_db_release_memory(store->db.db);
+	return status;
+}
+
+static void
+release(struct culver_mailbox *mb)
+{
+	sq_done(&mb->content);
+	free(mb->content.buf);
+	free(mb->msg);
+	free(mb->uids);
+	if (mb->lock >= 0)
+		close(mb->lock);
+	free(mb);
+}
+
+culver_status
+sq_open(struct culver_store *store, uint32_t flags,
+    struct culver_mailbox **out, struct culver_call *call)
+{
+	struct culver_mailbox *mb = calloc(1, sizeof(*mb));
+	culver_status status;
+
+	if (mb == NULL)
+		return sq_fail_errno(call, ENOMEM, "%s", store->path);
+	mb->store = store;
+	mb->flags = flags;
+	mb->lock = -1;
+	if (store->db.db != NULL && !sq_db_is_named(store))
+		sq_db_close(store);
+	/* the lock file says that there was a database: not before it */
+	status = sq_file_ready(store, call);
+	if (status == CULVER_OK && (flags & CULVER_OPEN_EXCLUSIVE) != 0)
+		status = sq_lock(store, &mb->lock, call);
+	if (status == CULVER_OK)
+		status = sq_db_open(store, call);
+	if (status == CULVER_OK)
+		status = take_snapshot(mb, call);
+	if (status == CULVER_OK)
+		*out = mb;
+	else
+		release(mb);
+	return status;
+}
+
+void
+sq_close(struct culver_mailbox *mb)
+{
+	release(mb);
+}
+
+culver_status
+sq_list(struct culver_mailbox *mb, uint32_t first, struct culver_message *out,
+    uint32_t cap, uint32_t *n, struct culver_call *call)
+{
+	const struct sq_message *m;
+
+	(void)call;
+	for (*n = 0; *n < cap && first + *n < mb->n; (*n)++) {
+		m = &mb->msg[first + *n];
+		out[*n] = (struct culver_message){ .uid = mb->uids + m->uid,
+		    .octets = m->octets, .stored = m->octets,
+		    .received = m->received,
+		    .flags = CULVER_MSG_OCTETS_EXACT };
+	}
+	return first < mb->n ? CULVER_OK : CULVER_DONE;
+}

@@ -1,0 +1,206 @@
+/*
+ * sqlite.c - the storage plugin for SQLite: its descriptor, its options and
+ * the operations that need no file of their own.
+ *
+ * Runs in a worker, one process a login, as the mailbox's owner; needs libc
+ * and libsqlite3.  It trusts nothing that it finds in the database.  Read this
+ * file first, then sqlite.h; culver-sqlite(5) says what users see.
+ */
+#include "config.h"
+
+#include "plugins/storage_sqlite/sqlite.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <culver/util.h>
+
+#define HEAP_MAX (64 << 20)	/* bytes of SQLite's own memory */
+
+enum { OPT_PATH, OPT_CREATE, OPT_SECURE, OPT_VACUUM, OPT_BUSY, OPT_COUNT };
+
+static const char *const vacuum_choices[] = {
+	[SQ_VACUUM_NO] = "no", [SQ_VACUUM_INCREMENTAL] = "incremental",
+	[SQ_VACUUM_FULL] = "full", NULL
+};
+
+static const struct culver_option sqlite_options[OPT_COUNT] = {
+	[OPT_PATH] = { .name = "path", .type = CULVER_OPT_TEMPLATE,
+	    .def = "~/mail/mail.db",
+	    .help = "database of a user whose entry names no other" },
+	[OPT_CREATE] = { .name = "create", .type = CULVER_OPT_BOOL,
+	    .def = "no",
+	    .help = "make a missing database in a directory of the user's" },
+	[OPT_SECURE] = { .name = "secure_delete", .type = CULVER_OPT_BOOL,
+	    .def = "no",
+	    .help = "overwrite deleted messages with zeros" },
+	[OPT_VACUUM] = { .name = "vacuum", .type = CULVER_OPT_ENUM,
+	    .choices = vacuum_choices, .def = "incremental",
+	    .help = "give free space back after deletions" },
+	[OPT_BUSY] = { .name = "busy_timeout", .type = CULVER_OPT_TIME,
+	    .min = 0, .max = INT64_C(300000000000), .def = "10s",
+	    .help = "how long to wait for another program's lock" },
+};
+
+/* A copy of PATH with "~/" replaced; NULL if it names no file absolutely. */
+static char *
+make_path(const char *path, const char *home)
+{
+	char buf[PATH_MAX];
+	int n;
+
+	if (path[0] == '~' && path[1] == '/' && home != NULL)
+		n = snprintf(buf, sizeof(buf), "%s%s", home, path + 1);
+	else
+		n = snprintf(buf, sizeof(buf), "%s", path);
+	/* room for what is appended to names; SQLite takes 512 bytes */
+	if (n <= 1 || n > 480 || buf[0] != '/' || buf[n - 1] == '/')
+		return NULL;
+	return strdup(buf);
+}
+
+static void
+sqlite_destroy(struct culver_store *store)
+{
+	if (store->db.db != NULL && !store->db.bad)
+		sq_vacuum(store);
+	sq_db_close(store);
+	free(store->dir);
+	free(store->path);
+	free(store);
+}
+
+/*
+ * The library, once a process: one thread, bounded memory, no file mapped.
+ * Its random numbers are taken before files are out of reach.
+ */
+static culver_status
+library_start(struct culver_call *call)
+{
+	static bool started;
+	unsigned char seed;
+
+	if (started)
+		return CULVER_OK;
+	/* refused if somebody else uses it already: as it is, then */
+	sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+	sqlite3_config(SQLITE_CONFIG_URI, 0);
+	sqlite3_config(SQLITE_CONFIG_MMAP_SIZE, (sqlite3_int64)0,
+	    (sqlite3_int64)0);
+	/* a session is short and keeps few pages: memory as it is needed */
+	sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
+	sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 128, 64);
+	if (sqlite3_initialize() != SQLITE_OK)
+		return sq_fail_as(call, CULVER_E_NOMEM,
+		    "SQLite does not start");
+	sqlite3_hard_heap_limit64(HEAP_MAX);
+	sqlite3_randomness(sizeof(seed), &seed);
+	started = true;
+	return CULVER_OK;
+}
+
+static culver_status
+sqlite_create(struct culver_store **out, const struct culver_host *host,
+    const struct culver_values *vals, const struct culver_user *user,
+    struct culver_call *call)
+{
+	const char *path = user->location;
+	struct culver_store *store;
+	culver_status status = library_start(call);
+	char *slash;
+
+	if (status != CULVER_OK)
+		return status;
+	if (path == NULL || *path == '\0')
+		path = vals->v[OPT_PATH].u.s.p;
+	store = calloc(1, sizeof(*store));
+	if (store == NULL)
+		return sq_fail_errno(call, ENOMEM, "no memory");
+	*store = (struct culver_store){ .host = host, .uid = user->uid,
+	    .quota_octets = user->quota_octets,
+	    .quota_messages = user->quota_messages,
+	    .path = make_path(path, user->home),
+	    .create = vals->v[OPT_CREATE].u.i != 0,
+	    .secure_delete = vals->v[OPT_SECURE].u.i != 0,
+	    .vacuum = (int)vals->v[OPT_VACUUM].u.i,
+	    .busy = (uint64_t)vals->v[OPT_BUSY].u.i };
+	store->db.store = store;
+	if (store->path == NULL) {
+		sqlite_destroy(store);
+		return sq_fail_as(call, CULVER_E_PERM, "%s is no absolute "
+		    "path of a file; has the user a home?", path);
+	}
+	slash = strrchr(store->path, '/');
+	store->dir = strndup(store->path, slash == store->path ? 1 :
+	    (size_t)(slash - store->path));
+	if (store->dir == NULL) {
+		sqlite_destroy(store);
+		return sq_fail_errno(call, ENOMEM, "no memory");
+	}
+	*out = store;
+	return CULVER_OK;
+}
+
+culver_status
+sq_stat(struct culver_store *store, struct culver_stat *out,
+    struct culver_call *call)
+{
+	culver_status status = sq_db_open(store, call);
+	sqlite3_stmt *st;
+	int rc;
+
+	if (status != CULVER_OK)
+		return status;
+	st = sq_stmt(&store->db, SQ_TOTAL);
+	rc = st == NULL ? SQLITE_ERROR : sqlite3_step(st);
+	if (rc == SQLITE_ROW) {
+		out->messages = (uint32_t)sqlite3_column_int64(st, 0);
+		out->octets = (uint64_t)sqlite3_column_int64(st, 1);
+		out->octets_exact = 1;
+	} else
+		status = sq_fail(store, call, rc, "totals");
+	sqlite3_reset(st);
+	return status;
+}
+
+static const struct culver_storage_ops sqlite_ops = {
+	.size = sizeof(sqlite_ops),
+	.create = sqlite_create,
+	.destroy = sqlite_destroy,
+	.paths = sq_paths,
+	.open = sq_open,
+	.close = sq_close,
+	.list = sq_list,
+	.read = sq_read,
+	.next = sq_next,
+	.done = sq_done,
+	.expunge = sq_expunge,
+	.stat = sq_stat,
+	.deliver_begin = sq_deliver_begin,
+	.deliver_write = sq_deliver_write,
+	.deliver_commit = sq_deliver_commit,
+	.deliver_abort = sq_deliver_abort,
+	.check = sq_check,
+};
+
+CULVER_PLUGIN(storage_sqlite) = {
+	.magic = CULVER_MAGIC,
+	.size = sizeof(struct culver_plugin),
+	.abi_major = CULVER_ABI_MAJOR,
+	.abi_minor = CULVER_ABI_MINOR,
+	.need_minor = 0,
+	.kind = CULVER_KIND_STORAGE,
+	.caps = CULVER_ST_ATOMIC_EXPUNGE | CULVER_ST_EXACT_OCTETS |
+	    CULVER_ST_STAT | CULVER_ST_DELIVER | CULVER_ST_KEEP_UID |
+	    CULVER_ST_CHECK,
+	.name = "sqlite",
+	.version = "1.0",
+	.summary = "one database per user",
+	.options = sqlite_options,
+	.n_options = OPT_COUNT,
+	.option_size = sizeof(struct culver_option),
+	.ops = { .storage = &sqlite_ops },
+};
