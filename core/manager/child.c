@@ -338,6 +338,6 @@ child_exit(uint32_t instance, int status)
 	load_exit(c);
 	free(c);
 	gen_fill(gen);
-	gen_step(gen);
+	gen_step(manager.stopping ? manager.gen : gen);
 	gen_unref(gen);
 }

@@ -333,7 +333,7 @@ load_exit(const struct child *c)
 	if (!l->complete)
 		log_errorx("the %s role ended without an answer",
 		    ipc_role_name(c->role));
-	if (!l->complete || l->status != 0) {
+	if (!l->complete || l->status != 0 || manager.stopping) {
 		load_finish(0);
 	} else if (c->role == R_CERTCHECK) {
 		if (l->end > 0 && l->certs_fd < 0)
