@@ -15,7 +15,9 @@
 
 #include "core/manager/manager.h"
 
-enum { MAX_CLIENTS = 16 };
+/* The last places are for root, whom the members of control_group cannot keep
+ * out by holding all others. */
+enum { MAX_CLIENTS = 16, ROOT_CLIENTS = 4 };
 
 struct client {
 	struct loop_io io;		/* fd -1: free */
@@ -110,21 +112,28 @@ on_connect(struct loop_io *io, unsigned events)
 {
 	struct ucred who;
 	socklen_t n = sizeof(who);
-	struct client *c = clients;
+	struct client *c = clients, *end = clients + MAX_CLIENTS;
+	_Bool may_change;
 	int fd = accept4(io->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)events;
 	if (fd < 0)
 		return;
-	while (c < clients + MAX_CLIENTS && c->io.fd >= 0)
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) != 0) {
+		close(fd);
+		return;
+	}
+	may_change = who.uid == 0 || who.uid == manager.owner;
+	if (!may_change)
+		end -= ROOT_CLIENTS;
+	while (c < end && c->io.fd >= 0)
 		c++;
-	if (c == clients + MAX_CLIENTS ||
-	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) != 0) {
+	if (c == end) {
 		close(fd);
 		return;
 	}
 	*c = (struct client){.io = {.fd = fd, .ready = on_client},
-	    .may_change = who.uid == 0 || who.uid == manager.owner};
+	    .may_change = may_change};
 	if (!loop_watch(manager.loop, &c->io, LOOP_READ))
 		client_close(c);
 }

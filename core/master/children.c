@@ -149,8 +149,10 @@ child_exit(pid_t pid, int status)
 	TAILQ_FOREACH (c, &master.children, link)
 		if (c->pid == pid)
 			break;
-	if (c == NULL)
+	if (c == NULL) {
+		master.answers -= master.answers > 0;
 		return;
+	}
 	child_read(c, &master.in, UINT32_MAX);
 	child_close(c);
 	TAILQ_REMOVE(&master.children, c, link);

@@ -98,6 +98,7 @@ struct master {
 	_Bool stopping;
 	uint64_t logins, refused, breaches;
 	uint32_t sessions;
+	unsigned answers;		/* copies that answer culverctl */
 	struct ipc_in in;
 };
 extern struct master master;
