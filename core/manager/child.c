@@ -113,14 +113,18 @@ log_own(uint32_t generation)
 	static int own[2] = {-1, -1}, masters[2] = {-1, -1};
 	static uint32_t of;
 	const struct ipc_log_to to = {0};
+	int pair[2];
 
 	if (of != generation) {
 		fds_close(own, 2);
 		fds_close(masters, 2);
 		if (ipc_pair(own))
 			ipclog_open(own[1]);
-		if (ipc_pair(masters))
-			master_tell(IPC_LOG_TO, &to, &masters[1], 1);
+		if (ipc_pair(masters)) {
+			pair[0] = masters[1];
+			pair[1] = manager.log_target;
+			master_tell(IPC_LOG_TO, &to, pair, 2);
+		}
 		fds_close(&masters[1], 1);
 		of = generation;
 	}

@@ -227,9 +227,12 @@ load_certs(_Bool ticket, load_done *done)
 _Bool
 load_start(_Bool ticket, load_done *done)
 {
-	struct load *l = load_new(gen_new(), done);
+	struct generation *gen = gen_new();
+	struct load *l = load_new(gen, done);
 	int fd[SLOTS] = {0};
 
+	if (l == NULL && gen != NULL)
+		gen_unref(gen);
 	if (l == NULL)
 		return 0;
 	fd[FD_DIAG] = l->diag;
@@ -341,6 +344,8 @@ load_exit(const struct child *c)
 		load_finish(l->end == 0 || l->certs_fd >= 0);
 	} else if (!gen_complete(l->gen)) {
 		log_errorx("the config role left something out");
+		load_finish(0);
+	} else if (!manager_run_dir(l->gen)) {
 		load_finish(0);
 	} else if (l->gen->conf.n_cert == 0) {
 		load_finish(1);

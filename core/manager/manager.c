@@ -4,8 +4,8 @@
  *
  * Executed by master as the config role's user, once; started again if it
  * dies.  Confined before it hears anything: no file system, no network, no
- * processes.  argv: INSTANCE, the main configuration file (for messages), `run`
- * or `check`, and WATCHDOG_USEC if the service manager set it.
+ * processes.  argv: INSTANCE, the main configuration file (for messages), `run`,
+ * `again` (after one that died) or `check`, and WATCHDOG_USEC if the service manager set it.
  */
 #include "config.h"
 
@@ -28,12 +28,15 @@
 
 #define CERT_TIME (30 * NS_PER_S)
 #define TICKET_TIME (3600 * NS_PER_S)
+#define AGAIN_TIME (10 * NS_PER_S)	/* to the next look at a bad one */
 
 struct manager manager = {.log_target = -1, .root_fd = -1,
     .children = TAILQ_HEAD_INITIALIZER(manager.children),
     .ticket = {-1, -1, -1}};
 
-static struct loop_timer watch_timer;
+static struct loop_timer watch_timer;	/* of certificates; until there is a
+					 * configuration, to the next try */
+static _Bool check;			/* culverd -t */
 static uint64_t ticket_at;
 static int exit_status;
 static _Bool starter;			/* FD_READY is there */
@@ -102,19 +105,6 @@ watch_due(struct loop_timer *t)
 
 /* --- start and reload ----------------------------------------------------- */
 
-/* To the terminal of who started culverd. */
-static void
-diag_copy(int diag)
-{
-	char buf[4096];
-	off_t at = 0;
-	ssize_t n;
-
-	while ((n = pread(diag, buf, sizeof(buf), at)) > 0 &&
-	       write(FD_DIAG, buf, (size_t)n) == n)
-		at += n;
-}
-
 _Bool
 log_reopen(const struct generation *gen)
 {
@@ -170,6 +160,8 @@ void
 manager_reload(void)
 {
 	manager.reload_wanted = manager.load != NULL;
+	if (manager.gen == NULL && manager.again && manager.load == NULL)
+		loop_timer_set(manager.loop, &watch_timer, 0);	/* now */
 	if (manager.reload_wanted || manager.gen == NULL || manager.stopping)
 		return;
 	manager_note(NOTE_RELOADING);
@@ -180,22 +172,40 @@ manager_reload(void)
 	}
 }
 
-/* What a first configuration needs; false after a message. */
-static _Bool
-start_open(struct generation *gen)
+/* run_dir, and the folder in it to chroot to; false after a message.  Before
+ * certcheck runs, which is chrooted, too. */
+_Bool
+manager_run_dir(const struct generation *gen)
 {
+	static _Bool is_open;
 	struct ipc_opened answer;
-	int fd = master_open(OPEN_RUN_DIR, gen, 0, &answer);
+	int fd;
 
+	if (check || is_open)
+		return 1;
+	fd = master_open(OPEN_RUN_DIR, gen, 0, &answer);
 	if (fd < 0 && errno == EBUSY)
 		log_errorx("run_dir cannot change: restart culverd");
-	if (fd < 0)
-		return 0;			/* master says why */
+	if (fd < 0) {				/* master says why */
+		manager_end(EX_UNAVAILABLE);
+		return 0;
+	}
+	is_open = 1;
 	if (manager.owner == 0)
 		manager.root_fd = fd;
 	else
 		close(fd);
-	if (!gen_listen(gen, NULL, FD_DIAG))
+	return 1;
+}
+
+/* What a first configuration needs; false after a message. */
+static _Bool
+start_open(struct generation *gen, int diag)
+{
+	struct ipc_opened answer;
+	int fd;
+
+	if (!manager_run_dir(gen) || !gen_listen(gen, NULL, diag))
 		return 0;
 	fd = master_open(OPEN_LISTEN, gen, gen->conf.n_listen, &answer);
 	if (fd < 0 || !control_open(fd)) {
@@ -209,13 +219,25 @@ start_open(struct generation *gen)
 	return 1;
 }
 
-/* The first configuration is there, or not. */
+/* The first configuration is there, or not.  A manager that was started again
+ * waits until it is right: then sessions go on, and nobody is at a terminal. */
 static void
 start_done(struct generation *gen, int diag)
 {
-	diag_copy(diag);
-	if (gen == NULL || !start_open(gen)) {
+	static uint64_t said;
+	_Bool works = gen != NULL && start_open(gen, diag);
+
+	if (gen == NULL && manager.again) {
+		said = diag_copy(diag, said);
+		loop_timer_set(manager.loop, &watch_timer, clock_now() +
+		    AGAIN_TIME);
+		return;
+	}
+	diag_copy(diag, 0);
+	if (!works) {
 		manager_end(gen == NULL ? EX_CONFIG : EX_UNAVAILABLE);
+		if (gen != NULL)
+			gen_unref(gen);
 		return;
 	}
 	manager.gen = gen;
@@ -229,10 +251,20 @@ start_done(struct generation *gen, int diag)
 }
 
 static void
+start_due(struct loop_timer *t)
+{
+	(void)t;
+	if (!load_start(1, start_done))
+		manager_end(EX_OSERR);
+}
+
+static void
 check_done(struct generation *gen, int diag)
 {
-	diag_copy(diag);
+	diag_copy(diag, 0);
 	manager_end(gen == NULL ? EX_CONFIG : 0);
+	if (gen != NULL)
+		gen_unref(gen);
 }
 
 /* A gate of the current generation serves. */
@@ -249,14 +281,6 @@ manager_serving(void)
 }
 
 /* --- main ----------------------------------------------------------------- */
-
-/* Until there is a log role. */
-static void
-sink_terminal(int level, const char *text)
-{
-	(void)level;
-	dprintf(FD_DIAG, "culverd: %s\n", text);
-}
 
 static _Bool
 confine(void)
@@ -283,7 +307,8 @@ setup(char **argv)
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
-	log_set_sink(sink_terminal);
+	log_set_sink(diag_log);
+	diag_open();
 	manager.instance = (uint32_t)strtoul(argv[1], NULL, 10);
 	manager.instances = manager.instance;
 	manager.conf_path = argv[2];
@@ -307,10 +332,13 @@ main(int argc, char **argv)
 		    "culverd(8)\n");
 		return EX_USAGE;
 	}
-	if (!setup(argv) || !load_start(strcmp(argv[3], "run") == 0,
-	    strcmp(argv[3], "run") == 0 ? start_done : check_done))
+	check = strcmp(argv[3], "check") == 0;
+	manager.again = strcmp(argv[3], "again") == 0;
+	watch_timer.due = start_due;
+	if (!setup(argv) || !load_start(!check,
+	    check ? check_done : start_done))
 		return EX_OSERR;
-	if (strcmp(argv[3], "run") == 0)
+	if (!check)
 		beat_start(argv[4]);
 	while (!manager.done) {
 		if (!loop_once(manager.loop))

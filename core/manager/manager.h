@@ -99,6 +99,7 @@ struct manager {
 	int ticket[TICKETS];		/* newest first; -1: none yet */
 	uint32_t instances;		/* the highest yet */
 	uint32_t generations;
+	_Bool again;			/* the manager before this one died */
 	_Bool stopping, idle;		/* idle: no session is left */
 	_Bool done;			/* the main loop is over */
 	uint32_t breaches, missing;
@@ -113,6 +114,7 @@ void manager_reload(void);
 void manager_stop(_Bool idle);
 void manager_serving(void);
 void manager_end(int status);
+_Bool manager_run_dir(const struct generation *gen);
 void manager_note(enum ipc_note_what what);
 _Bool log_reopen(const struct generation *gen);
 
@@ -175,6 +177,12 @@ void gate_drain(struct child *c);
 /* beat.c: whether roles still answer.  WATCHDOG is how often the service
  * manager wants to hear, as text in microseconds, or NULL. */
 void beat_start(const char *watchdog);
+
+/* diag.c: FD_DIAG, until there is a log role.  The second is a log_sink; the
+ * third copies DIAG unless its sum, which it returns, is LAST. */
+void diag_open(void);
+void diag_log(int level, const char *text);
+uint64_t diag_copy(int diag, uint64_t last);
 
 /* control.c: the socket of culverctl. */
 _Bool control_open(int fd);

@@ -87,7 +87,8 @@ void
 manager_start(void)
 {
 	struct spawn s = {.role = R_MANAGER, .instance = ++master.instances,
-	    .arg = {master.conf_path, master.check ? "check" : "run",
+	    .arg = {master.conf_path, master.check ? "check" :
+		master.running ? "again" : "run",
 		getenv("WATCHDOG_USEC")},
 	    .fd = {[FD_DIAG - FD_CHANNEL] = master.stderr_fd,
 	    [FD_READY - FD_CHANNEL] = ready_pipe}};

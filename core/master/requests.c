@@ -237,7 +237,7 @@ take_log(struct child *manager, struct ipc_in *in)
 	(void)manager;
 	master.running = 1;
 	if (!master.foreground)
-		dup3(0, master.stderr_fd, O_CLOEXEC);
+		dup3(in->fd[1], master.stderr_fd, O_CLOEXEC);
 	log_to(in->fd[0]);
 	in->fd[0] = -1;
 	return 1;

@@ -2,6 +2,7 @@
 reloads drop no session, a clean stop lets a worker finish its reply."""
 import os
 import signal
+import socket
 import threading
 import time
 
@@ -271,3 +272,73 @@ def test_who_and_status(instance):
     until("an empty list", lambda: instance.users[0].name not in
           instance.ctl("who").stdout)
     assert all(alive(p) for p in instance.role("gate"))
+
+
+def descriptors(instance, role):
+    return len(os.listdir(f"/proc/{instance.role(role)[0]}/fd"))
+
+
+def test_refused_reloads_leave_nothing_behind(instance):
+    """However late it was found out: no descriptor stays open, neither in
+    manager nor in master, and no memory."""
+    good = instance.conf.read_text()
+    other = instance.dir / "other.pem"
+    make_certificate(instance.dir / "unused.pem", other, ("localhost",))
+    with socket.create_server((instance.address, 3123)):
+        late = {
+            "mistake": good + "colour = blue\n",
+            "certificate": good.replace(str(instance.key), str(other)),
+            "address": good + 'listen busy { address = '
+                              f'{{"{instance.address}:3123"}} }}\n',
+            "run_dir": good.replace("/run\"", "/run2\""),
+        }
+        for round_ in range(4):
+            if round_ == 1:     # what the first ones left may be kept
+                before = {r: descriptors(instance, r)
+                          for r in ("master", "manager")}
+            for text in late.values():
+                instance.write_conf(text)
+                if text is late["run_dir"]:     # culverctl would look there
+                    n = len(instance.log_lines("run_dir cannot change"))
+                    os.kill(instance.pid, signal.SIGHUP)
+                    instance.wait_log("run_dir cannot change", n=n + 1)
+                else:
+                    assert instance.ctl("reload").returncode != 0
+    until("no surplus descriptor", lambda: {
+        r: descriptors(instance, r) for r in before} == before, 5)
+    instance.write_conf(good)
+    instance.reload()
+    instance.login(instance.users[0]).quit()
+
+
+def test_a_manager_that_finds_a_bad_configuration(one_instance):
+    """Nobody is at a terminal any more: what is wrong goes where the log went,
+    once; sessions go on; when it is right again, so is the service."""
+    inst = one_instance(users=1, top="log_level = info")
+    inst.users[0].deliver_all(MESSAGES)
+    inst.start_in_background()
+    good = inst.conf.read_text()
+    n = len(good.splitlines()) + 1
+    with inst.login(inst.users[0]) as pop:
+        inst.write_conf(good + "colour = blue\n")
+        os.kill(inst.role("manager")[0], signal.SIGKILL)
+        inst.wait_log(f"error {inst.conf}:{n}:", "colour")
+        inst.write_conf(good + "\ncolour = red\n")
+        os.kill(inst.pid, signal.SIGHUP)        # do not wait for the next try
+        inst.wait_log(f"error {inst.conf}:{n + 1}:", "colour")
+        os.kill(inst.pid, signal.SIGHUP)
+        inst.write_conf(good)
+        os.kill(inst.pid, signal.SIGHUP)
+        until("the service", inst.greets)
+        assert len(inst.log_lines(f"{inst.conf}:{n}:")) == 1
+        assert len(inst.log_lines(f"{inst.conf}:{n + 1}:")) == 1
+        assert pop.multi("RETR 1") == wire(MESSAGES[0])
+        pop.quit()
+
+
+def test_stop_in_the_middle_of_a_reload(instance):
+    os.kill(instance.pid, signal.SIGHUP)
+    os.kill(instance.pid, signal.SIGTERM)
+    assert instance.proc.wait(15) == 0
+    assert instance.wait_gone() == []
+    instance.proc = None
