@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/base/log.h"
 #include "core/ipc/ipc.h"
 
 enum field_kind { K_END, K_NUMBER, K_TEXT, K_BYTES };
@@ -273,6 +274,23 @@ fds_take(struct msghdr *mh, int out[IPC_MAX_FDS])
 	return (unsigned)(n / sizeof(int));
 }
 
+/*
+ * The kernel gives fewer descriptors than were sent when there is no room for
+ * them in this process (or in the system): that is not the sender's fault, who
+ * can only send too many.  The message counts, without any.
+ */
+static void
+fds_lose(struct ipc_in *in)
+{
+	log_warnx("no descriptor is free: what came with %s is lost",
+	    ipc_name(in->type));
+	for (unsigned i = 0; i < in->nfds; i++) {
+		close(in->fd[i]);
+		in->fd[i] = -1;
+	}
+	in->nfds = 0;
+}
+
 enum ipc_result
 ipc_recv(int fd, struct ipc_in *in, enum ipc_role from, enum ipc_role to,
     enum ipc_phase phase)
@@ -287,6 +305,7 @@ ipc_recv(int fd, struct ipc_in *in, enum ipc_role from, enum ipc_role to,
 
 	in->nfds = 0;
 	in->len = 0;
+	memset(in->fd, 0xff, sizeof(in->fd));
 	got = recvmsg(fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (got < 0)
 		return errno == EAGAIN ? IPC_AGAIN : IPC_EOF;
@@ -294,10 +313,16 @@ ipc_recv(int fd, struct ipc_in *in, enum ipc_role from, enum ipc_role to,
 	in->len = (size_t)got;
 	if (got == 0 && in->nfds == 0)
 		return IPC_EOF;
-	if ((mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0 &&
-	    ipc_decode(in->buf, in->len, &in->type, &declared, &in->m) &&
-	    declared == in->nfds && ipc_allowed(in->type, from, to, phase))
-		return IPC_GOT;
+	if ((mh.msg_flags & MSG_TRUNC) != 0 ||
+	    !ipc_decode(in->buf, in->len, &in->type, &declared, &in->m) ||
+	    !ipc_allowed(in->type, from, to, phase))
+		goto breach;
+	if ((mh.msg_flags & MSG_CTRUNC) != 0 && declared > in->nfds)
+		fds_lose(in);
+	else if ((mh.msg_flags & MSG_CTRUNC) != 0 || declared != in->nfds)
+		goto breach;
+	return IPC_GOT;
+breach:
 	ipc_done(in);
 	return IPC_BREACH;
 }

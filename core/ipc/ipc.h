@@ -133,7 +133,8 @@ union ipc_any {
 struct ipc_in {
 	enum ipc_type type;
 	unsigned nfds;
-	int fd[IPC_MAX_FDS];	/* a handler that keeps one sets it to -1 */
+	int fd[IPC_MAX_FDS];	/* a handler that keeps one sets it to -1;
+				 * there may be none: see ipc_recv() */
 	union ipc_any m;
 	size_t len;
 	uint8_t buf[IPC_MAX];
@@ -155,7 +156,9 @@ culver_status ipc_send(int fd, enum ipc_type type, const void *msg,
 /*
  * Receive one message that FROM may send to TO in PHASE.  Never blocks.
  * IPC_BREACH: the peer broke the rules; end it.  After IPC_GOT call
- * ipc_done(), which closes descriptors that nobody took.
+ * ipc_done(), which closes descriptors that nobody took.  If this process had
+ * no room for the descriptors of a message, there are none with it (nfds 0,
+ * fd[] -1), after a line in the log: that is nobody's breach.
  */
 enum ipc_result ipc_recv(int fd, struct ipc_in *in, enum ipc_role from,
     enum ipc_role to, enum ipc_phase phase);

@@ -326,6 +326,8 @@ on_target(uint32_t kind)
 static void
 channel_message(void)
 {
+	if (in.type != IPC_PING && in.nfds == 0)
+		return;		/* no room for it: the old one goes on */
 	if (in.type == IPC_LOG_TARGET) {
 		on_target(in.m.log_target.kind);
 	} else if (in.type == IPC_LOG_SENDER) {

@@ -133,7 +133,7 @@ master_open(enum ipc_open_kind kind, const struct generation *gen,
 		in.fd[0] = -1;
 	}
 	ipc_done(&in);
-	errno = (int)answer->error;
+	errno = fd < 0 && answer->error == 0 ? EMFILE : (int)answer->error;
 	return fd;
 }
 

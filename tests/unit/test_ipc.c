@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -231,6 +232,71 @@ the_end_of_a_peer_is_seen_after_its_messages(void **state)
 	    IPC_EOF);
 }
 
+/* Who has no room for descriptors must not blame who sends them. */
+static void
+a_full_table_is_no_breach(void **state)
+{
+	const struct ipc_handover msg = {.grant = 7, .serial = 9};
+	struct pair *p = *state;
+	struct rlimit limit, full;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(ipc_send(p->a, IPC_HANDOVER, &msg, &p->a, 1),
+	    CULVER_OK);
+	full = limit;
+	full.rlim_cur = 1;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &full), 0);
+	assert_int_equal(ipc_recv(p->b, &in, R_GATE, R_MASTER, P_RUN),
+	    IPC_GOT);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(in.type, IPC_HANDOVER);
+	assert_int_equal(in.m.handover.serial, 9);
+	assert_int_equal(in.nfds, 0);
+	assert_int_equal(in.fd[0], -1);
+	ipc_done(&in);
+	/* the next one arrives whole */
+	assert_int_equal(ipc_send(p->a, IPC_HANDOVER, &msg, &p->a, 1),
+	    CULVER_OK);
+	assert_int_equal(ipc_recv(p->b, &in, R_GATE, R_MASTER, P_RUN),
+	    IPC_GOT);
+	assert_int_equal(in.nfds, 1);
+	ipc_done(&in);
+}
+
+/* But one that carries what it does not speak of is, also then. */
+static void
+a_full_table_excuses_nothing_else(void **state)
+{
+	const struct ipc_auth_cancel msg = {.serial = 9};
+	struct pair *p = *state;
+	uint8_t buf[64];
+	struct iovec iov = {.iov_base = buf,
+	    .iov_len = ipc_encode(IPC_AUTH_CANCEL, &msg, 0, buf,
+	    sizeof(buf))};
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = {.space = {0}};
+	struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1,
+	    .msg_control = control.space,
+	    .msg_controllen = sizeof(control.space)};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
+	struct rlimit limit, full;
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &p->a, sizeof(int));
+	assert_int_equal(sendmsg(p->a, &mh, 0), iov.iov_len);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	full = limit;
+	full.rlim_cur = 1;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &full), 0);
+	assert_int_equal(ipc_recv(p->b, &in, R_GATE, R_AUTH, P_RUN),
+	    IPC_BREACH);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
 int
 main(void)
 {
@@ -244,6 +310,8 @@ main(void)
 		T(a_password_does_not_stay_in_the_buffer),
 		T(a_full_socket_is_temporary_and_a_closed_one_is_not),
 		T(the_end_of_a_peer_is_seen_after_its_messages),
+		T(a_full_table_is_no_breach),
+		T(a_full_table_excuses_nothing_else),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
