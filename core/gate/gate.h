@@ -75,6 +75,7 @@ struct conn {
 	uint64_t serial;		/* of this login attempt; 0: none */
 	uint64_t not_before;		/* CONN_DELAY */
 	uint64_t grant;			/* waits until `out` is empty */
+	uint64_t grant_by;		/* then it is too late for it */
 	const char *reason;		/* why it will close */
 	culver_status status;		/* CONN_DELAY */
 	struct peer peer;

@@ -22,6 +22,7 @@
 
 enum {
 	WORKER_S = 30,		/* for master to answer a HANDOVER */
+	GRANT_S = 15,		/* to use a grant, which is good for 30 */
 	ANSWERS = 64		/* taken in one round */
 };
 
@@ -41,6 +42,16 @@ find(struct gate *g, uint64_t serial)
 	return c;
 }
 
+/* Nobody will use GRANT: master need not keep room for it.  If this does not
+ * reach master, it waits until the time of the grant is over. */
+static void
+release(struct gate *g, uint64_t grant, uint64_t serial)
+{
+	const struct ipc_release msg = {.grant = grant, .serial = serial};
+
+	(void)ipc_send(g->master.fd, IPC_RELEASE, &msg, NULL, 0);
+}
+
 /* No answer to this attempt counts any more. */
 static void
 forget(struct conn *c)
@@ -49,6 +60,8 @@ forget(struct conn *c)
 
 	if (c->serial == 0)
 		return;
+	if (c->grant != 0)
+		release(c->gate, c->grant, c->serial);
 	while (*at != c)
 		at = &(*at)->hash_next;
 	*at = c->hash_next;
@@ -145,8 +158,8 @@ login_cancel(struct conn *c)
 {
 	struct ipc_auth_cancel msg = {.serial = c->serial};
 
-	/* An attempt that is decided needs no cancelling: a grant that
-	 * nobody takes expires. */
+	/* An attempt that is decided needs no cancelling; forget() gives a
+	 * grant back. */
 	if (c->serial != 0 && c->grant == 0 &&
 	    (c->state == CONN_AUTH || c->state == CONN_SASL))
 		(void)ask(c->gate, IPC_AUTH_CANCEL, &msg);
@@ -177,7 +190,9 @@ hand_over(struct conn *c)
 	st = ipc_send(c->gate->master.fd, IPC_HANDOVER, &msg, &fd, 1);
 	if (end >= 0)
 		close(end);
-	if (st != CULVER_OK)
+	if (st == CULVER_OK)
+		c->grant = 0;		/* it is used */
+	else
 		relay_free(c);
 	return st == CULVER_OK;
 }
@@ -185,6 +200,12 @@ hand_over(struct conn *c)
 void
 login_resume(struct conn *c)
 {
+	/* The client did not take what was said before for so long; and a
+	 * hand-over that is too late would be a breach. */
+	if (clock_now() > c->grant_by) {
+		back_failed(c);
+		return;
+	}
 	if (!hand_over(c)) {
 		uint32_t hidden;
 
@@ -214,8 +235,13 @@ on_answer(struct gate *g, const struct ipc_in *in)
 	/* every message of the coordinator begins with the serial */
 	struct conn *c = find(g, in->m.auth_no.serial);
 
-	if (c == NULL || c->state != CONN_AUTH || c->grant != 0)
-		return;		/* it went away meanwhile */
+	if (c == NULL || c->state != CONN_AUTH || c->grant != 0) {
+		/* it went away meanwhile */
+		if (in->type == IPC_AUTH_YES && in->m.auth_yes.grant != 0)
+			release(g, in->m.auth_yes.grant,
+			    in->m.auth_yes.serial);
+		return;
+	}
 	switch (in->type) {
 	case IPC_AUTH_CHALLENGE:
 		on_challenge(c, &in->m.auth_challenge);
@@ -230,6 +256,7 @@ on_answer(struct gate *g, const struct ipc_in *in)
 		break;
 	case IPC_AUTH_YES:
 		c->grant = in->m.auth_yes.grant;
+		c->grant_by = clock_now() + GRANT_S * NS_PER_S;
 		if (c->grant == 0)
 			back_failed(c);
 		break;

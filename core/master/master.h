@@ -42,6 +42,9 @@ struct child {
 	uint32_t instance;		/* never given twice */
 	pid_t pid;
 	uint64_t started;
+	unsigned grants;		/* gate: that wait for it */
+	uint64_t lost_until;		/* gate: it may come with a grant that
+					 * there was no room for */
 	struct generation *gen;		/* of config and auth */
 };
 TAILQ_HEAD(children, child);
@@ -142,6 +145,7 @@ int file_open(uint32_t kind, uint32_t index, const struct generation *gen,
 _Bool session_known(uint64_t grant);
 _Bool session_grant(struct child *auth, struct ipc_in *in);
 _Bool session_handover(struct child *gate, struct ipc_in *in);
+_Bool session_release(struct child *gate, struct ipc_in *in);
 void session_gate_gone(uint32_t gate);
 _Bool session_exit(pid_t pid, int status);
 void session_each(void (*f)(const struct session *, void *), void *arg);

@@ -159,7 +159,7 @@ role_spawn(struct child *manager, struct ipc_in *in)
 	/* without a folder to chroot to they do not run */
 	s.keep_chroot = geteuid() == 0 && ((m->role & R_ACCEPTS) != 0 ||
 	    (m->role == R_CERTCHECK && s.fd[FD_ROOT - FD_CHANNEL] > 0));
-	c = child_new(&s, channel, gen);
+	c = in->nfds > 0 ? child_new(&s, channel, gen) : NULL;
 	up.pid = c != NULL ? (uint32_t)c->pid : 0;
 	outbox_send(&master.to_manager, IPC_SPAWNED, &up);
 	return 1;
@@ -253,6 +253,7 @@ static const struct {
 	[IPC_GRANT] = {session_grant, "sent a malformed grant"},
 	[IPC_HANDOVER] = {session_handover,
 	    "used a grant that is not its own"},
+	[IPC_RELEASE] = {session_release, ""},
 	[IPC_CONFIG_OPEN] = {send_file, ""},
 	[IPC_CONFIG_SNAP] = {snap_pass, "sent a malformed snapshot"},
 	[IPC_CONFIG_DONE] = {pass_on, ""},

@@ -29,7 +29,7 @@
 #include "core/worker/worker.h"
 
 enum { BUCKETS = 1024, SLOTS = 16, SLOT_FDS = 3, SLOT_FIRST = 3,
-	WORKER_LOG_MAX = 200 };
+	WORKER_LOG_MAX = 200, GRANTS_MAX = 1024 };
 #define GRANT_TIME (30 * NS_PER_S)
 #define START_TIME (5 * NS_PER_S)
 
@@ -80,6 +80,8 @@ session_known(uint64_t id)
 static void
 session_free(struct session *s)
 {
+	struct child *gate;
+
 	LIST_REMOVE(s, by_id);
 	if (s->pid > 0)
 		LIST_REMOVE(s, by_pid);
@@ -87,6 +89,8 @@ session_free(struct session *s)
 		TAILQ_REMOVE(&queued, s, queue);
 	if (s->state != S_GRANTED)
 		master.sessions--;
+	else if ((gate = child_find(R_ACCEPTS, s->g.gate)) != NULL)
+		gate->grants--;
 	slot_free(s);
 	loop_timer_clear(master.loop, &s->timer);
 	loop_unwatch(master.loop, &s->io);
@@ -145,6 +149,7 @@ _Bool
 session_grant(struct child *auth, struct ipc_in *in)
 {
 	uint64_t id = in->m.grant.id;
+	struct child *gate;
 	const char *wrong;
 	union ipc_any grant;
 	enum ipc_type type;
@@ -155,9 +160,20 @@ session_grant(struct child *auth, struct ipc_in *in)
 	    IPC_GRANT_DELIVERY : IPC_GRANT_SESSION) ||
 	    id >> 40 != auth->instance || session_known(id))
 		return 0;
-	s = calloc(1, sizeof(*s) + in->len);
-	if (s == NULL)
+	gate = child_find(R_ACCEPTS, in->m.grant.gate);
+	if (gate == NULL)
+		return 1;		/* it died meanwhile */
+	s = gate->grants < GRANTS_MAX ? calloc(1, sizeof(*s) + in->len) :
+	    NULL;
+	if (s == NULL) {
+		if (gate->lost_until < clock_now())
+			log_warnx("no room for the logins of gate %u: it "
+			    "uses %u of them only", gate->instance,
+			    gate->grants);
+		gate->lost_until = clock_now() + GRANT_TIME;
 		return 1;
+	}
+	gate->grants++;
 	memcpy(s->message, in->buf, in->len);
 	ipc_decode(s->message, in->len, &type, &nfds, &grant);
 	s->g = grant.grant;
@@ -281,17 +297,23 @@ _Bool
 session_handover(struct child *gate, struct ipc_in *in)
 {
 	const struct ipc_handover *h = &in->m.handover;
+	struct ipc_refused no = {.serial = h->serial,
+	    .status = (uint32_t)CULVER_E_TEMP};
 	struct session *s;
 
 	grants_read(h->grant);
 	s = find_id(h->grant);
+	if (s == NULL && clock_now() < gate->lost_until) {
+		child_tell(gate, IPC_REFUSED, &no, NULL, 0);
+		return 1;
+	}
 	if (s == NULL || s->state != S_GRANTED || s->g.gate != gate->instance ||
-	    s->g.serial != h->serial || !is_socket(in->fd[0], s->g.flags &
-	    IPC_DELIVERY ? SOCK_SEQPACKET : SOCK_STREAM))
+	    s->g.serial != h->serial || (in->nfds > 0 && !is_socket(in->fd[0],
+	    s->g.flags & IPC_DELIVERY ? SOCK_SEQPACKET : SOCK_STREAM)))
 		return 0;
 	s->client = in->fd[0];
 	in->fd[0] = -1;
-	if (s->g.kind == 0 || master.stopping ||
+	if (s->g.kind == 0 || s->client < 0 || master.stopping ||
 	    master.sessions >= s->gen->conf.sessions_max) {
 		if (master.sessions >= s->gen->conf.sessions_max)
 			log_warnx("limit what=sessions: %u sessions are open, "
@@ -300,10 +322,26 @@ session_handover(struct child *gate, struct ipc_in *in)
 		return 1;
 	}
 	s->state = S_QUEUED;
+	gate->grants--;
 	master.sessions++;
 	TAILQ_INSERT_TAIL(&queued, s, queue);
 	loop_timer_set(master.loop, &s->timer, clock_now() + START_TIME);
 	queue_run();
+	return 1;
+}
+
+/* A grant that the gate has no use for; it may be gone already. */
+_Bool
+session_release(struct child *gate, struct ipc_in *in)
+{
+	const struct ipc_release *r = &in->m.release;
+	struct session *s;
+
+	grants_read(r->grant);
+	s = find_id(r->grant);
+	if (s != NULL && s->state == S_GRANTED &&
+	    s->g.gate == gate->instance && s->g.serial == r->serial)
+		session_free(s);
 	return 1;
 }
 

@@ -186,6 +186,23 @@ malformed(void)
 	}
 }
 
+/* More grants than there is room for: what came too late is refused, and what
+ * was there before works; but a number that nobody gave is a breach. */
+static void
+hoard(void)
+{
+	enum { MANY = 1025 };
+	uint64_t first = serial, grant[MANY];
+
+	for (int i = 0; i < MANY; i++, serial++)
+		grant[i] = get_grant();
+	handover(grant[MANY - 1], first + MANY - 1, client_socket());
+	await(FD_MASTER, R_MASTER, IPC_REFUSED);
+	handover(grant[0], first, client_socket());
+	await(FD_MASTER, R_MASTER, IPC_STARTED);
+	handover(grant[1], first, client_socket());
+}
+
 static void
 misuse(void)
 {
@@ -208,6 +225,8 @@ misuse(void)
 		grant = get_grant();
 		poll(NULL, 0, 31000);
 		handover(grant, serial, client_socket());
+	} else if (mode_is("hoard")) {
+		hoard();
 	} else if (mode_is("directory")) {
 		handover(get_grant(), serial, open("/", O_RDONLY));
 	} else if (mode_is("phase")) {

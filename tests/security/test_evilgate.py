@@ -76,6 +76,14 @@ def test_a_grant_works_once(attack):
     assert logins(inst) == 1
 
 
+def test_grants_are_bounded(attack):
+    """Too many are refused, which is no breach; the first still works."""
+    inst = attack("hoard")
+    inst.wait_log("no room for the logins of gate")
+    culver.until("the gate is killed", lambda: killed(inst))
+    assert logins(inst) == 1
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_grant_is_void_after_30_seconds(attack):

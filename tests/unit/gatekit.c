@@ -165,7 +165,7 @@ kit_auth_got(struct kit *k, enum ipc_type type)
 void
 kit_master_got(struct kit *k, enum ipc_type type)
 {
-	if (type == IPC_HANDOVER)
+	if (type == IPC_HANDOVER || type == IPC_RELEASE)
 		got(k, k->master, R_GATE, R_MASTER, type);
 	else
 		got(k, k->manager, R_GATE, R_MANAGER, type);

@@ -302,6 +302,15 @@ test_no_then_yes(void **state)
 	close(fd);
 }
 
+/* Master heard that GRANT of SERIAL is not needed. */
+static void
+released(uint64_t grant, uint64_t serial)
+{
+	kit_master_got(k, IPC_RELEASE);
+	assert_int_equal(k->in.m.release.grant, grant);
+	assert_int_equal(k->in.m.release.serial, serial);
+}
+
 /* A late or repeated answer must not meet another attempt. */
 static void
 test_stale_answers(void **state)
@@ -321,12 +330,14 @@ test_stale_answers(void **state)
 	kit_auth_say(k, IPC_AUTH_NO, &no);
 	kit_auth_say(k, IPC_AUTH_YES, &yes);
 	kit_expect(k, fd, "");
+	released(9, yes.serial);
 	kit_quiet(k);
 	kit_send(k, fd, "USER u\r\nPASS x\r\n");
 	kit_auth_got(k, IPC_AUTH_BEGIN);
 	assert_int_not_equal(k->in.m.auth_begin.serial, no.serial);
 	kit_auth_say(k, IPC_AUTH_YES, &yes);
 	kit_expect(k, fd, POP3_SEND_PASS);
+	released(9, yes.serial);
 	kit_quiet(k);
 	close(fd);
 }
@@ -370,7 +381,33 @@ test_client_vanishes(void **state)
 	assert_int_equal(k->in.m.auth_cancel.serial, yes.serial);
 	assert_int_equal(k->gate->n_conn, 0);
 	kit_auth_say(k, IPC_AUTH_YES, &yes);
+	released(9, yes.serial);
 	kit_quiet(k);
+}
+
+/* A client that does not read keeps its grant waiting; master would take one
+ * that comes too late for an invention. */
+static void
+test_late_grant_is_not_used(void **state)
+{
+	int fd = greeted();
+	uint64_t serial;
+	struct conn *c;
+
+	(void)state;
+	kit_send(k, fd, "USER u\r\nPASS x\r\n");
+	kit_auth_got(k, IPC_AUTH_BEGIN);
+	serial = k->in.m.auth_begin.serial;
+	kit_expect(k, fd, POP3_SEND_PASS);
+	c = k->gate->all;
+	c->grant = 9;
+	c->grant_by = clock_now() - 1;
+	conn_settle(c);
+	kit_expect(k, fd, NOT_NOW);
+	released(9, serial);
+	kit_quiet(k);
+	close(kit_login(k, fd));
+	close(fd);
 }
 
 /* It sent everything at once and waits for the answers. */
@@ -895,6 +932,7 @@ main(void)
 	    TEST(test_stale_answers),
 	    TEST(test_delay),
 	    TEST(test_client_vanishes),
+	    TEST(test_late_grant_is_not_used),
 	    TEST(test_half_closed_client_is_served),
 	    TEST(test_sasl_plain),
 	    TEST(test_sasl_exchange),
