@@ -235,6 +235,7 @@ class User:
         self.uid, self.gid = uid, gid
         self.home = Path(home)
         self.maildir = self.home / "Maildir"
+        self.fields = ""        # further ones of the passwd file
         self._count = 0
 
     def own(self, path):
@@ -337,7 +338,7 @@ class Instance:
 
     `limits`, `top`, `listen`, `tls`, `auth`, `storage` are text for the
     named part of the configuration; `extra` is appended.  A `{address}` in
-    them is replaced.  What test users have for a mailbox, unless `storage`
+    them is replaced, as is {dir}.  What test users have for a mailbox, unless `storage`
     says more, is `kind`.
     """
     kind = "maildir"
@@ -396,7 +397,8 @@ class Instance:
         for u in self.users:
             h = (hashes or {}).get(u.name) or "{SHA512-CRYPT}" + (
                 same if u.password == PASSWORD else crypt(u.password))
-            lines.append(f"{u.name}:{h}:{u.uid}:{u.gid}::{u.home}::\n")
+            lines.append(f"{u.name}:{h}:{u.uid}:{u.gid}::{u.home}::"
+                         f"{u.fields}\n")
         new = self.dir / "users.new"
         with open(new, "w", opener=lambda p, f: os.open(p, f, 0o600)) as f:
             f.write("".join(lines) + extra)
@@ -406,7 +408,7 @@ class Instance:
 
     def conf_text(self):
         p = {k: (v or "").replace("{address}", self.address)
-             for k, v in self.parts.items()}
+             .replace("{dir}", str(self.dir)) for k, v in self.parts.items()}
         storage = p["storage"] or STORAGE[self.kind]
         return f'''hostname = "localhost"
 run_dir = "{self.dir}/run"
@@ -533,7 +535,7 @@ limits {{
             name = os.path.basename(argv[0]) if argv else ""
             name = name.split(":")[0]
             if name not in ("config", "gate", "auth", "pool", "certcheck",
-                            "log", "manager"):
+                            "log", "manager", "lmtp"):
                 name = "worker"
             found.setdefault(name, []).append(pid)
         return found

@@ -108,6 +108,9 @@ check_top(struct cf_section *s, const struct cf_env *env)
 	    strlen(s->v[O_RUN_DIR].u.s.p) > RUN_DIR_MAX)
 		cf_blame(s, O_RUN_DIR, "it is too long: wanted at most %zu "
 		    "characters, because a socket lies in it", RUN_DIR_MAX);
+	if (cf_is_good(s, O_DELIVER_GROUP) && !cf_group_id(env->group,
+	    s->v[O_DELIVER_GROUP].u.s.p, &id, err))
+		cf_blame(s, O_DELIVER_GROUP, "%s", err);
 	if (s->v[O_GATES].u.i == 0)
 		s->v[O_GATES].u.i = env->cpus < 256 ? env->cpus : 256;
 }

@@ -85,6 +85,12 @@ const struct cf_option cf_options[O_COUNT] = {
 	    .o.def = "temporary", .o.choices = fulls,
 	    .o.help = "whether mail for a user over quota may come again "
 	    "later (452) or goes back (552)"},
+	TOP(O_DELIVER_GROUP, "deliver_group", CULVER_OPT_STRING),
+	    .o.min = 1, .o.max = 255, .computed = "culver-deliver, if there "
+	    "is such a group",
+	    .o.help = "members of this group (a name or a number) may "
+	    "deliver to everybody with culver-deliver, others only to "
+	    "themselves"},
 
 	LISTEN(O_ADDRESS, "address", CULVER_OPT_LIST),
 	    .o.min = 1, .o.max = 127, .computed = "all addresses, port 110 "

@@ -431,7 +431,9 @@ lmtp_snap(const struct snapper *s)
 	l->names = (uint32_t)top->v[O_RECIPIENT_NAME].u.i;
 	l->quota_permanent = top->v[O_QUOTA_FULL].u.i == 1;
 	l->deliver_gid = UINT32_MAX;
-	if (!cf_group_id(s->env->group, DELIVER_GROUP, &l->deliver_gid, err))
+	if (!cf_group_id(s->env->group, top->set[O_DELIVER_GROUP] != NULL ?
+	    top->v[O_DELIVER_GROUP].u.s.p : DELIVER_GROUP, &l->deliver_gid,
+	    err))
 		l->deliver_gid = UINT32_MAX;
 	l->connections = (uint32_t)lim->v[O_CONNECTIONS].u.i;
 	l->idle_time = (uint64_t)lim->v[O_IDLE_TIME].u.i;
