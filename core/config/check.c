@@ -172,6 +172,39 @@ check_limits(struct cf_section *s)
 		check_ranges(s);
 }
 
+/* O says more than there are descriptors for: MOST holds.  A default that
+ * does not fit is nobody's mistake. */
+static void
+fit(struct cf_section *s, enum cf_opt o, const char *where, uint64_t most,
+    uint64_t descriptors)
+{
+	if (s->bad[o] || (uint64_t)s->v[o].u.i <= most)
+		return;
+	if (s->set[o] != NULL)
+		diag_warning(s->set[o]->at, where, "%llu descriptors "
+		    "(RLIMIT_NOFILE, hard) are enough for %llu of them: that "
+		    "many it will be", (unsigned long long)descriptors,
+		    (unsigned long long)most);
+	s->v[o].u.i = (int64_t)most;
+}
+
+/* A gate has one descriptor a client and one more with TLS, master one a
+ * session. */
+static void
+fit_limits(struct cf_config *c, const struct cf_env *env)
+{
+	uint64_t n = env->descriptors, gates;
+	struct cf_section *s = &c->limits;
+
+	if (n == 0 || c->top.bad[O_GATES])
+		return;
+	gates = (uint64_t)c->top.v[O_GATES].u.i;
+	fit(s, O_CONNECTIONS, "limits: connections",
+	    n > CONF_GATE_FDS + 2 ? (n - CONF_GATE_FDS) / 2 * gates : 1, n);
+	fit(s, O_SESSIONS, "limits: sessions", n > 2 * CONF_MASTER_FDS ?
+	    n - CONF_MASTER_FDS : n / 2 + 1, n);
+}
+
 /* --- TLS ------------------------------------------------------------- */
 
 static void
@@ -353,6 +386,7 @@ cf_check(struct cf_config *c, const struct cf_env *env)
 	convert_all(c->storage);
 	check_top(&c->top, env);
 	check_limits(&c->limits);
+	fit_limits(c, env);
 	check_tls(c);
 	cf_check_listeners(c, env);
 	check_sections(c, env);

@@ -40,6 +40,8 @@ enum {
 	CONF_MAX_GROUP = 8,
 	CONF_MAX_NET = 256,
 	CONF_MAX_FILTER = 1024,		/* BPF instructions */
+	CONF_GATE_FDS = 256,		/* besides those of clients */
+	CONF_MASTER_FDS = 1024,		/* besides one a session */
 	CONF_NAME = 64,
 	CONF_PATH = 1024
 };
@@ -100,6 +102,7 @@ struct conf_master {
 	uint32_t n_range;
 	struct { uint32_t first, last; } range[CONF_MAX_RANGE];
 	uint32_t sessions_max;		/* workers at once */
+	uint32_t connections;		/* of all gates: for people */
 	uint64_t reload_grace;		/* ns */
 	uint64_t stop_grace;		/* ns: what workers get at a stop */
 	uint32_t shared_uid;		/* 0: workers of one uid must be kept

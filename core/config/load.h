@@ -50,6 +50,7 @@ struct cf_env {			/* what the configuration meets */
 	_Bool check_owner;	/* of modules; OWNER may own them, or root */
 	uid_t owner;
 	unsigned cpus;
+	uint64_t descriptors;	/* that a process may have; 0: never mind */
 	const char *hostname;
 	const char *passwd, *group;	/* /etc/passwd, /etc/group */
 	/* Called when all text was read and before any module is loaded; may

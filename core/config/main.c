@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sysexits.h>
@@ -257,8 +258,9 @@ say_full(void)
 /* --- the work -------------------------------------------------------- */
 
 static void
-facts(struct cf_env *env)
+facts(struct cf_env *env, enum mode mode)
 {
+	struct rlimit rl;
 	static char name[256];
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
@@ -275,6 +277,10 @@ facts(struct cf_env *env)
 	    CPU_COUNT(&set) > 0)
 		env->cpus = (unsigned)CPU_COUNT(&set) < 256 ?
 		    (unsigned)CPU_COUNT(&set) : 256;
+	/* What is printed is what was written.  The roles inherit the same. */
+	if ((mode == RUN || mode == CHECK) &&
+	    getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_max < UINT32_MAX)
+		env->descriptors = rl.rlim_max;
 	if (gethostname(name, sizeof(name) - 1) == 0 && name[0] != 0)
 		env->hostname = name;
 }
@@ -338,7 +344,7 @@ main(int argc, char **argv)
 	if (plugin_dir == NULL)
 		plugin_dir = argv[2];
 	mem_full = say_full;
-	facts(&env);
+	facts(&env, (enum mode)mode);
 	out = fdopen(FD_DIAG, "w");
 	if (out == NULL) {
 		log_error("config: %s", strerror(errno));

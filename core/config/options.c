@@ -178,14 +178,17 @@ const struct cf_option cf_options[O_COUNT] = {
 	    "asks for 10 minutes at least, so less draws a warning"},
 	LIMIT(O_CONNECTIONS, "connections", CULVER_OPT_INT),
 	    .o.min = 1, .o.max = 1000000, .o.def = "20000",
-	    .o.help = "connections at once"},
+	    .o.help = "connections at once, those of sessions under TLS "
+	    "included; fewer where RLIMIT_NOFILE allows fewer, as "
+	    "culverctl status shows"},
 	LIMIT(O_CONNECTIONS_PER_IP, "connections_per_ip", CULVER_OPT_INT),
 	    .o.min = 1, .o.max = 1000000, .o.def = "100",
 	    .o.help = "connections at once from one address; of IPv6, from "
 	    "one /64"},
 	LIMIT(O_SESSIONS, "sessions", CULVER_OPT_INT),
 	    .o.min = 1, .o.max = 1000000, .o.def = "10000",
-	    .o.help = "logged-in sessions at once"},
+	    .o.help = "logged-in sessions at once; fewer where RLIMIT_NOFILE "
+	    "allows fewer"},
 	LIMIT(O_BAD_COMMANDS, "bad_commands", CULVER_OPT_INT),
 	    .o.min = 1, .o.max = 10000, .o.def = "20",
 	    .o.help = "after so many wrong commands a connection is closed"},

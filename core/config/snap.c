@@ -251,6 +251,7 @@ master_fill(const struct snapper *s, struct conf_master *m)
 	m->gates = (uint32_t)top->v[O_GATES].u.i;
 	ranges_fill(lim, m);
 	m->sessions_max = (uint32_t)lim->v[O_SESSIONS].u.i;
+	m->connections = (uint32_t)lim->v[O_CONNECTIONS].u.i;
 	m->reload_grace = (uint64_t)lim->v[O_RELOAD_GRACE].u.i;
 	m->stop_grace = (uint64_t)lim->v[O_STOP_GRACE].u.i;
 	m->shared_uid = (uint32_t)lim->v[O_SHARED_UID].u.i;

@@ -23,8 +23,17 @@
 enum {
 	ACCEPTS = 16,		/* of one listener in one round */
 	QUEUED = 4096,		/* taken before it is closed */
-	PAUSE_S = 1		/* after running out of descriptors */
+	PAUSE_MS = 1000,	/* after running out of descriptors */
+	FULL_MS = 200		/* as long as there is no room for more */
 };
+
+static bool accept_one(struct listener *l);
+
+static bool
+is_full(const struct gate *g)
+{
+	return g->n_conn >= g->conf.connections;
+}
 
 static void
 stop_watching(struct gate *g)
@@ -34,12 +43,39 @@ stop_watching(struct gate *g)
 			loop_unwatch(g->loop, &g->listen[i].io);
 }
 
+static void resume(struct loop_timer *timer);
+
+static void
+pause_accepting(struct gate *g, uint64_t ms)
+{
+	stop_watching(g);
+	g->resume.due = resume;
+	loop_timer_set(g->loop, &g->resume, clock_now() + ms * NS_PER_MS);
+}
+
+/* Other gates take what comes while this one is full; what is still in the
+ * queue then found no room anywhere, and is turned away. */
+static void
+turn_all_away(struct gate *g)
+{
+	for (uint32_t i = 0; i < CONF_MAX_LISTEN; i++)
+		for (int n = 0; n < QUEUED && g->listen[i].open; n++)
+			if (!accept_one(&g->listen[i]))
+				break;
+}
+
 static void
 resume(struct loop_timer *timer)
 {
 	struct gate *g = (struct gate *)(void *)((char *)timer -
 	    offsetof(struct gate, resume));
 
+	if (is_full(g)) {
+		turn_all_away(g);
+		if (g->resume.slot == 0)
+			pause_accepting(g, FULL_MS);
+		return;
+	}
 	for (uint32_t i = 0; i < CONF_MAX_LISTEN; i++)
 		if (g->listen[i].open &&
 		    !loop_watch_shared(g->loop, &g->listen[i].io))
@@ -48,15 +84,13 @@ resume(struct loop_timer *timer)
 
 /* No descriptor or memory: the backlog has to wait for a moment. */
 static void
-pause_accepting(struct gate *g)
+out_of_descriptors(struct gate *g)
 {
 	uint32_t hidden;
 
 	if (limit_log(g, LIMIT_OTHER, &hidden))
 		log_warn("gate: cannot accept connections");
-	stop_watching(g);
-	g->resume.due = resume;
-	loop_timer_set(g->loop, &g->resume, clock_now() + PAUSE_S * NS_PER_S);
+	pause_accepting(g, PAUSE_MS);
 }
 
 /* In plain a last word; a TLS client could not read one. */
@@ -87,11 +121,11 @@ accept_one(struct listener *l)
 	if (fd < 0) {
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
 		    errno == ENOMEM)
-			pause_accepting(g);
+			out_of_descriptors(g);
 		return errno == ECONNABORTED || errno == EINTR;
 	}
 	peer_set(&peer, (struct sockaddr *)&ss, len);
-	if (g->n_conn >= g->conf.connections) {
+	if (is_full(g)) {
 		turn_away(g, fd, l->index, &peer, "connections");
 	} else if (!limit_enter(g, &peer, &ip)) {
 		turn_away(g, fd, l->index, &peer, "connections-per-ip");
@@ -108,9 +142,14 @@ ready(struct loop_io *io, unsigned events)
 	    offsetof(struct listener, io));
 
 	(void)events;
-	for (int i = 0; i < ACCEPTS && l->open && io->events != 0; i++)
+	for (int i = 0; i < ACCEPTS && l->open && io->events != 0; i++) {
+		if (is_full(l->gate)) {
+			pause_accepting(l->gate, FULL_MS);
+			break;
+		}
 		if (!accept_one(l))
 			break;
+	}
 }
 
 /* What each accepted socket inherits, set once.  Keepalive finds clients that

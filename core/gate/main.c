@@ -23,9 +23,8 @@
 #include "core/ipc/ipclog.h"
 #include "core/tls/tls.h"
 
-enum { OWN_FDS = 256 };		/* channels, listeners, new certificates */
 /* a client and the inner end of its relay */
-#define DESCRIPTORS(connections) (2 * (uint64_t)(connections) + OWN_FDS)
+#define DESCRIPTORS(connections) (2 * (uint64_t)(connections) + CONF_GATE_FDS)
 
 static struct gate gate;
 
@@ -40,24 +39,22 @@ leave_root(bool *chrooted)
 	return priv_drop_rest();
 }
 
-/* Where the hard limit of descriptors is lower than what `connections` needs,
- * count to less: a gate that ran out could not turn clients away, nor take
- * fresh certificates. */
+/* The config role made `connections` fit the limit of descriptors; should it
+ * be lower here, count to less: a gate that ran out could not turn clients
+ * away, nor take fresh certificates. */
 static void
 fit_connections(void)
 {
 	struct conf_gate *conf = &gate.conf;
 	struct rlimit rl;
-	rlim_t room;
 
 	if (getrlimit(RLIMIT_NOFILE, &rl) != 0 ||
 	    rl.rlim_cur >= DESCRIPTORS(conf->connections))
 		return;
-	room = rl.rlim_cur > OWN_FDS ? (rl.rlim_cur - OWN_FDS) / 2 : 0;
-	log_warnx("gate: %u descriptors are enough for %u connections, not "
-	    "for limits.connections = %u: raise RLIMIT_NOFILE",
-	    (unsigned)rl.rlim_cur, (unsigned)room, conf->connections);
-	conf->connections = (uint32_t)room;
+	conf->connections = rl.rlim_cur > CONF_GATE_FDS ?
+	    (uint32_t)(rl.rlim_cur - CONF_GATE_FDS) / 2 : 0;
+	log_warnx("gate: %u descriptors are enough for %u connections",
+	    (unsigned)rl.rlim_cur, conf->connections);
 }
 
 static bool

@@ -52,6 +52,7 @@ report(const struct client *c, _Bool who)
 {
 	struct ipc_report m = {.generation = manager.gen->number,
 	    .sessions_max = manager.gen->conf.sessions_max,
+	    .connections_max = manager.gen->conf.connections,
 	    .missing = manager.missing, .breaches = manager.breaches};
 	int fd[2] = {c->io.fd, who ? -1 : status_write(&m.count)};
 

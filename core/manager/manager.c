@@ -245,9 +245,11 @@ start_done(struct generation *gen, int diag)
 	ticket_at = clock_now() + TICKET_TIME;
 	watch_timer.due = watch_due;
 	loop_timer_set(manager.loop, &watch_timer, clock_now() + CERT_TIME);
-	log_info("culverd %s started: pid %d, %s", PACKAGE_VERSION,
-	    (int)getppid(), manager.owner == 0 ? "a uid a user" : "not root: "
-	    "every role and every session has this user's rights");
+	log_info("culverd %s started: pid %d, at most %u connections and %u "
+	    "sessions, %s", PACKAGE_VERSION, (int)getppid(),
+	    gen->conf.connections, gen->conf.sessions_max,
+	    manager.owner == 0 ? "a uid a user" : "not root: every role and "
+	    "every session has this user's rights");
 }
 
 static void

@@ -12,8 +12,8 @@
 
 #include <stdint.h>
 
-#define REC_MAGIC_WHO 0x31485743u	/* "CWH1" */
-#define REC_MAGIC_STATUS 0x31545343u	/* "CST1" */
+#define REC_MAGIC_WHO 0x32485743u	/* "CWH2" */
+#define REC_MAGIC_STATUS 0x32545343u	/* "CST2" */
 
 struct rec_head {
 	uint32_t magic;		/* REC_MAGIC_* */
@@ -23,7 +23,9 @@ struct rec_head {
 	uint32_t generation;	/* of gates and auth; 1 after the start */
 	uint32_t sessions;	/* workers now */
 	uint32_t sessions_max;
+	uint32_t connections_max;	/* of all gates */
 	uint32_t missing;	/* set of enum sandbox_part, of all roles */
+	uint32_t unused;
 	uint64_t uptime_ns;
 	uint64_t logins;	/* sessions started since the start */
 	uint64_t refused;	/* hand-overs that became no session */

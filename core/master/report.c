@@ -69,6 +69,7 @@ put_head(int fd, struct rec_head *h, const struct ipc_report *m)
 	h->count = m->count;
 	h->generation = m->generation;
 	h->sessions_max = m->sessions_max;
+	h->connections_max = m->connections_max;
 	h->missing = m->missing;
 	h->breaches += m->breaches;
 	if (lseek(fd, 0, SEEK_SET) == 0)

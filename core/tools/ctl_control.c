@@ -167,11 +167,12 @@ status_head(const struct rec_head *h, _Bool json)
 		json_text(h->version);
 		printf(", \"pid\": %" PRIu32 ", \"uptime\": %.3f, "
 		    "\"generation\": %" PRIu32 ", \"sessions\": %" PRIu32
-		    ", \"sessions_max\": %" PRIu32 ", \"logins\": %" PRIu64
+		    ", \"sessions_max\": %" PRIu32
+		    ", \"connections_max\": %" PRIu32 ", \"logins\": %" PRIu64
 		    ", \"refused\": %" PRIu64 ", \"breaches\": %" PRIu64
 		    ", \"sandbox_missing\": ", h->pid, up, h->generation,
-		    h->sessions, h->sessions_max, h->logins, h->refused,
-		    h->breaches);
+		    h->sessions, h->sessions_max, h->connections_max,
+		    h->logins, h->refused, h->breaches);
 		json_text(parts_text(h->missing));
 		printf(",\n \"roles\": ");
 		return;
@@ -179,9 +180,10 @@ status_head(const struct rec_head *h, _Bool json)
 	printf("culverd ");
 	plain_text(h->version);
 	printf(", process %" PRIu32 ", up %.0f s, generation %" PRIu32 "\n"
-	    "sessions %" PRIu32 " of at most %" PRIu32 ", logins %" PRIu64
-	    ", refused %" PRIu64 ", breaches %" PRIu64 "\n", h->pid, up,
-	    h->generation, h->sessions, h->sessions_max, h->logins,
+	    "sessions %" PRIu32 " of at most %" PRIu32 ", connections at "
+	    "most %" PRIu32 ", logins %" PRIu64 ", refused %" PRIu64
+	    ", breaches %" PRIu64 "\n", h->pid, up, h->generation,
+	    h->sessions, h->sessions_max, h->connections_max, h->logins,
 	    h->refused, h->breaches);
 	if (h->missing != 0)
 		printf("not confined by: %s\n", parts_text(h->missing));

@@ -1,4 +1,6 @@
 """Time-outs and counts of the `limits` section, with small values."""
+import json
+import subprocess
 import time
 
 import pytest
@@ -139,29 +141,63 @@ def test_connections_per_ip(make_instance):
     until("a place again", lambda: greeted(inst, "127.0.0.9"))
 
 
+FEW = ("prlimit", "--nofile=400:400")   # room for 72 connections a gate
+
+
 def test_few_descriptors_silence_no_client(make_instance):
-    """Where there are too few for `connections`, clients are turned away as
-    with too many of them, and not left without a word."""
-    inst = make_instance(users=1, top="gates = 1")
-    inst.start(prefix=("prlimit", "--nofile=400:400"))
-    inst.wait_log("gate: 400 descriptors", "raise RLIMIT_NOFILE")
-    held, refused = [], 0
-    for _ in range(450):
-        try:
-            pop = Pop(inst.address, timeout=10)
-        except EOFError:
-            refused += 1
-            continue
-        if pop.greeting.startswith(b"+OK"):
-            held.append(pop)
-        else:
+    """Where there are too few for `connections`, so many are taken as there
+    are descriptors for, by all gates, and the others are turned away; this
+    is said once, and `status` shows it."""
+    inst = make_instance(users=1, top="gates = 2")
+    inst.start(prefix=FEW)
+    assert len(inst.wait_log("at most 144 connections and 201 sessions")) == 1
+    assert not inst.log_lines("gate", "descriptors")
+    assert "connections at most 144," in inst.ctl("status").stdout
+    status = json.loads(inst.ctl("status", "--json").stdout)
+    assert status["connections_max"] == 144
+    assert status["sessions_max"] == 201
+    held = []
+    for _ in range(144):
+        held.append(inst.connect(timeout=10))
+        assert held[-1].greeting.startswith(b"+OK")
+    for _ in range(5):
+        with inst.connect(timeout=10) as pop:
             assert pop.greeting.startswith(b"-ERR [SYS/TEMP]")
-            refused += 1
-            pop.close()
-    assert held and refused
+            assert pop.eof() == b""
+    assert inst.log_lines("limit", "what=connections")
     for pop in held:
         pop.close()
     until("a place again", lambda: greeted(inst, None))
+
+
+def test_more_connections_than_descriptors_is_a_warning(make_instance):
+    """If somebody asked for them: with the line where he did."""
+    inst = make_instance(users=1, top="gates = 2",
+                         limits="connections = 5000\nsessions = 300")
+    said = subprocess.run([*FEW, *inst.argv("-t")], capture_output=True,
+                          text=True, timeout=60)
+    assert said.returncode == 0
+    lines = inst.conf.read_text().splitlines()
+    for key, most in (("connections", 144), ("sessions", 201)):
+        at = next(i for i, line in enumerate(lines, 1) if key + " =" in line)
+        assert f"{inst.conf}:{at}: warning: limits: {key}: 400 " in \
+            said.stderr
+        assert f"enough for {most} of them" in said.stderr
+
+
+def test_sessions_are_bounded_by_descriptors(make_instance):
+    """Those over the bound are answered, and nobody is ended for it."""
+    inst = make_instance(users=4, limits="sessions = 3")
+    inst.start()
+    pops = [inst.login(user) for user in inst.users[:3]]
+    with inst.connect() as pop:
+        assert pop.login("user4").startswith(b"-ERR [SYS/TEMP]")
+        pops.pop().quit()
+        until("a place again", lambda: pop.login("user4").startswith(b"+OK"))
+    assert inst.log_lines("limit what=sessions")
+    for pop in pops:
+        pop.ok("NOOP")
+        pop.quit()
 
 
 def greeted(inst, source):
