@@ -44,9 +44,10 @@ enum { F_SECRET = 1u << 0 };	/* carries a password: buffers are wiped */
 enum ipc_grant_kind { IPC_GRANT_SESSION = 1, IPC_GRANT_DELIVERY = 2 };
 
 /* OPEN_LISTEN: one more than there are is culverctl's socket.
- * OPEN_CERT: certificate I is 2 I, its key 2 I + 1. */
+ * OPEN_CERT: certificate I is 2 I, its key 2 I + 1.
+ * OPEN_PASSED: what the service manager gave culverd at its start. */
 enum ipc_open_kind { OPEN_RUN_DIR = 1, OPEN_LISTEN, OPEN_LOG, OPEN_CERT,
-	OPEN_SPOOL };
+	OPEN_SPOOL, OPEN_PASSED };
 
 enum ipc_note_what { NOTE_READY, NOTE_RELOADING, NOTE_ALIVE };
 

@@ -168,54 +168,6 @@ gen_unref(struct generation *gen)
 	free(gen);
 }
 
-/* The folder of mail on its way, if there is to be any. */
-static _Bool
-spool_open(struct generation *gen, int diag)
-{
-	struct ipc_opened answer = {0};
-	_Bool wanted = 0;
-
-	for (uint32_t i = 0; i < gen->conf.n_listen; i++)
-		wanted |= gen->conf.listen[i].lmtp != 0;
-	if (wanted)
-		gen->spool = master_open(OPEN_SPOOL, gen, 0, &answer);
-	if (!wanted || gen->spool >= 0)
-		return 1;
-	dprintf(diag, "%s: state_dir: %s/spool: %s\n", manager.conf_path,
-	    gen->conf.state_dir, strerror(errno));
-	return 0;
-}
-
-/* Listening sockets: the old generation's where the address is the same. */
-_Bool
-gen_listen(struct generation *gen, const struct generation *old, int diag)
-{
-	_Bool ok = spool_open(gen, diag);
-
-	for (uint32_t i = 0; i < gen->conf.n_listen; i++) {
-		const struct conf_listen *l = &gen->conf.listen[i];
-		struct ipc_opened answer = {0};
-
-		for (uint32_t j = 0; old != NULL && j < old->conf.n_listen &&
-		     gen->listen_fd[i] < 0; j++)
-			if (l->addr_len == old->conf.listen[j].addr_len &&
-			    memcmp(&l->addr, &old->conf.listen[j].addr,
-			    l->addr_len) == 0)
-				gen->listen_fd[i] = fcntl(old->listen_fd[j],
-				    F_DUPFD_CLOEXEC, 3);
-		if (gen->listen_fd[i] < 0)
-			gen->listen_fd[i] = master_open(OPEN_LISTEN, gen, i,
-			    &answer);
-		if (gen->listen_fd[i] < 0) {
-			dprintf(diag, "%s:%u: listen: %s: %s\n",
-			    manager.conf_path, l->line, l->text,
-			    strerror(errno));
-			ok = 0;
-		}
-	}
-	return ok;
-}
-
 /* The sessions of a retired generation had their time. */
 static void
 grace_over(struct loop_timer *t)

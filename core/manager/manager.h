@@ -164,6 +164,8 @@ void auth_gone(struct generation *gen);
 struct generation *gen_new(void);
 void gen_ref(struct generation *gen);
 void gen_unref(struct generation *gen);
+/* listen.c: open GEN's sockets, or take them from OLD; what is wrong goes to
+ * DIAG. */
 _Bool gen_listen(struct generation *gen, const struct generation *old,
     int diag);
 void gen_retire(struct generation *gen);

@@ -154,7 +154,9 @@ file_open(uint32_t kind, uint32_t index, const struct generation *gen,
 	const struct conf_master *conf = &gen->conf;
 
 	errno = EINVAL;
-	return kind == OPEN_CERT ? file_cert(gen, index) :
+	return kind == OPEN_PASSED && index < master.passed ?
+	    fcntl(HIGH_FD + (int)index, F_DUPFD_CLOEXEC, 3) :
+	    kind == OPEN_CERT ? file_cert(gen, index) :
 	    kind == OPEN_RUN_DIR ? file_run_dir(conf->run_dir) :
 	    kind == OPEN_SPOOL ? file_spool(conf->state_dir) :
 	    kind == OPEN_LOG ? file_log(conf->log, syslog) :

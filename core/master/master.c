@@ -40,7 +40,6 @@
 #define CAPS (CAP(CHOWN) | CAP(DAC_OVERRIDE) | CAP(DAC_READ_SEARCH) | \
     CAP(FOWNER) | CAP(KILL) | CAP(SETGID) | CAP(SETUID) | CAP(SETPCAP) | \
     CAP(NET_BIND_SERVICE) | CAP(SYS_CHROOT) | CAP(SYS_RESOURCE))
-enum { HIGH_FD = 64 };			/* above what session_setup() takes */
 
 struct master master = {
     .children = TAILQ_HEAD_INITIALIZER(master.children),
@@ -326,6 +325,23 @@ process_setup(void)
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
+/* Of what this process was started with nothing stays open but what the
+ * service manager says it passes (sd_listen_fds(3)), at HIGH_FD. */
+static void
+fds_keep(void)
+{
+	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+	unsigned n = 0;
+
+	if (pid != NULL && fds != NULL && strtol(pid, NULL, 10) == getpid())
+		n = (unsigned)strtoul(fds, NULL, 10);
+	n = n < HIGH_FD - 3 ? n : HIGH_FD - 3;
+	syscall(SYS_close_range, 3 + n, ~0u, 0);
+	for (int fd = 3; fd < 3 + (int)n; fd++)
+		master.passed += fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD) >= 0;
+	syscall(SYS_close_range, 3, HIGH_FD - 1, 0);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -334,7 +350,7 @@ main(int argc, char **argv)
 	char err[512] = "cannot give up capabilities";
 	int opt;
 
-	syscall(SYS_close_range, 3, ~0u, 0);
+	fds_keep();
 	while ((opt = getopt(argc, argv, "c:FtVu:")) != -1) {
 		if (opt == 'c')
 			given = optarg;

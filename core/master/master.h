@@ -82,6 +82,8 @@ struct session {
 	uint8_t message[];
 };
 
+enum { HIGH_FD = 64 };			/* above what session_setup() takes */
+
 /* --- master --------------------------------------------------------------- */
 
 struct master {
@@ -102,6 +104,7 @@ struct master {
 	uint64_t logins, refused, breaches;
 	uint32_t sessions;
 	unsigned answers;		/* copies that answer culverctl */
+	unsigned passed;		/* by the service manager: HIGH_FD ... */
 	struct ipc_in in;
 };
 extern struct master master;

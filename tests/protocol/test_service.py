@@ -1,0 +1,128 @@
+"""culverd under a service manager: sockets that were made before it, what it
+tells, and how often it says that it is alive."""
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+from culver import PORT, TLS_PORT, until
+
+# argv: descriptors, comma separated, and the command.
+LAUNCH = """
+import os, sys
+fds = [os.dup(int(x)) for x in sys.argv[1].split(",")]
+for i, fd in enumerate(fds):
+    os.dup2(fd, 100 + i)
+for i in range(len(fds)):
+    os.dup2(100 + i, 3 + i)
+os.environ.update(LISTEN_FDS=str(len(fds)), LISTEN_PID=str(os.getpid()))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def start(inst, command, **kw):
+    with open(inst.errfile, "ab") as err:
+        inst.proc = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=err, stderr=err,
+            start_new_session=True, cwd="/", umask=0o022, **kw)
+    inst.wait_ready()
+    return inst
+
+
+def activate(inst, sockets):
+    fds = [s.fileno() for s in sockets]
+    return start(inst, [sys.executable, "-c", LAUNCH,
+                        ",".join(map(str, fds)), *inst.argv("-F")],
+                 pass_fds=fds)
+
+
+def inode(fd):
+    return os.stat(f"/proc/self/fd/{fd}").st_ino
+
+
+def test_sockets_of_the_service_manager(make_instance):
+    """They are used, before and after a reload; what has no address of a
+    listen section is named."""
+    inst = make_instance(users=1)
+    inst.parts["listen"] = 'listen local { address = {"unix:' \
+        f'{inst.dir}/run/pop3"' + "} }"
+    inst.write_conf()
+    with contextlib.ExitStack() as stack:
+        plain = stack.enter_context(
+            socket.create_server((inst.address, PORT)))
+        local = stack.enter_context(socket.socket(socket.AF_UNIX))
+        local.bind(str(inst.dir / "run/pop3"))
+        local.listen()
+        other = stack.enter_context(
+            socket.create_server((inst.address, 3132)))
+        udp = stack.enter_context(
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        # we keep them open, so nobody else could bind to them
+        activate(inst, [plain, other, local, udp])
+        inst.login(inst.users[0]).quit()
+        inst.login(inst.users[0], "tls").quit()     # which master made
+        inst.reload()
+        inst.login(inst.users[0]).quit()
+        with socket.socket(socket.AF_UNIX) as c:
+            c.connect(str(inst.dir / "run/pop3"))
+            assert c.recv(100).startswith(b"+OK")
+        text = inst.log_text()
+        assert "no section listen has" in text and "no listening" in text
+        assert text.count("no section listen has") == 1
+        gates = {os.stat(f"/proc/{pid}/fd/{fd}").st_ino
+                 for pid in inst.role("gate")
+                 for fd in os.listdir(f"/proc/{pid}/fd")}
+        assert {inode(plain.fileno()), inode(local.fileno())} <= gates
+        inst.stop()
+
+
+def test_descriptors_for_somebody_else(make_instance):
+    """LISTEN_PID is not ours: what is open at the start is closed."""
+    inst = make_instance(users=1)
+    with socket.create_server((inst.address, 3133)) as other:
+        start(inst, inst.argv("-F"), pass_fds=[other.fileno()], env={
+            **os.environ, "LISTEN_FDS": "9", "LISTEN_PID": str(os.getpid())})
+        mine = {os.stat(f"/proc/{inst.pid}/fd/{fd}").st_ino
+                for fd in os.listdir(f"/proc/{inst.pid}/fd")}
+        assert inode(other.fileno()) not in mine
+        inst.stop()
+
+
+class Notified:
+    def __init__(self, path):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.bind(path)
+        os.chmod(path, 0o666)
+        self.sock.settimeout(20)
+
+    def next(self, *ignored):
+        while True:
+            text = self.sock.recv(4096).decode()
+            if text not in ignored:
+                return text
+
+
+def test_what_the_service_manager_hears(make_instance):
+    inst = make_instance(users=1)
+    path = str(inst.dir / "notify")
+    heard = Notified(path)
+    start(inst, inst.argv("-F"), env={
+        **os.environ, "NOTIFY_SOCKET": path, "WATCHDOG_USEC": "500000"})
+    assert heard.next("WATCHDOG=1") == "READY=1"
+    for _ in range(3):      # more often than every 10 s
+        assert heard.next("READY=1") == "WATCHDOG=1"
+    os.kill(inst.pid, signal.SIGHUP)
+    assert heard.next("READY=1", "WATCHDOG=1") == "RELOADING=1"
+    assert heard.next("WATCHDOG=1") == "READY=1"
+    inst.write_conf(inst.conf_text() + "colour = blue\n")
+    os.kill(inst.pid, signal.SIGHUP)        # refused: ready all the same
+    assert heard.next("READY=1", "WATCHDOG=1") == "RELOADING=1"
+    assert heard.next("WATCHDOG=1") == "READY=1"
+    os.kill(inst.pid, signal.SIGTERM)
+    assert heard.next("READY=1", "WATCHDOG=1") == "STOPPING=1"
+    until("the end", lambda: inst.proc.poll() is not None)
+    assert inst.wait_gone() == []
+    inst.proc = None
+    heard.sock.close()
