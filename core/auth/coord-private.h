@@ -3,7 +3,7 @@
  *
  * A login is a struct job from AUTH_BEGIN to its answer.  Its states:
  *
- *	SASL	waits for the client's next response (in no list)
+ *	SASL	waits for the client's next response (coord.sasl)
  *	HELD	waits for its slot (coord.held, in the order of arrival)
  *	QUEUED	waits for a pool process (coord.active, and its section's queue)
  *	RUNNING	a pool process works on it (coord.active)
@@ -41,6 +41,9 @@ enum {
 	GATE_BUCKETS = 256
 };
 #define JOB_TIME (30 * NS_PER_S)	/* for the answers of all sections */
+#define SASL_TIME (300 * NS_PER_S)	/* for the client's next response: its
+					 * gate gives up earlier, but a word of
+					 * that may be lost */
 #define NO_POOL_TIME (5 * NS_PER_S)	/* wait for a section without any */
 
 enum job_state { J_SASL, J_HELD, J_QUEUED, J_RUNNING };
@@ -55,7 +58,7 @@ struct secret {
 
 struct job {
 	LIST_ENTRY(job) by_serial;
-	TAILQ_ENTRY(job) list;		/* held, or active */
+	TAILQ_ENTRY(job) list;		/* sasl, held, or active */
 	TAILQ_ENTRY(job) queue;		/* of its section */
 	struct coord *coord;
 	struct gate *gate;		/* NULL: nobody waits any more */
@@ -68,6 +71,7 @@ struct job {
 	uint64_t start_at;		/* HELD: its slot, as known last */
 	uint64_t queued_at, deadline;
 	_Bool begun, keyed;
+	_Bool waits;			/* SASL: in coord.sasl */
 	_Bool delivery;			/* AUTH_USER of lmtp: no password, no
 					 * throttle; answered by AUTH_FOUND */
 	_Bool want_grant;
@@ -139,7 +143,7 @@ struct coord {
 	LIST_HEAD(coord_gates, gate) gates;
 	unsigned n_gates;
 	struct section section[CONF_MAX_AUTH];
-	struct job_list held, active;	/* active: by deadline */
+	struct job_list sasl, held, active;	/* but held by deadline */
 	unsigned n_held;
 	uint64_t held_next;		/* no slot comes before that */
 	_Bool gates_dead;

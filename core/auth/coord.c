@@ -374,6 +374,7 @@ coord_new(const struct coord_setup *setup)
 	c->conf = setup->conf;
 	c->held_next = UINT64_MAX;
 	c->timer.due = on_timer;
+	TAILQ_INIT(&c->sasl);
 	TAILQ_INIT(&c->held);
 	TAILQ_INIT(&c->active);
 	LIST_INIT(&c->gates);

@@ -47,7 +47,10 @@ job_unlink(struct job *j)
 {
 	struct coord *c = j->coord;
 
-	if (j->state == J_HELD) {
+	if (j->waits) {
+		TAILQ_REMOVE(&c->sasl, j, list);
+		j->waits = 0;
+	} else if (j->state == J_HELD) {
 		TAILQ_REMOVE(&c->held, j, list);
 		c->n_held--;
 	} else if (j->state != J_SASL) {
@@ -264,8 +267,12 @@ job_step(struct job *j, const uint8_t *in, size_t n)
 {
 	struct reply r = {.type = IPC_AUTH_CHALLENGE, .serial = j->serial};
 
+	job_unlink(j);
 	switch (sasl_step(&j->sasl, in, n)) {
 	case SASL_CHALLENGE:
+		j->deadline = j->coord->setup.now() + SASL_TIME;
+		j->waits = 1;
+		TAILQ_INSERT_TAIL(&j->coord->sasl, j, list);
 		r.n = (uint32_t)strlen(j->sasl.challenge);
 		memcpy(r.challenge, j->sasl.challenge, r.n);
 		gate_reply(j->gate, &r);
@@ -366,8 +373,14 @@ job_lookup(struct gate *g, const struct ipc_auth_user *m)
 _Bool
 job_continue(struct gate *g, const struct ipc_auth_cont *m)
 {
+	struct reply no = {.type = IPC_AUTH_NO, .serial = m->serial,
+	    .status = CULVER_E_TEMP};
 	struct job *j = job_find(g, m->serial);
 
+	if (j == NULL && m->serial <= g->last_serial) {
+		gate_reply(g, &no);	/* its time was over */
+		return 1;
+	}
 	if (j == NULL || j->state != J_SASL)
 		return 0;
 	job_step(j, m->data.p, m->data.n);
@@ -417,6 +430,16 @@ active_tick(struct coord *c, uint64_t now)
 	}
 }
 
+/* Forget whose client did not go on. */
+static void
+sasl_tick(struct coord *c, uint64_t now)
+{
+	struct job *j;
+
+	while ((j = TAILQ_FIRST(&c->sasl)) != NULL && j->deadline <= now)
+		job_free(j);
+}
+
 /* Let those go whose slot has come, one by one in the order of arrival: each
  * takes its slot before the next asks. */
 static void
@@ -448,6 +471,7 @@ held_tick(struct coord *c, uint64_t now)
 void
 jobs_tick(struct coord *c, uint64_t now)
 {
+	sasl_tick(c, now);
 	active_tick(c, now);
 	held_tick(c, now);
 }
@@ -460,6 +484,8 @@ jobs_next(const struct coord *c)
 
 	if (TAILQ_EMPTY(&c->held))
 		at = UINT64_MAX;
+	if (!TAILQ_EMPTY(&c->sasl) && TAILQ_FIRST(&c->sasl)->deadline < at)
+		at = TAILQ_FIRST(&c->sasl)->deadline;
 	if (j != NULL && j->deadline < at)
 		at = j->deadline;
 	for (unsigned i = 0; i < c->conf->n_section; i++) {

@@ -630,6 +630,39 @@ test_sasl(void **state)
 	close(pool);
 }
 
+/* A client that does not go on, and whose gate's word of that was lost, keeps
+ * nothing here for ever; if it does go on, it hears that it was too late. */
+static void
+test_sasl_has_a_deadline(void **state)
+{
+	int gate = add_gate(1), pool = add_pool(0);
+
+	(void)state;
+	for (uint64_t serial = 1; serial <= 3; serial++) {
+		begin_mech(gate, serial, "LOGIN", NULL, 0);
+		expect(gate, R_GATE, IPC_AUTH_CHALLENGE);
+	}
+	wait_until(t.now + SASL_TIME / 2);
+	cont(gate, 2, "tim", 3);
+	expect(gate, R_GATE, IPC_AUTH_CHALLENGE);
+	cancel(gate, 3);
+	assert_int_equal(LIST_FIRST(&t.coord->gates)->n_jobs, 2);
+	wait_until(t.now + SASL_TIME / 2);
+	assert_int_equal(LIST_FIRST(&t.coord->gates)->n_jobs, 1);
+	silent(gate, R_GATE);
+	cont(gate, 1, "tim", 3);
+	expect_no(gate, 1, CULVER_E_TEMP);
+	cont(gate, 2, "pw", 2);
+	verdict(pool, CULVER_OK, CULVER_OK);
+	expect_yes(gate, 2);
+	begin_mech(gate, 4, "PLAIN", NULL, 0);
+	expect(gate, R_GATE, IPC_AUTH_CHALLENGE);
+	wait_until(t.now + SASL_TIME);
+	assert_int_equal(LIST_FIRST(&t.coord->gates)->n_jobs, 0);
+	close(gate);
+	close(pool);
+}
+
 static void
 test_user_case(void **state)
 {
@@ -969,6 +1002,7 @@ commit(int gate, enum crime crime)
 		b.serial = 1;
 		break;
 	case UNKNOWN_CONT:
+		c.serial = 99;
 		ipc_send(gate, IPC_AUTH_CONT, &c, NULL, 0);
 		return;
 	case CONT_TWICE:	/* it waits for the pool, not for us */
@@ -1093,6 +1127,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_grant), T(test_bad_users), T(test_master_full),
 		T(test_chain), T(test_reasons), T(test_userdb), T(test_sasl),
+		T(test_sasl_has_a_deadline),
 		T(test_user_case), T(test_slots), T(test_hang_up),
 		T(test_cancel_waiting), T(test_too_many_waiting),
 		T(test_malformed_flood_locks_nobody_out),
