@@ -25,7 +25,8 @@
 
 struct culver_delivery {
 	struct culver_store *store;
-	int tmp, new, fd;
+	int top, tmp, new, fd;
+	int64_t received;	/* 0: now */
 	char name[48];		/* in tmp/ */
 	culver_status failed;
 	uint64_t size, octets;
@@ -47,6 +48,8 @@ free_delivery(struct culver_delivery *d)
 		close(d->tmp);
 	if (d->new >= 0)
 		close(d->new);
+	if (d->top >= 0)
+		close(d->top);
 	free(d);
 }
 
@@ -69,21 +72,19 @@ md_deliver_begin(struct culver_store *store, const struct culver_envelope *env,
 {
 	struct culver_delivery *d = malloc(sizeof(*d));
 	culver_status status;
-	int top = -1;
 
-	(void)env;
 	if (d == NULL)
 		return plug_fail(call, ENOMEM, "%s", store->path);
 	memset(d, 0, offsetof(struct culver_delivery, buf));
 	d->store = store;
-	d->tmp = d->new = d->fd = -1;
-	status = plug_open_dir(AT_FDCWD, NULL, store->path, &top, call);
+	d->top = d->tmp = d->new = d->fd = -1;
+	if (CULVER_HAS(struct culver_envelope, env, received))
+		d->received = env->received;
+	status = plug_open_dir(AT_FDCWD, NULL, store->path, &d->top, call);
 	if (status == CULVER_OK)
-		status = plug_open_dir(top, "tmp", store->path, &d->tmp, call);
+		status = plug_open_dir(d->top, "tmp", store->path, &d->tmp, call);
 	if (status == CULVER_OK)
-		status = plug_open_dir(top, "new", store->path, &d->new, call);
-	if (top >= 0)
-		close(top);
+		status = plug_open_dir(d->top, "new", store->path, &d->new, call);
 	if (status == CULVER_OK) {
 		make_name(store->host, d->name, sizeof(d->name));
 		d->fd = openat(d->tmp, d->name, O_WRONLY | O_CREAT | O_EXCL |
@@ -185,8 +186,13 @@ culver_status
 md_deliver_commit(struct culver_delivery *d, struct culver_str *uid,
     struct culver_call *call)
 {
+	const bool limited = d->store->quota_octets > 0 ||
+	    d->store->quota_messages > 0;
+	const struct timespec times[2] = { { .tv_sec = d->received },
+	    { .tv_sec = d->received } };
 	char *name = culver_alloc(d->store->host, call, PLUG_UID_MAX + 1);
 	culver_status status;
+	int lock = -1;
 
 	if (d->cr)
 		put(d, '\r', call);
@@ -194,14 +200,26 @@ md_deliver_commit(struct culver_delivery *d, struct culver_str *uid,
 		d->octets += 2;
 	flush(d, call);
 	status = d->failed;
+	if (status == CULVER_OK && d->received != 0 &&
+	    futimens(d->fd, times) != 0)
+		status = plug_fail(call, errno, "cannot date %s/tmp/%s",
+		    d->store->path, d->name);
 	if (status == CULVER_OK && fsync(d->fd) != 0)
 		status = plug_fail(call, errno, "cannot sync %s/tmp/%s",
 		    d->store->path, d->name);
 	/* nothing that can fail may come after the message is there */
 	if (status == CULVER_OK && name == NULL)
 		status = plug_fail(call, ENOMEM, "%s", d->store->path);
+	if (status == CULVER_OK && limited)
+		status = md_quota_lock(d->store, &lock, call);
+	if (status == CULVER_OK && limited)
+		status = md_quota_check(d->store, d->top, d->size, call);
 	if (status == CULVER_OK)
 		status = publish(d, name, call);
+	if (status == CULVER_OK)
+		md_quota_add(d->store, d->top, (int64_t)d->size, 1);
+	if (lock >= 0)
+		close(lock);
 	if (status == CULVER_OK)
 		*uid = (struct culver_str){ .p = name, .n = strlen(name) };
 	free_delivery(d);

@@ -10,13 +10,36 @@
 #include "maildir.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <culver/util.h>
 
+/* What a call has done so far. */
+struct removed {
+	bool touched[MD_DIRS];
+	bool count;		/* somebody keeps a sum of what is there */
+	int64_t size, files;
+};
+
+/* Remove the file NAME of DIR; false with errno. */
+static bool
+remove_file(int dir, const char *name, struct removed *rm)
+{
+	struct stat st = { .st_size = 0 };
+
+	if (rm->count && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return false;
+	if (unlinkat(dir, name, 0) != 0)
+		return false;
+	rm->size += st.st_size;
+	rm->files++;
+	return true;
+}
+
 /* Remove the file of message INDEX; all of them if there are several. */
 static culver_status
-remove_one(struct culver_mailbox *mb, uint32_t index, bool touched[MD_DIRS],
+remove_one(struct culver_mailbox *mb, uint32_t index, struct removed *rm,
     struct culver_call *call)
 {
 	struct md_rec *r = &mb->list.rec[index];
@@ -30,13 +53,13 @@ remove_one(struct culver_mailbox *mb, uint32_t index, bool touched[MD_DIRS],
 		status = md_locate(mb, index, again, &dir, name, call);
 		if (status == CULVER_E_GONE) {
 			/* whoever removed it need not have synced */
-			touched[MD_NEW] = touched[MD_CUR] = true;
+			rm->touched[MD_NEW] = rm->touched[MD_CUR] = true;
 			return CULVER_OK;
 		}
 		if (status != CULVER_OK)
 			return status;
-		if (unlinkat(mb->dir[dir], name, 0) == 0) {
-			touched[dir] = true;
+		if (remove_file(mb->dir[dir], name, rm)) {
+			rm->touched[dir] = true;
 			if ((r->flags & MD_DUP) == 0) {
 				r->flags |= MD_GONE;
 				return CULVER_OK;
@@ -58,7 +81,7 @@ md_expunge(struct culver_mailbox *mb, const uint32_t *index, uint32_t n,
     struct culver_expunge_result *res, struct culver_call *call)
 {
 	static const char *const names[MD_DIRS] = { "new", "cur" };
-	bool touched[MD_DIRS] = { false, false };
+	struct removed rm = { .count = md_quota_is_kept(mb->store) };
 	culver_status status = CULVER_OK;
 	uint32_t i;
 	int d;
@@ -73,16 +96,18 @@ md_expunge(struct culver_mailbox *mb, const uint32_t *index, uint32_t n,
 			    "%s: there is no message %lu", mb->store->path,
 			    (unsigned long)index[i]);
 		else if ((status = md_in_time(mb->store, call)) == CULVER_OK)
-			status = remove_one(mb, index[i], touched, call);
+			status = remove_one(mb, index[i], &rm, call);
 		if (status == CULVER_OK)
 			res->removed++;
 	}
 	if (n > 0)
 		mb->changed = mb->dirty = true;
 	for (d = 0; d < MD_DIRS; d++)
-		if (touched[d] && fsync(mb->dir[d]) != 0 &&
+		if (rm.touched[d] && fsync(mb->dir[d]) != 0 &&
 		    status == CULVER_OK)
 			status = plug_fail(call, errno, "cannot sync %s/%s",
 			    mb->store->path, names[d]);
+	if (rm.files > 0 && rm.count)
+		md_quota_removed(mb->store, rm.size, rm.files);
 	return status;
 }

@@ -69,6 +69,8 @@ maildir_create(struct culver_store **out, const struct culver_host *host,
 	*store = (struct culver_store){ .host = host, .uid = user->uid,
 	    .path = plug_make_path(path, user->home),
 	    .index = plug_make_path(index, user->home),
+	    .quota_octets = user->quota_octets,
+	    .quota_messages = user->quota_messages,
 	    .create = vals->v[OPT_CREATE].u.i != 0,
 	    .trust_sizes = vals->v[OPT_TRUST].u.i != 0 };
 	if (store->path == NULL || store->index == NULL) {

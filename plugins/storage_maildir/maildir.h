@@ -114,6 +114,7 @@ struct culver_store {
 	char *index;		/* where state, lock and cache are */
 	uint32_t uid;
 	bool create, trust_sizes;
+	uint64_t quota_octets, quota_messages;	/* 0: none */
 };
 
 culver_status md_paths(struct culver_store *store, struct culver_path *out,
@@ -254,5 +255,28 @@ void md_deliver_abort(struct culver_delivery *d);
 
 /* Remove from tmp/ what crashed deliveries left there 36 hours ago. */
 void md_clean_tmp(const struct culver_store *store, struct culver_call *call);
+
+/* --- quota (quota.c) ------------------------------------------------------ */
+
+/* Keep other deliveries from deciding meanwhile: until *FD, which the caller
+ * closes also after a failure, is closed. */
+culver_status md_quota_lock(const struct culver_store *store, int *fd,
+    struct culver_call *call);
+
+/* CULVER_E_QUOTA if a message of SIZE octets does not fit; TOP is the
+ * Maildir. */
+culver_status md_quota_check(const struct culver_store *store, int top,
+    uint64_t size, struct culver_call *call);
+
+/* Is there a maildirsize, whoever keeps it?  Then messages that are removed are
+ * to be told to it. */
+bool md_quota_is_kept(const struct culver_store *store);
+void md_quota_removed(const struct culver_store *store, int64_t size,
+    int64_t count);
+
+/* SIZE octets in COUNT messages came, or went if negative: tell maildirsize,
+ * if there is one. */
+void md_quota_add(const struct culver_store *store, int top, int64_t size,
+    int64_t count);
 
 #endif /* STORAGE_MAILDIR_H */
