@@ -13,6 +13,36 @@
 
 #include <culver/util.h>
 
+/* "{a, b}": at most DRIVE_LIST words. */
+static void
+set_list(struct drive *d, uint32_t i, const char *text)
+{
+	struct culver_str *out = d->list[i];
+	char *p, *save = NULL;
+	size_t n = 0;
+
+	snprintf(d->list_text[i], sizeof(d->list_text[i]), "%s", text);
+	for (p = strtok_r(d->list_text[i], "{, }", &save); p != NULL;
+	    p = strtok_r(NULL, "{, }", &save)) {
+		if (n == DRIVE_LIST)
+			abort();
+		out[n++] = (struct culver_str){ .p = p, .n = strlen(p) };
+	}
+	d->value[i].u.list.v = out;
+	d->value[i].u.list.n = n;
+}
+
+static int64_t
+choice(const struct culver_option *o, const char *text)
+{
+	int64_t i;
+
+	for (i = 0; o->choices[i] != NULL; i++)
+		if (strcmp(o->choices[i], text) == 0)
+			return i;
+	abort();
+}
+
 static void
 set_value(struct drive *d, uint32_t i, const char *text, uint32_t is_set)
 {
@@ -29,6 +59,12 @@ set_value(struct drive *d, uint32_t i, const char *text, uint32_t is_set)
 		break;
 	case CULVER_OPT_INT:
 		v->u.i = strtoll(text, NULL, 10);
+		break;
+	case CULVER_OPT_ENUM:
+		v->u.i = choice(o, text);
+		break;
+	case CULVER_OPT_LIST:
+		set_list(d, i, text);
 		break;
 	default:
 		v->u.s.p = text;

@@ -14,12 +14,15 @@
 #include "tests/unit/fakehost.h"
 
 #define DRIVE_OPTIONS 16
+#define DRIVE_LIST 4		/* values of an option that is a list */
 
 struct drive {
 	struct fakehost host;
 	const struct culver_plugin *plugin;
 	const struct culver_storage_ops *ops;
 	struct culver_value value[DRIVE_OPTIONS];
+	struct culver_str list[DRIVE_OPTIONS][DRIVE_LIST];
+	char list_text[DRIVE_OPTIONS][64];
 	struct culver_values values;
 	struct culver_user user;
 	struct culver_store *store;

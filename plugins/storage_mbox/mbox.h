@@ -1,0 +1,429 @@
+/*
+ * mbox.h - what the files of the mbox plugin share.
+ *
+ * Runs in a worker, as the owner of the mailbox.  Nothing found on disk is
+ * trusted: the mailbox holds what strangers sent and what other programs
+ * made of it, and the plugin's own files are checked before they are used.
+ *
+ * The file is locked only while bytes move.  So nothing that was true of it
+ * stays true: a message is known by a keyed hash of what other programs
+ * leave alone, and its place in the file is a hint that is checked, under a
+ * lock, before one of its bytes is shown or removed.
+ */
+#ifndef STORAGE_MBOX_H
+#define STORAGE_MBOX_H
+
+#include "plugins/common/plug.h"
+#include "plugins/storage_mbox/digest.h"
+
+#define MB_CACHE	"culver-cache"
+#define MB_UIDL		"culver-uidl"
+#define MB_JOURNAL	"culver-journal"
+#define MB_APPEND	"culver-append"
+#define MB_SPOOL	"culver-deliver."
+
+#define MB_LINE		4096	/* no From_ line is longer */
+#define MB_CHUNK	((size_t)1 << 20)	/* bytes read under one lock */
+
+enum {				/* option `uidl', and who had the file */
+	MB_AUTO, MB_OWN, MB_DOVECOT, MB_UW, MB_POPA3D, MB_QPOPPER,
+	MB_MAILUTILS, MB_STYLES
+};
+extern const char *const mb_styles[MB_STYLES + 1];
+
+enum { MB_QUOTE_AUTO, MB_QUOTE_MBOXO, MB_QUOTE_MBOXRD };
+enum { MB_DOT_TRY, MB_DOT_REQUIRE, MB_DOT_NO };
+enum { MB_LOCK_FCNTL = 1, MB_LOCK_FLOCK, MB_LOCK_DOT, MB_LOCKS = 3 };
+
+/* --- one user's storage (mbox.c, paths.c) ------------------------------- */
+
+struct culver_store {
+	const struct culver_host *host;
+	char *path;		/* of the mbox; absolute */
+	char *dir;		/* the directory that holds it */
+	char *index;		/* where state, journal and cache are */
+	uint32_t uid;
+	uint64_t quota_octets, quota_messages;
+	bool create;
+	unsigned style, quoting, dotlock;
+	unsigned char locks[MB_LOCKS];	/* in order; 0: no more */
+	bool no_dot;		/* said that dotlocks cannot be made */
+};
+
+culver_status mb_paths(struct culver_store *store, struct culver_path *out,
+    uint32_t cap, uint32_t *n, struct culver_call *call);
+
+/* --- From_ lines (from.c) ------------------------------------------------- */
+
+/*
+ * Is P, N bytes and with or without its line end, a From_ line of one of the
+ * shapes in culver-mbox(5)?  *WHEN gets its date in Unix seconds, UTC if it
+ * names no offset.
+ */
+bool mb_from_parse(const unsigned char *p, size_t n, int64_t *when);
+
+/* Write a From_ line without its end; its length.  N is at least 128. */
+size_t mb_from_make(char *out, size_t n, const char *sender, int64_t when);
+
+/* --- one message (message.c) ---------------------------------------------- */
+
+/* How a file is cut into messages and what of them is shown. */
+struct mb_look {
+	unsigned style;		/* never MB_AUTO */
+	bool any_from;		/* each "From " begins a message ... */
+	bool need_blank;	/* ... but only after an empty line */
+	bool use_length;	/* Content-Length counts */
+	bool keep_eoh;		/* the end of headers is no separator */
+	bool hide;		/* headers that mail readers add */
+	bool trim_base;		/* spaces in X-IMAPbase */
+	bool unquote;		/* >From */
+};
+
+void mb_look_set(struct mb_look *l, unsigned style, unsigned quoting);
+
+/* A message as its bytes go by, from behind the From_ line. */
+struct mb_msg {
+	const struct mb_look *look;
+	struct sip sip;
+	struct md5 md5;
+	uint64_t raw, octets;	/* bytes that went by; octets as shown */
+	uint64_t body;		/* raw at the first byte of the body */
+	uint64_t length;	/* Content-Length, if has_length */
+	uint64_t blanks;	/* empty lines that the hash has not seen */
+	uint32_t x_uid, validity, last_uid;
+	bool header, bol, hidden, fleeting, fixed, received;
+	bool has_length, pseudo;
+	bool blank, blank_eoh;	/* the last line was empty; and ended headers */
+	bool newline;		/* the last byte shown was LF */
+	unsigned char blank_len;
+	char x_uidl[PLUG_UID_MAX + 1];
+};
+
+void mb_msg_begin(struct mb_msg *m, const struct mb_look *look,
+    const unsigned char key[16]);
+
+/*
+ * Take N bytes: whole lines, but for the last one of the message and for
+ * lines longer than MB_LINE, which may come in pieces that do not end in CR.
+ * What is shown of them is written to OUT, which may be P or NULL; returns
+ * how much that is.  Stops behind the end of the headers if STOP is not
+ * NULL, and says there how many bytes it took.
+ */
+size_t mb_msg_add(struct mb_msg *m, const unsigned char *p, size_t n,
+    unsigned char *out, size_t *stop);
+
+/*
+ * The end.  *ID names the message; returns how many bytes of a separator
+ * stand at its end, which are not shown; only if SEPARATED.
+ */
+size_t mb_msg_end(struct mb_msg *m, bool separated, uint64_t id[2]);
+
+/* The UIDL of popa3d, after mb_msg_end(). */
+void mb_msg_popa3d(struct mb_msg *m, char out[17]);
+
+/* --- lists of messages (list.c) ------------------------------------------- */
+
+enum {				/* mb_rec.flags */
+	MB_FRESH = 1u << 0,	/* its UIDL is not on disk yet */
+	MB_GONE = 1u << 1	/* removed since the snapshot */
+};
+
+struct mb_rec {
+	uint64_t start, head, end, next;	/* From_, message, end, next */
+	uint64_t octets;
+	uint64_t id[2];
+	int64_t received;
+	uint32_t uid;		/* offsets in the blob; 0: none */
+	uint32_t hint;		/* what another server may have shown */
+	uint32_t x_uid;
+	uint32_t flags;
+};
+
+struct mb_list {
+	struct mb_rec *rec;
+	size_t n, cap;
+	char *blob;
+	size_t blob_len, blob_cap;
+	void *block;		/* both are inside this one: do not grow */
+	uint64_t first;		/* where the first message begins */
+	uint32_t validity, last_uid;	/* of X-IMAPbase; 0: none */
+	uint32_t pseudo;	/* there is a hidden first message */
+	bool lines_crlf;
+};
+
+void mb_list_free(struct mb_list *l);
+
+/* Add REC; false without memory. */
+bool mb_list_add(struct mb_list *l, const struct mb_rec *rec);
+
+/* Keep a string; its offset, or 0 without memory. */
+uint32_t mb_list_keep(struct mb_list *l, const char *s, size_t n);
+
+static inline const char *
+mb_uid(const struct mb_list *l, const struct mb_rec *r)
+{
+	return l->blob + r->uid;
+}
+
+/* --- the file and its locks (lock.c) --------------------------------------- */
+
+struct mb_file {
+	int fd;			/* -1: not open */
+	int dot;		/* of the dotlock, or -1 */
+	bool writable;
+	char dot_path[PATH_MAX];
+	struct stat st;		/* when it was locked */
+	struct timespec at;	/* and the time then */
+};
+
+#define MB_FILE_NONE { .fd = -1, .dot = -1 }
+
+/*
+ * Open the mbox and lock it: with WRITE by all locks, in order, and for
+ * writing if that is allowed; else by the first lock that the kernel keeps.
+ * Waits until the deadline at most, and no longer than 30 s.
+ */
+culver_status mb_file_open(struct culver_store *store, struct mb_file *f,
+    bool write, struct culver_call *call);
+void mb_file_close(struct mb_file *f);
+
+/* Long work: keep the dotlock young, and the deadline. */
+culver_status mb_file_tick(struct culver_store *store, struct mb_file *f,
+    struct culver_call *call);
+
+/* Read N bytes at OFFSET, all of them, or fail. */
+culver_status mb_pread(const struct culver_store *store, int fd, void *buf,
+    size_t n, uint64_t offset, struct culver_call *call);
+
+/* Write all of it; false with errno set. */
+bool mb_pwrite(int fd, const void *buf, size_t n, uint64_t offset);
+
+/* --- listing the file (scan.c) ----------------------------------------------- */
+
+/*
+ * Add to L the messages from the From_ line at FROM to the end.  F is
+ * locked.  CULVER_E_CORRUPT if the file is no mbox.
+ */
+culver_status mb_scan(struct culver_store *store, struct mb_file *f,
+    const struct mb_look *look, const unsigned char key[16], uint64_t from,
+    struct mb_list *l, struct culver_call *call);
+
+/* Learn L->validity and L->last_uid anew from the first message. */
+culver_status mb_scan_base(const struct culver_store *store,
+    const struct mb_file *f, const struct mb_look *look, struct mb_list *l,
+    struct culver_call *call);
+
+/* Does a message, or nothing at all, begin at OFFSET of F? */
+culver_status mb_is_boundary(const struct culver_store *store,
+    const struct mb_file *f, const struct mb_look *look, uint64_t offset,
+    bool *is, struct culver_call *call);
+
+/* --- culver-uidl (uidl.c, uidlfile.c) ------------------------------------------ */
+
+struct mb_ent {
+	const char *uid;
+	uint64_t id[2];
+	uint32_t order;
+	bool absent;		/* was not in the mailbox at the last save */
+	bool here;		/* is, now */
+};
+
+struct mb_state {
+	bool exists, copied;	/* copied: it is not the file it says it is */
+	struct plug_stamp stamp;
+	unsigned style;		/* MB_AUTO: not known yet */
+	unsigned char key[16];
+	uint64_t dir_dev, dir_ino;	/* that held the mbox then */
+	struct mb_ent *ent;
+	size_t n;
+	char *text;		/* the strings are in it */
+};
+
+/*
+ * Read and check the state; without one STATE gets a new key.  A damaged one
+ * is CULVER_E_CORRUPT.  Free STATE in any case.
+ */
+culver_status mb_state_load(const struct culver_store *store,
+    const struct plug_index *ix, struct mb_state *state,
+    struct culver_call *call);
+void mb_state_free(struct mb_state *state);
+
+/* An entry of the state that is written. */
+struct mb_line {
+	const char *uid;
+	uint64_t id[2];
+	bool absent;
+};
+
+/* Replace the state, durably.  The caller holds the lock of the mbox. */
+culver_status mb_state_save(const struct culver_store *store,
+    const struct plug_index *ix, const struct mb_state *state,
+    const struct mb_line *line, size_t n, struct culver_call *call);
+
+/* Stamp of culver-uidl now; all zero if there is none. */
+culver_status mb_state_stamp(const struct plug_index *ix,
+    struct plug_stamp *out, struct culver_call *call);
+
+/*
+ * Give every message of L its UIDL; those that are new are on disk when this
+ * returns OK.  The mbox is locked for writing.
+ */
+culver_status mb_uidl_assign(struct culver_store *store,
+    const struct plug_index *ix, struct mb_state *state, struct mb_list *l,
+    struct culver_call *call);
+
+/* Forget the UIDLs of the messages of L that are MB_GONE, for ever. */
+culver_status mb_uidl_forget(struct culver_store *store,
+    const struct plug_index *ix, const struct mb_list *l,
+    struct culver_call *call);
+
+/* Keep UID for a message ID that is about to be there. */
+culver_status mb_uidl_promise(struct culver_store *store,
+    const struct plug_index *ix, const char *uid, const uint64_t id[2],
+    struct culver_call *call);
+
+/* Which server had a file with this list? */
+unsigned mb_uidl_detect(const struct mb_list *l);
+
+/* --- culver-cache (cache.c) ------------------------------------------------------ */
+
+/* What a listing was made of, and when. */
+struct mb_snap {
+	struct plug_stamp file, uidl;
+	uint64_t size;
+	int64_t start, start_ns;	/* CLOCK_REALTIME; 0: proves nothing */
+	unsigned char key[16];
+	uint32_t style, quoting;
+};
+
+struct mb_cache {
+	struct mb_list list;	/* block NULL if there is none */
+	struct mb_snap snap;
+};
+
+void mb_cache_load(const struct culver_store *store,
+    const struct plug_index *ix, struct mb_cache *out,
+    struct culver_call *call);
+void mb_cache_save(const struct culver_store *store,
+    const struct plug_index *ix, const struct mb_list *l,
+    const struct mb_snap *snap);
+
+/* --- an open mailbox (open.c, read.c, expunge.c) ----------------------------------- */
+
+struct culver_content {
+	struct culver_mailbox *mb;
+	struct mb_msg msg;
+	unsigned char *buf;	/* the next bytes, of length n */
+	size_t n;
+	bool open, ready;	/* in use; buf is filled */
+	uint32_t index;
+	uint64_t at;		/* where the next chunk begins */
+	uint64_t *sum;		/* of each chunk, when there are several */
+	size_t chunk, chunks;
+};
+
+struct culver_mailbox {
+	struct culver_store *store;
+	uint32_t flags;
+	int lock;
+	struct plug_index index;
+	struct mb_look look;
+	struct mb_list list;	/* the frozen snapshot */
+	struct mb_snap snap;
+	bool changed;		/* snap does not describe list any more */
+	bool dirty;		/* the cache is worth writing */
+	struct culver_content content;
+};
+
+culver_status mb_open(struct culver_store *store, uint32_t flags,
+    struct culver_mailbox **out, struct culver_call *call);
+void mb_close(struct culver_mailbox *mb);
+
+/* Open the directory of our own files. */
+culver_status mb_index_open(const struct culver_store *store,
+    struct plug_index *ix, struct culver_call *call);
+
+/*
+ * List the mailbox under the lock of F, with what CACHE knows, and give
+ * every message its UIDL.
+ */
+culver_status mb_load(struct culver_store *store, const struct plug_index *ix,
+    struct mb_file *f, struct mb_cache *cache, struct mb_list *l,
+    struct mb_snap *snap, struct mb_look *look, struct culver_call *call);
+
+/*
+ * The file F, locked, is not what the snapshot says: find its messages
+ * again, and mark those that are gone.
+ */
+culver_status mb_relocate(struct culver_mailbox *mb, struct mb_file *f,
+    struct culver_call *call);
+
+/* Is message R where the snapshot says?  F is locked. */
+culver_status mb_verify(struct culver_mailbox *mb, struct mb_file *f,
+    const struct mb_rec *r, bool *is, struct culver_call *call);
+
+culver_status mb_read(struct culver_mailbox *mb, uint32_t index,
+    struct culver_content **out, struct culver_call *call);
+culver_status mb_next(struct culver_content *c, struct culver_extent *out,
+    uint32_t cap, uint32_t *n, struct culver_call *call);
+void mb_done(struct culver_content *c);
+
+culver_status mb_expunge(struct culver_mailbox *mb, const uint32_t *index,
+    uint32_t n, struct culver_expunge_result *res, struct culver_call *call);
+
+/* --- changing the file (journal.c, recover.c) ----------------------------------------- */
+
+/* Bytes of a file, or of memory if FD is -1. */
+struct mb_piece {
+	int fd;
+	const void *mem;
+	uint64_t offset, length;
+};
+
+/*
+ * Let what begins at START of F, locked for writing, be PIECES and nothing
+ * more.  On failure nothing happened.  On OK it did, or will when the file
+ * is next opened: *LATER says so, the log why.
+ */
+culver_status mb_journal(struct culver_store *store,
+    const struct plug_index *ix, struct mb_file *f, uint64_t start,
+    const struct mb_piece *piece, size_t n, bool *later,
+    struct culver_call *call);
+
+/* Finish what a crash interrupted.  F is locked for writing; f->st is new. */
+culver_status mb_recover(struct culver_store *store,
+    const struct plug_index *ix, struct mb_file *f, struct culver_call *call);
+
+/* Is there something to finish? */
+bool mb_recover_needed(const struct plug_index *ix);
+
+/* The head of culver-append, what follows is the message; little-endian. */
+struct mb_append {
+	char magic[8];
+	uint64_t dev, ino, size;	/* of the mbox before it */
+	uint64_t from, length;	/* of the text, in this file */
+	uint64_t sum;
+	char room[8];		/* the text begins here, or later */
+};
+
+#define MB_APPEND_MAGIC "CULVMBA1"
+
+/* The sum of an mb_append, whose own sum does not count. */
+uint64_t mb_append_sum(const struct mb_append *a);
+
+/* --- delivery (deliver.c) ---------------------------------------------------------------- */
+
+culver_status mb_deliver_begin(struct culver_store *store,
+    const struct culver_envelope *env, struct culver_delivery **out,
+    struct culver_call *call);
+culver_status mb_deliver_write(struct culver_delivery *d, const void *buf,
+    size_t n, struct culver_call *call);
+culver_status mb_deliver_commit(struct culver_delivery *d,
+    struct culver_str *uid, struct culver_call *call);
+void mb_deliver_abort(struct culver_delivery *d);
+
+/* Remove what crashed deliveries left there 36 hours ago. */
+void mb_clean_spool(const struct culver_store *store,
+    const struct plug_index *ix, struct culver_call *call);
+
+#endif /* STORAGE_MBOX_H */

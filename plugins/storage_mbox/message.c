@@ -1,0 +1,370 @@
+/*
+ * message.c - one message of an mbox: what is shown of it, its size, and the
+ * hash that it is known by.
+ *
+ * Pure functions over memory, run in the worker as the mailbox's owner.  The
+ * hash leaves out what other programs change while the message stays the
+ * same: the headers that keep flags, CR before LF, '>' before "From ", empty
+ * lines at the end.
+ */
+#include "config.h"
+
+#include "plugins/storage_mbox/mbox.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+const char *const mb_styles[MB_STYLES + 1] = { "auto", "own", "dovecot",
+    "uw", "popa3d", "qpopper", "mailutils", NULL };
+
+enum { H_NONE, H_STATUS, H_LENGTH, H_UID, H_BASE, H_IMAP, H_UIDL, H_LINES,
+    H_SUBJECT };
+
+static const struct {
+	const char *name;
+	unsigned what;
+	bool hide, fleeting;
+} known[] = {
+	{ "Status:", H_STATUS, true, true },
+	{ "X-Status:", H_STATUS, true, true },
+	{ "X-Keywords:", H_STATUS, true, true },
+	{ "Content-Length:", H_LENGTH, true, true },
+	{ "X-UID:", H_UID, true, true },
+	{ "X-IMAPbase:", H_BASE, true, true },
+	{ "X-IMAP:", H_IMAP, true, true },
+	{ "X-UIDL:", H_UIDL, false, true },
+	{ "Lines:", H_LINES, false, true },
+	{ "X-Mozilla-Status:", H_LINES, false, true },
+	{ "X-Mozilla-Status2:", H_LINES, false, true },
+	{ "Subject:", H_SUBJECT, false, false },
+};
+
+/* c-client writes it, after a dash or two of which nobody is sure. */
+static const char internal[] = "FOLDER INTERNAL DATA";
+
+void
+mb_look_set(struct mb_look *l, unsigned style, unsigned quoting)
+{
+	const bool plain = style == MB_POPA3D || style == MB_MAILUTILS ||
+	    style == MB_QPOPPER;
+
+	*l = (struct mb_look){ .style = style,
+	    .any_from = style == MB_POPA3D,
+	    .need_blank = style == MB_POPA3D || style == MB_MAILUTILS,
+	    .use_length = style != MB_POPA3D,
+	    .keep_eoh = plain || style == MB_UW,
+	    .hide = !plain,
+	    .trim_base = style == MB_MAILUTILS,
+	    .unquote = quoting == MB_QUOTE_MBOXRD ||
+		(quoting == MB_QUOTE_AUTO &&
+		(style == MB_OWN || style == MB_MAILUTILS)) };
+}
+
+void
+mb_msg_begin(struct mb_msg *m, const struct mb_look *look,
+    const unsigned char key[16])
+{
+	*m = (struct mb_msg){ .look = look, .header = true, .bol = true };
+	sip_init(&m->sip, key);
+	if (look->style == MB_POPA3D)
+		md5_init(&m->md5);
+}
+
+static bool
+has_prefix(const unsigned char *p, size_t n, const char *s)
+{
+	size_t len = strlen(s);
+
+	return n >= len && strncasecmp((const char *)p, s, len) == 0;
+}
+
+/* A number after spaces; *P behind it; false if there is none. */
+static bool
+take_number(const unsigned char **p, const unsigned char *end, uint64_t max,
+    uint64_t *v)
+{
+	const unsigned char *s = *p;
+
+	while (s < end && (*s == ' ' || *s == '\t'))
+		s++;
+	if (s == end || *s < '0' || *s > '9')
+		return false;
+	for (*v = 0; s < end && *s >= '0' && *s <= '9'; s++) {
+		*v = *v * 10 + (uint64_t)(*s - '0');
+		if (*v > max)
+			return false;
+	}
+	*p = s;
+	return true;
+}
+
+static bool
+only_spaces(const unsigned char *p, const unsigned char *end)
+{
+	while (p < end && (*p == ' ' || *p == '\t' || *p == '\r' ||
+	    *p == '\n'))
+		p++;
+	return p == end;
+}
+
+/* The value of header WHAT stands from P to END. */
+static void
+note_value(struct mb_msg *m, unsigned what, const unsigned char *p,
+    const unsigned char *end)
+{
+	const unsigned char *s;
+	uint64_t v, w;
+	size_t n;
+
+	switch (what) {
+	case H_LENGTH:
+		if (!m->has_length && take_number(&p, end, UINT64_MAX / 20,
+		    &v) && only_spaces(p, end)) {
+			m->length = v;
+			m->has_length = true;
+		}
+		break;
+	case H_UID:
+		if (m->x_uid == 0 && take_number(&p, end, UINT32_MAX, &v) &&
+		    only_spaces(p, end))
+			m->x_uid = (uint32_t)v;
+		break;
+	case H_BASE:
+	case H_IMAP:
+		if (m->validity == 0 && take_number(&p, end, UINT32_MAX, &v) &&
+		    take_number(&p, end, UINT32_MAX, &w)) {
+			m->validity = (uint32_t)v;
+			m->last_uid = (uint32_t)w;
+			m->pseudo |= what == H_IMAP;
+		}
+		break;
+	case H_UIDL:
+		while (p < end && (*p == ' ' || *p == '\t'))
+			p++;
+		for (s = p; s < end && *s > 0x20 && *s < 0x7f; s++)
+			continue;
+		n = (size_t)(s - p);
+		if (m->x_uidl[0] == '\0' && only_spaces(s, end) &&
+		    plug_uid_legal((const char *)p, n)) {
+			memcpy(m->x_uidl, p, n);
+			m->x_uidl[n] = '\0';
+		}
+		break;
+	case H_SUBJECT:
+		m->pseudo |= memmem(p, (size_t)(end - p), internal,
+		    sizeof(internal) - 1) != NULL &&
+		    memmem(p, (size_t)(end - p), "DELETE THIS MESSAGE", 19) !=
+		    NULL;
+		break;
+	default:
+		break;
+	}
+}
+
+/* popa3d's choice of lines, which it hashes as they are. */
+static void
+popa3d_line(struct mb_msg *m, const unsigned char *p, size_t n)
+{
+	if (m->bol && *p != ' ' && *p != '\t') {
+		bool first = has_prefix(p, n, "Received:");
+
+		m->fixed = has_prefix(p, n, "Delivered-To:") ||
+		    (*p == 'X' && has_prefix(p, n, "X-Delivery-ID:")) ||
+		    (!m->received && (first || has_prefix(p, n, "Date:") ||
+		    has_prefix(p, n, "Message-ID:")));
+		m->received |= first;
+	}
+	if (m->fixed)
+		md5_add(&m->md5, p, n);
+}
+
+/* How many bytes are left out after the name of an X-IMAPbase header. */
+static size_t
+surplus_spaces(const struct mb_msg *m, const unsigned char *p, size_t n,
+    size_t name)
+{
+	size_t k = name;
+
+	if (!m->look->trim_base)
+		return 0;
+	while (k < n && p[k] == ' ')
+		k++;
+	return k > name + 1 ? k - name - 1 : 0;
+}
+
+/* A header begins at P: find out which. */
+static size_t
+header_begin(struct mb_msg *m, const unsigned char *p, size_t n, size_t *name)
+{
+	size_t i;
+
+	m->hidden = m->fleeting = false;
+	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		if (!has_prefix(p, n, known[i].name))
+			continue;
+		*name = strlen(known[i].name);
+		m->hidden = known[i].hide && m->look->hide;
+		m->fleeting = known[i].fleeting;
+		note_value(m, known[i].what, p + *name, p + n);
+		if (known[i].what == H_BASE)
+			return surplus_spaces(m, p, n, *name);
+		break;
+	}
+	return 0;
+}
+
+/* Is the line at P, with its end, empty? */
+static bool
+is_blank(const unsigned char *p, size_t n)
+{
+	return n >= 1 && n <= 2 && p[n - 1] == '\n' && (n == 1 || *p == '\r');
+}
+
+static void
+hash_blanks(struct mb_msg *m)
+{
+	for (; m->blanks > 0; m->blanks--)
+		sip_add(&m->sip, "\n", 1);
+}
+
+static void
+hash_line(struct mb_msg *m, const unsigned char *p, size_t n)
+{
+	hash_blanks(m);
+	if (n >= 2 && p[n - 1] == '\n' && p[n - 2] == '\r') {
+		sip_add(&m->sip, p, n - 2);
+		sip_add(&m->sip, "\n", 1);
+	} else
+		sip_add(&m->sip, p, n);
+}
+
+/* N bytes from P are shown; the octets they are on the wire. */
+static size_t
+show(struct mb_msg *m, const unsigned char *p, size_t n, unsigned char *out)
+{
+	if (n == 0)
+		return 0;
+	m->newline = p[n - 1] == '\n';
+	m->octets += n;
+	if (m->newline && (n < 2 || p[n - 2] != '\r'))
+		m->octets++;
+	if (out != NULL && out != p)
+		memmove(out, p, n);
+	return n;
+}
+
+/* How many '>' are before "From " at the begin of a line; 0: it is another. */
+static size_t
+quotes(const unsigned char *p, size_t n)
+{
+	size_t k = 0;
+
+	while (k < n && p[k] == '>')
+		k++;
+	return k > 0 && n - k >= 5 && memcmp(p + k, "From ", 5) == 0 ? k : 0;
+}
+
+static size_t
+header_line(struct mb_msg *m, const unsigned char *p, size_t n,
+    unsigned char *out)
+{
+	size_t name = 0, cut = 0, w, k;
+
+	m->blank = m->bol && is_blank(p, n);
+	if (m->blank) {
+		m->header = false;
+		m->body = m->raw + n;
+		m->blank_eoh = true;
+		m->blank_len = (unsigned char)n;
+		m->blanks++;
+		return show(m, p, n, out);
+	}
+	if (m->look->style == MB_POPA3D)
+		popa3d_line(m, p, n);
+	if (m->bol && *p != ' ' && *p != '\t')
+		cut = header_begin(m, p, n, &name);
+	k = m->bol && *p == '>' ? quotes(p, n) : 0;
+	if (!m->fleeting)
+		hash_line(m, p + k, n - k);
+	if (m->hidden)
+		return 0;
+	if (k > 0 && m->look->unquote)
+		return show(m, p + 1, n - 1, out);
+	if (cut == 0)
+		return show(m, p, n, out);
+	w = show(m, p, name, out);
+	return w + show(m, p + name + cut, n - name - cut,
+	    out != NULL ? out + w : NULL);
+}
+
+static size_t
+body_line(struct mb_msg *m, const unsigned char *p, size_t n,
+    unsigned char *out)
+{
+	size_t k = m->bol && *p == '>' ? quotes(p, n) : 0;
+
+	m->blank = m->bol && is_blank(p, n);
+	if (m->blank) {
+		m->blank_eoh = false;
+		m->blank_len = (unsigned char)n;
+		m->blanks++;
+	} else
+		hash_line(m, p + k, n - k);
+	if (k > 0 && m->look->unquote)
+		return show(m, p + 1, n - 1, out);
+	return show(m, p, n, out);
+}
+
+size_t
+mb_msg_add(struct mb_msg *m, const unsigned char *p, size_t n,
+    unsigned char *out, size_t *stop)
+{
+	const unsigned char *const begin = p, *const end = p + n;
+	size_t w = 0;
+
+	while (p < end) {
+		const unsigned char *nl = memchr(p, '\n', (size_t)(end - p));
+		size_t len = nl != NULL ? (size_t)(nl + 1 - p) :
+		    (size_t)(end - p);
+		unsigned char *to = out != NULL ? out + w : NULL;
+		bool header = m->header;
+
+		w += header ? header_line(m, p, len, to) :
+		    body_line(m, p, len, to);
+		m->raw += len;
+		m->bol = nl != NULL;
+		p += len;
+		if (header && !m->header && stop != NULL)
+			break;
+	}
+	if (stop != NULL)
+		*stop = (size_t)(p - begin);
+	return w;
+}
+
+size_t
+mb_msg_end(struct mb_msg *m, bool separated, uint64_t id[2])
+{
+	sip_end(&m->sip, id);
+	if (separated && m->blank && m->bol &&
+	    !(m->look->keep_eoh && m->blank_eoh)) {
+		m->octets -= 2;
+		return m->blank_len;
+	}
+	if (m->octets > 0 && !m->newline)
+		m->octets += 2;
+	return 0;
+}
+
+void
+mb_msg_popa3d(struct mb_msg *m, char out[17])
+{
+	static const unsigned char order[8] = { 3, 2, 1, 0, 7, 6, 5, 4 };
+	unsigned char sum[16];
+	size_t i;
+
+	md5_end(&m->md5, sum);
+	for (i = 0; i < 8; i++)
+		snprintf(out + 2 * i, 3, "%02x", sum[order[i]]);
+}

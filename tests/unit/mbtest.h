@@ -1,0 +1,84 @@
+/*
+ * mbtest.h - an mbox in a temporary directory, and the clock of the plugin
+ * under control: the program is linked with --wrap for it.
+ */
+#ifndef TESTS_UNIT_MBTEST_H
+#define TESTS_UNIT_MBTEST_H
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdbool.h>
+
+#include "tests/storage/drive.h"
+
+extern const struct culver_plugin storage_mbox_LTX_culver_plugin;
+
+#define EXCL CULVER_OPEN_EXCLUSIVE
+#define RDONLY CULVER_OPEN_READONLY
+
+/* What the wrapped calls did, and are to do. */
+extern struct mbtest_hook {
+	int64_t ahead;		/* seconds that CLOCK_REALTIME is ahead */
+	uint64_t bytes;		/* what pread() gave */
+	unsigned opens;		/* open() of the mbox */
+	unsigned syncs;		/* fsync() */
+	unsigned fail_sync;	/* n: the n-th fsync() fails with EIO */
+	unsigned fail_write;	/* n: the n-th write() or pwrite() fails */
+	int write_errno;
+} mbtest_hook;
+
+/* The directory, made anew for each test; the mbox is DIR/M, and what the
+ * plugin keeps is in DIR/I. */
+extern char mbtest_dir[];
+extern struct drive mbtest;
+
+/* cmocka fixtures: a started drive, no mbox yet. */
+int mbtest_setup(void **state);
+int mbtest_teardown(void **state);
+
+/* DIR/FMT...; four results live at a time. */
+const char *mbtest_path(const char *fmt, ...)
+    __attribute__((format(printf, 1, 2)));
+
+/* The mbox, whole; and more of it. */
+void mbtest_put(const char *text);
+void mbtest_append(const char *text);
+
+/* A whole file, by its path. */
+char *mbtest_slurp(const char *path, size_t *n);
+void mbtest_spill(const char *path, const void *buf, size_t n);
+bool mbtest_exists(const char *path);
+
+/* Expect the mbox to be TEXT. */
+void mbtest_is(const char *text);
+
+/* Stop, and start with options NAME, VALUE, ..., NULL. */
+culver_status mbtest_restart(const char *name, ...);
+
+/* Open exclusively and expect OK and N messages; or close and do so. */
+void mbtest_open(uint32_t n);
+void mbtest_reopen(uint32_t n);
+
+/* Expect that open() fails with ST and a text that has the word WORD. */
+void mbtest_open_fails(culver_status st, const char *word);
+
+/* Expect message INDEX on the wire to be TEXT, and its octets to agree. */
+void mbtest_fetch_is(uint32_t index, const char *text);
+
+/* Expect that reading message INDEX fails with ST. */
+void mbtest_fetch_fails(uint32_t index, culver_status st);
+
+/* A copy of the UIDL of message INDEX; eight live at a time. */
+const char *mbtest_uid(uint32_t index);
+
+/* Remove messages by their indexes; the status. */
+culver_status mbtest_expunge(uint32_t n, ...);
+
+/* "From X..." and what a program may add behind it, in one string. */
+#define FROM(who) "From " who " Thu Nov 29 22:33:52 2001\n"
+
+#endif /* TESTS_UNIT_MBTEST_H */
