@@ -89,6 +89,8 @@ main(int argc, char **argv)
 		log_error("cannot limit itself");
 		return 1;
 	}
+	setup.one_user = !conf.shared_uid &&
+	    (sandbox_missing() & SANDBOX_APART) != 0;
 	setup.loop = loop_new();
 	setup.ctx = setup.loop;
 	if (setup.loop != NULL)

@@ -134,6 +134,11 @@ struct section {
 	unsigned n_queued;
 };
 
+struct owners {			/* by uid; zero: empty */
+	struct owner *slot;
+	size_t n, cap;		/* cap: 0 or a power of two */
+};
+
 struct coord {
 	struct coord_setup setup;
 	const struct conf_auth *conf;
@@ -148,6 +153,7 @@ struct coord {
 	uint64_t held_next;		/* no slot comes before that */
 	_Bool gates_dead;
 	struct throttle *throttle;
+	struct owners owners;
 	struct authlog log;
 	struct secret *secrets, *free_secret;
 	size_t n_secrets;		/* used so far */
@@ -209,6 +215,13 @@ void jobs_tick(struct coord *c, uint64_t now);
 
 /* When jobs_tick() has something to do; UINT64_MAX: nothing waits. */
 uint64_t jobs_next(const struct coord *c);
+
+/* --- owners.c: whose a uid is ---------------------------------------------- */
+
+/* UID is USER's from now on: NULL; or the user whose it is already, "" if
+ * there is no memory. */
+const char *owners_take(struct owners *o, uint32_t uid, const char *user);
+void owners_free(struct owners *o);
 
 /* --- chain.c: the sections ----------------------------------------------- */
 

@@ -412,6 +412,7 @@ coord_destroy(struct coord **cp)
 	for (unsigned i = 0; i < CONF_MAX_AUTH; i++)
 		while ((p = LIST_FIRST(&c->section[i].pools)) != NULL)
 			pool_end(p, NULL);
+	owners_free(&c->owners);
 	loop_timer_clear(c->setup.loop, &c->timer);
 	loop_unwatch(c->setup.loop, &c->manager);
 	throttle_destroy(&c->throttle);

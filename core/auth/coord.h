@@ -21,6 +21,7 @@ struct coord_setup {
 	int master;			/* who takes grants */
 	uint32_t generation;		/* 24 bits, given by master */
 	const struct conf_auth *conf;	/* must outlive the coordinator */
+	_Bool one_user;			/* a uid: nothing keeps two apart */
 	uint64_t (*now)(void);		/* clock_now(), or a test's clock */
 	void (*gone)(void *ctx);	/* manager closed its channel */
 	void *ctx;

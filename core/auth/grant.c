@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/auth/coord-private.h"
 
@@ -53,6 +54,21 @@ has_control(const char *s)
 	return 0;
 }
 
+/* NULL, or why USER cannot have the uid that somebody else has.  Not as root
+ * all have the coordinator's own, and nobody promised anything. */
+static const char *
+sharing_check(struct coord *c, uint32_t uid, const char *user)
+{
+	const char *other = !c->setup.one_user || uid == getuid() ? NULL :
+	    owners_take(&c->owners, uid, user);
+
+	if (other == NULL)
+		return NULL;
+	snprintf(why_text, sizeof(why_text), "uid %u is user %.60s's, too, "
+	    "and this kernel cannot keep two apart (shared_uid)", uid, other);
+	return *other != 0 ? why_text : "no memory";
+}
+
 /* NULL, or what is wrong with the answer. */
 static const char *
 answer_check(const struct conf_auth *conf, const struct ipc_pool_answer *m)
@@ -63,6 +79,11 @@ answer_check(const struct conf_auth *conf, const struct ipc_pool_answer *m)
 	if (m->uid < conf->uid_min) {
 		snprintf(why_text, sizeof(why_text),
 		    "uid %u is below uid_min (%u)", m->uid, conf->uid_min);
+		return why_text;
+	}
+	if (m->gid < conf->gid_min) {
+		snprintf(why_text, sizeof(why_text),
+		    "gid %u is below gid_min (%u)", m->gid, conf->gid_min);
 		return why_text;
 	}
 	if (storage_find(conf, m->storage) < 0) {
@@ -114,6 +135,9 @@ grant_send(struct job *j, const struct ipc_pool_answer *m, uint64_t *id_r,
 		return CULVER_E_TEMP;
 	if (id_r == NULL)
 		return CULVER_OK;
+	*why = sharing_check(c, m->uid, user);
+	if (*why != NULL)
+		return CULVER_E_TEMP;
 	*why = "its data is too long";
 	if (tail_encode(j, m, user, tail, &n) != CULVER_OK)
 		return CULVER_E_TEMP;

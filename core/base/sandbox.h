@@ -21,6 +21,9 @@ enum sandbox_part {		/* a set of these is "what is missing" */
 	SANDBOX_CHROOT = 1u << 5	/* only root can */
 };
 
+/* Without these, workers of one uid are not kept apart. */
+enum { SANDBOX_APART = SANDBOX_SECCOMP | SANDBOX_LANDLOCK };
+
 /* What this kernel (or this build) cannot do. */
 unsigned sandbox_missing(void);
 

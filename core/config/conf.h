@@ -98,15 +98,13 @@ struct conf_master {
 	char run_dir[CONF_PATH], state_dir[CONF_PATH];
 	char log[CONF_PATH];		/* "syslog", "stderr" or a path */
 	uint32_t gates;			/* at least 1 */
-	uint32_t uid_min;
+	uint32_t uid_min, gid_min;
 	uint32_t n_range;
 	struct { uint32_t first, last; } range[CONF_MAX_RANGE];
 	uint32_t sessions_max;		/* workers at once */
 	uint32_t connections;		/* of all gates: for people */
 	uint64_t reload_grace;		/* ns */
 	uint64_t stop_grace;		/* ns: what workers get at a stop */
-	uint32_t shared_uid;		/* 0: workers of one uid must be kept
-					 * apart, 1: need not */
 	uint32_t n_listen, n_auth, n_storage, n_cert;
 	/* [n_listen]: culverctl's socket */
 	struct conf_listen listen[CONF_MAX_LISTEN + 1];
@@ -199,7 +197,9 @@ struct conf_auth {
 	struct conf_head head;
 	uint64_t failure_delay, failure_delay_max;	/* ns */
 	uint32_t user_case;		/* 0: as sent, 1: lower-case */
-	uint32_t uid_min;
+	uint32_t uid_min, gid_min;
+	uint32_t shared_uid;		/* 1: a uid may have several users also
+					 * where nothing keeps them apart */
 	uint32_t n_section, n_storage;
 	struct conf_auth_part section[CONF_MAX_AUTH];
 	char storage[CONF_MAX_STORAGE][CONF_NAME];	/* names, in order */
@@ -226,7 +226,6 @@ struct conf_section {
 	uint64_t idle_time;		/* ns */
 	uint32_t bad_commands;
 	uint32_t expire_days;		/* as in conf_gate */
-	uint32_t shared_uid;		/* as in conf_master */
 };
 
 /*

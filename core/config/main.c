@@ -161,6 +161,19 @@ machine_warnings(FILE *out)
 			    "from each other\n", sandbox_part_name(1u << i));
 }
 
+/* What that means where users share uids, if that was not accepted. */
+static void
+sharing_warning(FILE *out, const struct cf_config *c)
+{
+	if ((sandbox_missing() & SANDBOX_APART) != 0 &&
+	    c->limits.v[O_SHARED_UID].u.i == 0)
+		fprintf(out, "warning: so of several users with one uid only "
+		    "the first who comes is let in: use a kernel with "
+		    "Landlock and seccomp (5.13 or later, and not switched "
+		    "off), or accept the risk with limits { shared_uid = "
+		    "unconfined }\n");
+}
+
 /* --- confinement ----------------------------------------------------- */
 
 /* Nothing but reading, and of that later only what modules need. */
@@ -312,6 +325,7 @@ work(enum mode mode, const struct cf_env *env, FILE *out)
 		print_config(out, &config, mode == PRINT_JSON);
 		return 0;
 	}
+	sharing_warning(out, &config);
 	if (snap_all(&config, env, snapshot_send, NULL))
 		return 0;
 	fprintf(out, "the configuration is right but cannot be passed on: "

@@ -221,17 +221,25 @@ const struct cf_option cf_options[O_COUNT] = {
 	    "of days, or off for no announcement; nothing is deleted by it"},
 	LIMIT(O_UID_MIN, "uid_min", CULVER_OPT_INT),
 	    .o.min = 1, .o.max = 4294967294, .o.def = "500",
-	    .o.help = "nobody with a user id or group id below this one gets "
-	    "a session"},
+	    .o.help = "nobody with a user id below this one gets a session; "
+	    "0 and those of Culver's own roles are refused in any case"},
+	LIMIT(O_GID_MIN, "gid_min", CULVER_OPT_INT),
+	    .o.min = 1, .o.max = 4294967294, .o.def = "1",
+	    .o.help = "nobody with a group id below this one gets a session; "
+	    "where all mailboxes have groups of their own, set it to the "
+	    "lowest; 0 and those of Culver's own roles are refused in any "
+	    "case"},
 	LIMIT(O_UID_RANGES, "uid_ranges", CULVER_OPT_LIST),
 	    .o.def = "{}",
-	    .o.help = "if not empty, user and group ids must be in one of "
-	    "these ranges, as {\"1000-1999\", \"5000-5999\"}"},
+	    .o.help = "if not empty, user ids must be in one of these "
+	    "ranges, as {\"1000-1999\", \"5000-5999\"}"},
 	LIMIT(O_SHARED_UID, "shared_uid", CULVER_OPT_ENUM),
 	    .o.def = "confined", .o.choices = confinements,
-	    .o.help = "whether mailboxes of one user id are served where the "
-	    "kernel cannot keep their processes apart: confined refuses, "
-	    "unconfined accepts the risk"},
+	    .o.help = "whether several users of one user id are served where "
+	    "the kernel has no Landlock or no seccomp, which keep their "
+	    "processes apart: confined lets in the first one who comes, "
+	    "until the next reload, and refuses the others; unconfined "
+	    "accepts the risk"},
 	LIMIT(O_MESSAGE_SIZE, "message_size", CULVER_OPT_SIZE),
 	    .o.min = 1024, .o.max = INT64_C(1) << 40, .o.def = "50M",
 	    .o.help = "the largest message that is taken in by LMTP"},

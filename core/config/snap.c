@@ -211,6 +211,7 @@ ranges_fill(const struct cf_section *limits, struct conf_master *m)
 	char err[CONVERT_ERR];
 
 	m->uid_min = (uint32_t)limits->v[O_UID_MIN].u.i;
+	m->gid_min = (uint32_t)limits->v[O_GID_MIN].u.i;
 	for (size_t i = 0; i < v->u.list.n; i++, m->n_range++)
 		cf_range_parse(v->u.list.v[i].p, &m->range[i].first,
 		    &m->range[i].last, err);
@@ -254,7 +255,6 @@ master_fill(const struct snapper *s, struct conf_master *m)
 	m->connections = (uint32_t)lim->v[O_CONNECTIONS].u.i;
 	m->reload_grace = (uint64_t)lim->v[O_RELOAD_GRACE].u.i;
 	m->stop_grace = (uint64_t)lim->v[O_STOP_GRACE].u.i;
-	m->shared_uid = (uint32_t)lim->v[O_SHARED_UID].u.i;
 	for (const struct cf_section *l = s->c->listen; l != NULL; l = l->next)
 		for (size_t i = 0; i < l->v[O_ADDRESS].u.list.n; i++)
 			listen_fill(s, l, l->v[O_ADDRESS].u.list.v[i].p,
@@ -368,6 +368,8 @@ auth_snap(const struct snapper *s)
 	a->failure_delay_max = (uint64_t)lim->v[O_FAILURE_DELAY_MAX].u.i;
 	a->user_case = (uint32_t)s->c->top.v[O_USER_CASE].u.i;
 	a->uid_min = (uint32_t)lim->v[O_UID_MIN].u.i;
+	a->gid_min = (uint32_t)lim->v[O_GID_MIN].u.i;
+	a->shared_uid = (uint32_t)lim->v[O_SHARED_UID].u.i;
 	for (sec = s->c->auth; sec != NULL; sec = sec->next) {
 		struct conf_auth_part *out = &a->section[a->n_section++];
 
@@ -481,7 +483,6 @@ section_snap(const struct snapper *s, const struct cf_section *sec,
 	out->idle_time = (uint64_t)lim->v[O_IDLE_TIME].u.i;
 	out->bad_commands = (uint32_t)lim->v[O_BAD_COMMANDS].u.i;
 	out->expire_days = expire_days(s->c);
-	out->shared_uid = (uint32_t)lim->v[O_SHARED_UID].u.i;
 	p.extra = values;
 	ok = add_filter(&p, is_auth ? FILTER_POOL : FILTER_WORKER, needs) &&
 	    snapshot(s, &p);

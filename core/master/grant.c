@@ -23,6 +23,8 @@ grant_check(const struct conf_master *c, const struct spawn_env *env,
 		return "uid or gid 0";
 	if (g->uid < c->uid_min)
 		return "uid below uid_min";
+	if (g->gid < c->gid_min)
+		return "gid below gid_min";
 	if (!in_range)
 		return "uid outside uid_ranges";
 	if (g->section >= c->n_storage)

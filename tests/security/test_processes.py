@@ -279,6 +279,7 @@ def test_no_file_for_others(instance, sessions):
 @pytest.mark.parametrize("uid,gid,why", (
     (0, 0, "root"), (0, 65001, "uid 0"), (65001, 0, "gid 0"),
     (100, 65001, "below uid_min"),
+    (65001, 42, "below gid_min"),
     (ROLE_IDS["auth"], ROLE_IDS["auth"], "a role's id")))
 def test_refused_ids(instance, uid, gid, why):
     """A user database that says such a thing gives nobody a session."""

@@ -258,7 +258,7 @@ check_master(void)
 	assert_int_equal(m.range[0].first, 1000);
 	assert_int_equal(m.range[0].last, 1999);
 	assert_int_equal(m.range[1].last, 5000);
-	assert_int_equal(m.shared_uid, 1);
+	assert_int_equal(m.gid_min, 1);
 	assert_int_equal(m.n_auth, 1);
 	assert_int_equal(m.auth[0].processes, 3);
 	assert_int_equal(m.auth[0].needs, CULVER_NEED_NET);
@@ -314,7 +314,6 @@ check_sections(void)
 	assert_true(conf_read(fd, CONF_STORAGE, &s, sizeof(s)));
 	assert_string_equal(s.name, "sample");
 	assert_int_equal(s.owner, getuid());
-	assert_int_equal(s.shared_uid, 1);
 	if (!plugin_load(s.module, CULVER_KIND_STORAGE, &rules, &p, err))
 		fail_msg("%s", err);
 	v = values_read(fd, &s.head, &p, &user, err);
@@ -348,6 +347,7 @@ check_others(void)
 	assert_int_equal(a.n_storage, 2);
 	assert_string_equal(a.storage[1], "second");
 	assert_int_equal(a.user_case, 1);
+	assert_int_equal(a.shared_uid, 1);
 	assert_true(conf_read(snap_fd(CONF_LOG, 0), CONF_LOG, &l,
 	    sizeof(l)));
 	assert_int_equal(l.level, CULVER_LOG_WARN);

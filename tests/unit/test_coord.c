@@ -124,6 +124,7 @@ setup(void **state)
 	t.conf.failure_delay = 1 * S;
 	t.conf.failure_delay_max = 15 * S;
 	t.conf.uid_min = 500;
+	t.conf.gid_min = 8;
 	t.conf.n_storage = 2;
 	strncpy(t.conf.storage[0], "maildir", CONF_NAME - 1);
 	strncpy(t.conf.storage[1], "big", CONF_NAME - 1);
@@ -401,6 +402,7 @@ test_bad_users(void **state)
 		{"uid or gid 0", 0, 1000, "/h", "", "", "", 0},
 		{"uid or gid 0", 1000, 0, "/h", "", "", "", 0},
 		{"below uid_min", 499, 1000, "/h", "", "", "", 0},
+		{"below gid_min", 1000, 7, "/h", "", "", "", 0},
 		{"no storage section", 1000, 1000, "/h", "small", "", "", 0},
 		{"home is not", 1000, 1000, "h", "", "", "", 0},
 		{"control", 1000, 1000, "/h\n", "", "", "", 0},
@@ -431,6 +433,55 @@ test_bad_users(void **state)
 		assert_non_null(strstr(logged, rows[i].why));
 		silent(t.master, R_MASTER);
 	}
+	close(gate);
+	close(pool);
+}
+
+/* The login SERIAL of NAME, whose uid is UID: does it get a grant? */
+static _Bool
+is_granted(int gate, int pool, uint64_t serial, const char *name, uint32_t uid)
+{
+	struct ipc_pool_answer a;
+
+	logged[0] = 0;
+	begin(gate, serial, name, "pw");
+	a = good_answer(asked(pool));
+	a.uid = uid;
+	answer(pool, &a);
+	if (ipc_recv(t.master, &in, R_AUTH, R_MASTER, P_RUN) == IPC_GOT) {
+		assert_string_equal(in.m.grant.user, name);
+		expect(gate, R_GATE, IPC_AUTH_YES);
+		return 1;
+	}
+	expect_no(gate, serial, CULVER_E_TEMP);
+	return 0;
+}
+
+/* As on a kernel without Landlock: the first user of a uid has it. */
+static void
+test_one_user_a_uid(void **state)
+{
+	int gate = add_gate(1), pool = add_pool(0);
+	uint64_t serial = 0;
+	char name[16];
+
+	(void)state;
+	assert_true(is_granted(gate, pool, ++serial, "tim", 61001));
+	assert_true(is_granted(gate, pool, ++serial, "tom", 61001));
+	t.coord->setup.one_user = 1;
+	assert_true(is_granted(gate, pool, ++serial, "tim", 61001));
+	assert_false(is_granted(gate, pool, ++serial, "tom", 61001));
+	assert_non_null(strstr(logged, "uid 61001 is user tim's, too"));
+	assert_non_null(strstr(logged, "shared_uid"));
+	assert_true(is_granted(gate, pool, ++serial, "tim", 61001));
+	/* and many, so that the table grows */
+	for (uint32_t i = 0; i < 300; i++) {
+		snprintf(name, sizeof(name), "user%u", i);
+		assert_true(is_granted(gate, pool, ++serial, name, 62000 + i));
+	}
+	assert_true(is_granted(gate, pool, ++serial, "user7", 62007));
+	assert_false(is_granted(gate, pool, ++serial, "user8", 62007));
+	assert_false(is_granted(gate, pool, ++serial, "tom", 61001));
 	close(gate);
 	close(pool);
 }
@@ -1125,7 +1176,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_grant), T(test_bad_users), T(test_master_full),
+		T(test_grant), T(test_bad_users), T(test_one_user_a_uid),
+		T(test_master_full),
 		T(test_chain), T(test_reasons), T(test_userdb), T(test_sasl),
 		T(test_sasl_has_a_deadline),
 		T(test_user_case), T(test_slots), T(test_hang_up),
