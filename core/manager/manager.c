@@ -4,8 +4,9 @@
  *
  * Executed by master as the config role's user, once; started again if it
  * dies.  Confined before it hears anything: no file system, no network, no
- * processes.  argv: INSTANCE, the main configuration file (for messages), `run`,
- * `again` (after one that died) or `check`, and WATCHDOG_USEC if the service manager set it.
+ * processes.  argv: INSTANCE, the main configuration file (for messages),
+ * `run`, `again` (after one that died) or `check`, and WATCHDOG_USEC if the
+ * service manager set it.
  */
 #include "config.h"
 
