@@ -29,6 +29,7 @@ static const char usage_text[] =
     "       culver-plugin check [--option KEY=VALUE]... [--only GROUPS]\n"
     "           [--fixture PROGRAM] [--dir DIR] [--seed N] [--soak N] "
     "[--keep]\n"
+    "           [--messages N]\n"
     "           NAME | --module FILE\n";
 
 struct options {
@@ -292,6 +293,11 @@ kit_option(struct kit *k, int c, const char *arg)
 			return 0;
 		k->soak = (uint32_t)n;
 		break;
+	case 'M':
+		if (!number("messages", arg, 1000000, &n) || n < 1)
+			return 0;
+		k->messages = (uint32_t)n;
+		break;
 	default: return 0;
 	}
 	return 1;
@@ -308,6 +314,7 @@ static const struct option longs[] = {
 	{"dir", required_argument, NULL, 'D'},
 	{"keep", no_argument, NULL, 'k'},
 	{"seed", required_argument, NULL, 's'},
+	{"messages", required_argument, NULL, 'M'},
 	{"soak", required_argument, NULL, 'S'}, {NULL, 0, NULL, 0}};
 
 int
@@ -316,7 +323,8 @@ main(int argc, char **argv)
 	static struct options opt;
 	int c, status;
 
-	opt = (struct options){.dir = default_dir(), .kit.soak = 4};
+	opt = (struct options){.dir = default_dir(), .kit.soak = 4,
+	    .kit.messages = 100000};
 	while ((c = getopt_long(argc, argv, "hV", longs, NULL)) != -1)
 		switch (c) {
 		case 'm': opt.mdoc = 1; break;

@@ -16,6 +16,8 @@
 
 enum { ARENA = 256 << 20, BATCH = 200 };
 
+#define CALL_TIME (30 * NS_PER_S)	/* as a worker gives it */
+
 struct box_hooks box_hooks;
 
 /* --- around a call -------------------------------------------------------- */
@@ -24,12 +26,13 @@ struct culver_call *
 box_begin(struct box *b, const char *doing)
 {
 	uint64_t deadline = b->over ? clock_now() :
-	    b->time == 0 ? UINT64_MAX : clock_now() + b->time;
+	    clock_now() + (b->time != 0 ? b->time : CALL_TIME);
 
 	arena_reset(b->arena);
 	b->doing = doing;
 	b->call.c = plugin_call(b->arena, &b->err, deadline);
-	memset(b->err.text, 0, sizeof(b->err.text));
+	if (b->newer)
+		b->call.c.size += BOX_TAIL;
 	kit_shared->operations++;
 	if (box_hooks.before != NULL)
 		box_hooks.before(b);
@@ -131,6 +134,33 @@ get_paths(struct box *b)
 	}
 }
 
+/* host.c finds its own struct by the address that it gave: so not ours. */
+static void
+host_log(const struct culver_host *h, int32_t level, const char *text)
+{
+	const struct plugin_host *own = &((const struct box_host *)h)->own;
+
+	own->host.log(&own->host, level, text);
+}
+
+static void
+host_count(const struct culver_host *h, const char *name, uint64_t add)
+{
+	const struct plugin_host *own = &((const struct box_host *)h)->own;
+
+	own->host.count(&own->host, name, add);
+}
+
+static void
+host_init(struct box *b)
+{
+	plugin_host_init(&b->host.own, b->k->plugin.desc.name);
+	b->host.h = b->host.own.host;
+	b->host.h.log = host_log;
+	b->host.h.count = host_count;
+	memset(b->host.later, 0xA5, sizeof(b->host.later));
+}
+
 static culver_status
 create(struct box *b, struct kit *k, uint64_t seed)
 {
@@ -139,13 +169,13 @@ create(struct box *b, struct kit *k, uint64_t seed)
 	*b = (struct box){ .k = k, .ops = &k->plugin.storage,
 	    .caps = k->plugin.desc.caps, .rng = seed,
 	    .arena = arena_new(ARENA) };
-	plugin_host_init(&b->host.own, k->plugin.desc.name);
+	host_init(b);
 	memset(b->call.later, 0xA5, sizeof(b->call.later));
 	subject_user(k, &b->user);
 	b->values = subject_values(k, &b->user.u);
 	if (box_hooks.host != NULL)
 		box_hooks.host(b);
-	st = box_end(b, b->ops->create(&b->store, &b->host.own.host,
+	st = box_end(b, b->ops->create(&b->store, &b->host.h,
 	    &b->values->c, &b->user.u, box_begin(b, "create")), false);
 	if (st != CULVER_OK) {
 		b->store = NULL;

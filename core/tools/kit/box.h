@@ -19,8 +19,9 @@ enum { BOX_UID = 71, BOX_TAIL = 256 };
 
 /* Structs that may grow, followed by what a later minor could append. */
 struct box_host {
-	struct plugin_host own;		/* first: host.c finds itself by it */
+	struct culver_host h;		/* first: what the plugin gets */
 	unsigned char later[BOX_TAIL];
+	struct plugin_host own;		/* who does what it asks for */
 };
 
 struct box_call {
@@ -49,8 +50,9 @@ struct box {
 	struct culver_message *msg;	/* uid: ours */
 	uint32_t n;
 	uint64_t rng;
-	uint64_t time;			/* ns that a call may take; 0: any */
+	uint64_t time;			/* ns that a call may take; 0: 30 s */
 	bool over;			/* deadlines are over already */
+	bool newer;			/* the host is of the next minor */
 	const char *doing;
 };
 

@@ -19,7 +19,8 @@
 #include "core/tools/kit/subject.h"
 
 static const struct kit_check *const groups[] = { kit_elf, kit_descriptor,
-    kit_options, kit_storage, kit_crash, kit_faults, kit_power };
+    kit_options, kit_storage, kit_hygiene, kit_versions, kit_deadline,
+    kit_crash, kit_faults, kit_power, kit_scale };
 
 enum { GROUPS = sizeof(groups) / sizeof(groups[0]) };
 

@@ -96,6 +96,7 @@ uint32_t kit_below(uint64_t *state, uint32_t n);
 
 /* The groups. */
 extern const struct kit_check kit_elf[], kit_descriptor[], kit_options[],
-    kit_storage[], kit_crash[], kit_faults[], kit_power[];
+    kit_storage[], kit_crash[], kit_faults[], kit_power[],
+    kit_hygiene[], kit_versions[], kit_deadline[], kit_scale[];
 
 #endif /* KIT_KIT_H */

@@ -13,9 +13,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "core/tools/kit/interpose.h"
 #include "core/tools/kit/scene.h"
 #include "core/tools/kit/trace.h"
+
+#define WAIT (NS_PER_S / 5)
 
 enum { SETTLED_S = 10, FIRST = 2 * 23 };	/* the first one is large */
 
@@ -60,7 +63,8 @@ alloc(struct culver_arena *a, size_t n)
 static void
 host(struct box *b)
 {
-	b->host.own.host.alloc = alloc;
+	b->host.h.alloc = alloc;
+	b->time = WAIT;		/* for a lock that a fault left behind */
 }
 
 static void

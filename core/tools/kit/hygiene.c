@@ -1,0 +1,271 @@
+/*
+ * hygiene.c - group hygiene: what a call must leave as it was.
+ *
+ * Runs in a check: random walks with a look at the process before and after
+ * each call of the plugin.  The kit's own process has nothing else to do, so
+ * what differs is the plugin's.
+ */
+#include "config.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <locale.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/config/mem.h"
+#include "core/tools/kit/model.h"
+#include "core/tools/kit/walk.h"
+
+enum { FDS = 256, SESSIONS = 8, MEMORY = 1024 };
+
+extern char **environ;
+
+struct state {
+	struct sigaction action[65];
+	sigset_t mask;
+	struct rlimit limit[RLIM_NLIMITS];
+	struct stat cwd, std[3];
+	mode_t mask_of_files;
+	uint64_t env;
+	char locale[256];
+	unsigned threads;
+	bool fd[FDS];
+};
+
+static struct state before;
+
+static uint64_t
+environment(void)
+{
+	uint64_t h = (uintptr_t)environ;
+	char **e, *c;
+
+	for (e = environ; *e != NULL; e++)
+		for (c = *e; *c != '\0'; c++)
+			h = (h ^ (unsigned char)*c) *
+			    UINT64_C(0x100000001b3);
+	return h;
+}
+
+/* Two numbers that only /proc tells without changing anything. */
+static void
+from_proc(struct state *s)
+{
+	FILE *f = fopen("/proc/self/status", "re");
+	char line[256];
+	unsigned n;
+
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+		if (sscanf(line, "Umask: %o", &n) == 1)
+			s->mask_of_files = (mode_t)n;
+		if (sscanf(line, "Threads: %u", &n) == 1)
+			s->threads = n;
+	}
+	if (f != NULL)
+		fclose(f);
+}
+
+static void
+look(struct state *s)
+{
+	const char *l = setlocale(LC_ALL, NULL);
+	int i;
+
+	memset(s, 0, sizeof(*s));
+	for (i = 1; i < 65; i++)
+		sigaction(i, NULL, &s->action[i]);
+	sigprocmask(SIG_SETMASK, NULL, &s->mask);
+	for (i = 0; i < RLIM_NLIMITS; i++)
+		getrlimit((__rlimit_resource_t)i, &s->limit[i]);
+	stat(".", &s->cwd);
+	for (i = 0; i < 3; i++)
+		fstat(i, &s->std[i]);
+	from_proc(s);
+	s->env = environment();
+	snprintf(s->locale, sizeof(s->locale), "%s", l != NULL ? l : "");
+	for (i = 0; i < FDS; i++)
+		s->fd[i] = fcntl(i, F_GETFD) >= 0;
+}
+
+static void
+changed(const struct box *b, const char *what)
+{
+	kit_fail("%s changed %s", b->doing, what);
+}
+
+static bool
+same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+static void
+compare_signals(const struct box *b, const struct state *s)
+{
+	int i;
+
+	for (i = 1; i < 65; i++)
+		if (s->action[i].sa_handler != before.action[i].sa_handler ||
+		    s->action[i].sa_flags != before.action[i].sa_flags)
+			kit_fail("%s changed the handler of signal %d",
+			    b->doing, i);
+	for (i = 1; i < 65; i++)
+		if (sigismember(&s->mask, i) != sigismember(&before.mask, i))
+			changed(b, "the signal mask");
+}
+
+static void
+compare_files(const struct box *b, const struct state *s)
+{
+	int i;
+
+	for (i = 0; i < 3; i++)
+		if (!s->fd[i] || !same_file(&s->std[i], &before.std[i]))
+			kit_fail("%s closed or replaced descriptor %d",
+			    b->doing, i);
+	for (i = 1; i < 3; i++)
+		if (s->std[i].st_size != before.std[i].st_size)
+			kit_fail("%s wrote to standard output or error",
+			    b->doing);
+	for (i = 3; i < FDS; i++) {
+		if (!s->fd[i] || before.fd[i])
+			continue;
+		if ((fcntl(i, F_GETFD) & FD_CLOEXEC) == 0)
+			kit_fail("%s opened descriptor %d without O_CLOEXEC",
+			    b->doing, i);
+	}
+	if (!same_file(&s->cwd, &before.cwd))
+		changed(b, "the working directory");
+}
+
+static void
+hook_before(struct box *b)
+{
+	(void)b;
+	look(&before);
+}
+
+static void
+hook_after(struct box *b, culver_status st)
+{
+	struct state s;
+	int saved = errno;
+
+	(void)st;
+	look(&s);
+	compare_files(b, &s);
+	compare_signals(b, &s);
+	if (memcmp(s.limit, before.limit, sizeof(s.limit)) != 0)
+		changed(b, "a resource limit");
+	if (s.mask_of_files != before.mask_of_files)
+		changed(b, "the umask");
+	if (s.env != before.env)
+		changed(b, "the environment");
+	if (strcmp(s.locale, before.locale) != 0)
+		changed(b, "the locale");
+	if (s.threads != before.threads)
+		kit_fail("%s left %u threads, there were %u", b->doing,
+		    s.threads, before.threads);
+	if (waitid(P_ALL, 0, &(siginfo_t){ .si_pid = 0 }, WEXITED | WNOHANG |
+	    WNOWAIT) == 0 || errno != ECHILD)
+		kit_fail("%s left a child process", b->doing);
+	errno = saved;
+}
+
+static void
+calls(struct kit *k)
+{
+	uint32_t i;
+
+	if (!model_can_put(k))
+		kit_skip("no CULVER_ST_DELIVER and no --fixture");
+	box_hooks = (struct box_hooks){ .before = hook_before,
+	    .after = hook_after };
+	for (i = 0; i < 2; i++) {
+		kit_fresh_home(k);
+		walk_one(k, k->seed + i, SESSIONS);
+	}
+}
+
+static unsigned
+open_files(void)
+{
+	unsigned n = 0;
+	int i;
+
+	for (i = 0; i < FDS; i++)
+		n += fcntl(i, F_GETFD) >= 0;
+	return n;
+}
+
+/* One session of everything, from create() to destroy(). */
+static void
+cycle(struct kit *k, uint32_t messages)
+{
+	char *wire;
+	struct box b;
+	size_t n;
+	uint32_t i;
+
+	box_start(&b, k, 1);
+	box_must_open(&b, CULVER_OPEN_EXCLUSIVE);
+	if (b.n != messages)
+		kit_fail("%u messages, wanted %u", b.n, messages);
+	for (i = 0; i < b.n; i++)
+		if (box_read(&b, i, &wire, &n) == CULVER_OK)
+			free(wire);
+	box_peek(&b, 0, 10);
+	if ((b.caps & CULVER_ST_DELIVER) != 0)
+		box_deliver_abort(&b, "Subject: x\r\n\r\n", 14);
+	box_stop(&b);
+	mem_end();
+}
+
+/* Nothing is left of a session: no descriptor, no memory. */
+static void
+leaks(struct kit *k)
+{
+	static struct model m;
+	struct box b;
+	size_t memory, after;
+	unsigned files;
+	int i;
+
+	model_init(&m, k, TEXT_KINDS);
+	box_start(&b, k, 1);
+	model_put(&m, &b, 20);
+	box_stop(&b);
+	for (i = 0; i < 5; i++)
+		cycle(k, 20);
+	files = open_files();
+	memory = mallinfo2().uordblks;
+	for (i = 0; i < 50; i++)
+		cycle(k, 20);
+	after = mallinfo2().uordblks;
+	if (open_files() != files)
+		kit_fail("%u descriptors are open after 50 sessions, there "
+		    "were %u", open_files(), files);
+	kit_note("memory in use after 50 sessions: %+lld octets",
+	    (long long)after - (long long)memory);
+#ifndef WITH_SANITIZERS
+	if (after > memory + MEMORY)
+		kit_fail("50 sessions left %zu octets of memory",
+		    after - memory);
+#endif
+}
+
+const struct kit_check kit_hygiene[] = {
+	{ "hygiene", "calls leave the process as it was", calls, 300, 0 },
+	{ "hygiene", "sessions leave no descriptor and no memory", leaks, 60,
+	    0 },
+	{ .group = NULL },
+};
