@@ -60,6 +60,9 @@ set_value(struct drive *d, uint32_t i, const char *text, uint32_t is_set)
 	case CULVER_OPT_INT:
 		v->u.i = strtoll(text, NULL, 10);
 		break;
+	case CULVER_OPT_TIME:	/* in seconds */
+		v->u.i = strtoll(text, NULL, 10) * 1000000000;
+		break;
 	case CULVER_OPT_ENUM:
 		v->u.i = choice(o, text);
 		break;
