@@ -24,8 +24,9 @@
 #define NS_PER_S	1000000000u
 #define LOCK_WAIT	(30 * (uint64_t)NS_PER_S)
 #define LOCK_PAUSE	20000000	/* ns between two tries */
-#define DOT_STALE	300		/* seconds until a dotlock is nobody's */
-#define DOT_TOUCH	30		/* ... until ours is touched */
+#define DOT_STALE	300	/* seconds until a dotlock is nobody's */
+#define DOT_MARK	"culver\n"
+#define DOT_TOUCH	30	/* ... until ours is touched */
 
 static culver_status
 wait_a_bit(struct culver_store *store, uint64_t until,
@@ -58,27 +59,66 @@ try_kernel(const struct mb_file *f, unsigned which, bool write)
 	    errno == EINTR ? 0 : -1;
 }
 
+/* Lock the dotlock itself, to show that its maker lives. */
+static bool
+lock_whole(int fd)
+{
+	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	return fcntl(fd, F_OFD_SETLK, &fl) == 0;
+}
+
 /*
- * Take a dotlock away that nobody touched for a while.  Two may want to: so
- * it is first renamed, and put back if it was not the old one any more.
+ * The dotlock, open, if Culver made it and that process is dead; else -1.
+ * The mark is written after the lock is taken.
+ */
+static int
+open_dead(const struct mb_file *f)
+{
+	int fd = open(f->dot_path, O_RDWR | O_NOFOLLOW | O_CLOEXEC |
+	    O_NONBLOCK);
+	char buf[64];
+	ssize_t n;
+
+	if (fd < 0)
+		return -1;
+	n = pread(fd, buf, sizeof(buf), 0);
+	if (n > 0 && memmem(buf, (size_t)n, DOT_MARK, sizeof(DOT_MARK) - 1) !=
+	    NULL && lock_whole(fd))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/*
+ * Take a dotlock away whose maker is dead, or that nobody touched for a
+ * while.  Two may want to: so it is first renamed, and put back if it was
+ * not that one any more.
  */
 static bool
 remove_stale(struct culver_store *store, const struct mb_file *f)
 {
 	char aside[PATH_MAX + 32];
+	int dead = open_dead(f), r;
 	struct timespec now;
 	struct stat old, st;
 	uint64_t bits;
+	bool ok = true;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	if (lstat(f->dot_path, &old) != 0)
-		return errno == ENOENT;
-	if (old.st_mtim.tv_sec > now.tv_sec - DOT_STALE)
-		return true;
+	r = dead >= 0 ? fstat(dead, &old) : lstat(f->dot_path, &old);
+	if (r != 0) {
+		ok = errno == ENOENT;
+		goto out;
+	}
+	if (dead < 0 && old.st_mtim.tv_sec > now.tv_sec - DOT_STALE)
+		goto out;
 	store->host->random(store->host, &bits, sizeof(bits));
 	snprintf(aside, sizeof(aside), "%s.%016" PRIx64, f->dot_path, bits);
-	if (rename(f->dot_path, aside) != 0)
-		return errno == ENOENT;
+	if (rename(f->dot_path, aside) != 0) {
+		ok = errno == ENOENT;
+		goto out;
+	}
 	if (lstat(aside, &st) == 0 && (st.st_ino != old.st_ino ||
 	    st.st_mtim.tv_sec != old.st_mtim.tv_sec)) {
 		if (link(aside, f->dot_path) != 0)
@@ -86,42 +126,73 @@ remove_stale(struct culver_store *store, const struct mb_file *f)
 			    "cannot put %s back: %s", f->dot_path,
 			    strerror(errno));
 	} else
-		culver_logf(store->host, CULVER_LOG_WARN,
-		    "%s was older than %d s: removed", f->dot_path, DOT_STALE);
+		culver_logf(store->host, CULVER_LOG_WARN, "%s was left by a "
+		    "process that is dead or slow: removed", f->dot_path);
 	unlink(aside);
-	return true;
+out:
+	if (dead >= 0)
+		close(dead);
+	return ok;
+}
+
+static bool
+may_not(int err)
+{
+	return err == EACCES || err == EPERM || err == EROFS;
+}
+
+/* Make the file that becomes the dotlock, locked and marked. */
+static int
+make_dot(struct culver_store *store, const struct mb_file *f,
+    char name[PATH_MAX + 32])
+{
+	char text[64];
+	uint64_t bits;
+	int fd, n;
+
+	store->host->random(store->host, &bits, sizeof(bits));
+	snprintf(name, PATH_MAX + 32, "%s.%016" PRIx64, f->dot_path, bits);
+	fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+	    0600);
+	if (fd < 0)
+		return -1;
+	/* for other programs, and for us; a full disk is no reason */
+	n = snprintf(text, sizeof(text), "%ld\n" DOT_MARK, (long)getpid());
+	if (lock_whole(fd))
+		(void)plug_write_all(fd, text, (size_t)n);
+	return fd;
 }
 
 /* As try_kernel(). */
 static int
 try_dot(struct culver_store *store, struct mb_file *f)
 {
-	f->dot = open(f->dot_path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW |
-	    O_CLOEXEC, 0600);
-	if (f->dot >= 0) {
-		char pid[32];
-		int n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
+	char name[PATH_MAX + 32];
+	int err, r = -1;
 
-		/* what is in it is for people; a full disk is no reason */
-		if (write(f->dot, pid, (size_t)n) < 0)
-			return 1;
-		return 1;
-	}
-	if (errno == EEXIST)
+	if (access(f->dot_path, F_OK) == 0)
 		return remove_stale(store, f) ? 0 : -1;
-	if (errno == EINTR)
-		return 0;
-	if (store->dotlock == MB_DOT_TRY && (errno == EACCES ||
-	    errno == EPERM || errno == EROFS)) {
-		if (!store->no_dot)
-			culver_logf(store->host, CULVER_LOG_WARN, "cannot "
-			    "create %s (%s): done without, programs that use "
-			    "dotlocks only are not kept out", f->dot_path,
-			    strerror(errno));
-		store->no_dot = true;
-		return 1;
+	f->dot = make_dot(store, f, name);
+	if (f->dot >= 0) {
+		r = link(name, f->dot_path);
+		err = errno;
+		unlink(name);
+		if (r == 0)
+			return 1;
+		close(f->dot);
+		f->dot = -1;
+		errno = err;
 	}
-	return -1;
+	if (errno == EEXIST || errno == EINTR)
+		return 0;
+	if (store->dotlock != MB_DOT_TRY || !may_not(errno))
+		return -1;
+	if (!store->no_dot)
+		culver_logf(store->host, CULVER_LOG_WARN, "cannot create %s "
+		    "(%s): done without, programs that use dotlocks only are "
+		    "not kept out", f->dot_path, strerror(errno));
+	store->no_dot = true;
+	return 1;
 }
 
 static culver_status
