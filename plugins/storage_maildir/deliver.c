@@ -82,9 +82,11 @@ md_deliver_begin(struct culver_store *store, const struct culver_envelope *env,
 		d->received = env->received;
 	status = plug_open_dir(AT_FDCWD, NULL, store->path, &d->top, call);
 	if (status == CULVER_OK)
-		status = plug_open_dir(d->top, "tmp", store->path, &d->tmp, call);
+		status = plug_open_dir(d->top, "tmp", store->path, &d->tmp,
+		    call);
 	if (status == CULVER_OK)
-		status = plug_open_dir(d->top, "new", store->path, &d->new, call);
+		status = plug_open_dir(d->top, "new", store->path, &d->new,
+		    call);
 	if (status == CULVER_OK) {
 		make_name(store->host, d->name, sizeof(d->name));
 		d->fd = openat(d->tmp, d->name, O_WRONLY | O_CREAT | O_EXCL |

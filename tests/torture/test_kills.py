@@ -158,7 +158,8 @@ class Shard:
                 return p
             err = p.stderr.read()
             p.wait()
-            if "No such process" not in err:    # an old one, just gone
+            # an old one, just gone or still a zombie
+            if "No such process" not in err and "not permitted" not in err:
                 raise Failure(err)
             return None
         return until("an attached killat", attached)
