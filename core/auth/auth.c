@@ -8,6 +8,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -68,7 +69,7 @@ main(int argc, char **argv)
 	const struct sandbox_limits limits = {.descriptors = 4096,
 	    .memory = UINT64_C(1) << 30};
 	struct coord_setup setup = {.manager = FD_CHANNEL,
-	    .master = FD_MASTER, .conf = &conf,
+	    .master = FD_MASTER, .memory = -1, .conf = &conf,
 	    .now = clock_now, .gone = manager_gone};
 	struct ipc_ready ready = {.status = 0};
 	struct coord *coord = NULL;
@@ -91,6 +92,8 @@ main(int argc, char **argv)
 	}
 	setup.one_user = !conf.shared_uid &&
 	    (sandbox_missing() & SANDBOX_APART) != 0;
+	if (fcntl(FD_MEMORY, F_GETFD) >= 0)
+		setup.memory = FD_MEMORY;
 	setup.loop = loop_new();
 	setup.ctx = setup.loop;
 	if (setup.loop != NULL)
@@ -99,6 +102,7 @@ main(int argc, char **argv)
 		log_error("cannot start");
 		return 1;
 	}
+	close(FD_MEMORY);
 	if (!confine())
 		return 1;
 	ready.missing = sandbox_missing();

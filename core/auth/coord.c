@@ -387,7 +387,8 @@ coord_new(const struct coord_setup *setup)
 	c->manager.ready = manager_event;
 	if (getrandom(secret, sizeof(secret), 0) == sizeof(secret))
 		c->throttle = throttle_new(c->conf->failure_delay,
-		    c->conf->failure_delay_max, THROTTLE_ENTRIES, secret);
+		    c->conf->failure_delay_max, THROTTLE_ENTRIES, secret,
+		    setup->memory);
 	explicit_bzero(secret, sizeof(secret));
 	if (c->throttle == NULL || !secrets_new(c) ||
 	    !loop_watch(setup->loop, &c->manager, LOOP_READ))

@@ -10,12 +10,16 @@
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/auth/throttle.h"
 
 enum {
 	WAYS = 8,		/* places that one key can have in a table */
 	KEEP = 4,		/* times delay_max that a failure is kept */
+	AHEAD = 4096,		/* times delay_max: no slot is further off */
 	KNOWN_FAILURES = 10	/* then a known pair is like any other */
 };
 
@@ -32,10 +36,20 @@ struct table {
 	struct entry *entry;
 };
 
+struct head {			/* of the memory; the tables follow */
+	uint64_t magic, entries;
+	uint64_t k0, k1;
+};
+#define MAGIC UINT64_C(0x314c54485456434c)
+
+enum { ADDR, USER, PAIR };
+
 struct throttle {
 	uint64_t delay, delay_max;
 	uint64_t k0, k1;
-	struct table addr, user, pair;
+	struct table table[3];
+	void *memory;
+	size_t size;
 };
 
 /* --- SipHash-1-3 --------------------------------------------------------- */
@@ -128,6 +142,18 @@ table_find(const struct table *table, uint64_t key)
 	return NULL;
 }
 
+/* Forget what no coordinator in its right mind can have left of KEY. */
+static void
+table_check(const struct throttle *t, const struct table *table, uint64_t key,
+    uint64_t now)
+{
+	struct entry *e = table_find(table, key);
+	uint64_t most = now + AHEAD * t->delay_max;
+
+	if (e != NULL && (e->next > most || e->clean_next > most))
+		*e = (struct entry){.key = 0};
+}
+
 /* KEY's entry, if need be in the place of the one that matters least: least
  * recently used (pairs), or with the earliest slot. */
 static struct entry *
@@ -146,29 +172,56 @@ table_get(struct table *table, uint64_t key)
 	return least;
 }
 
+/* Is MEMORY empty (it has SIZE octets then), or tables of ENTRIES already? */
 static _Bool
-table_new(struct table *table, size_t entries)
+memory_fits(int memory, size_t size, size_t entries)
 {
-	table->mask = entries / WAYS - 1;
-	table->entry = calloc(entries, sizeof(*table->entry));
-	return table->entry != NULL;
+	struct head h;
+	struct stat st;
+
+	if (memory < 0 || fstat(memory, &st) != 0)
+		return 0;
+	if (st.st_size == 0)
+		return ftruncate(memory, (off_t)size) == 0;
+	return (size_t)st.st_size == size &&
+	    pread(memory, &h, sizeof(h), 0) == (ssize_t)sizeof(h) &&
+	    (h.magic == 0 || (h.magic == MAGIC && h.entries == entries));
 }
 
 struct throttle *
 throttle_new(uint64_t delay, uint64_t delay_max, size_t entries,
-    const uint8_t secret[THROTTLE_KEY])
+    const uint8_t secret[THROTTLE_KEY], int memory)
 {
 	struct throttle *t = calloc(1, sizeof(*t));
+	_Bool shared;
+	struct entry *e;
+	struct head *h;
 
 	if (t == NULL)
 		return NULL;
 	t->delay = delay;
 	t->delay_max = delay_max > delay ? delay_max : delay;
-	memcpy(&t->k0, secret, sizeof(t->k0));
-	memcpy(&t->k1, secret + sizeof(t->k0), sizeof(t->k1));
-	if (!table_new(&t->addr, entries) || !table_new(&t->user, entries) ||
-	    !table_new(&t->pair, entries))
-		throttle_destroy(&t);
+	t->size = sizeof(*h) + 3 * entries * sizeof(*e);
+	shared = memory_fits(memory, t->size, entries);
+	h = t->memory = mmap(NULL, t->size, PROT_READ | PROT_WRITE,
+	    shared ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS,
+	    shared ? memory : -1, 0);
+	if (h == MAP_FAILED) {
+		free(t);
+		return NULL;
+	}
+	if (h->magic == 0) {
+		h->entries = entries;
+		memcpy(&h->k0, secret, sizeof(h->k0));
+		memcpy(&h->k1, secret + sizeof(h->k0), sizeof(h->k1));
+		h->magic = MAGIC;
+	}
+	t->k0 = h->k0;
+	t->k1 = h->k1;
+	e = (struct entry *)(h + 1);
+	for (int i = ADDR; i <= PAIR; i++, e += entries)
+		t->table[i] = (struct table){.mask = entries / WAYS - 1,
+		    .entry = e};
 	return t;
 }
 
@@ -177,9 +230,7 @@ throttle_destroy(struct throttle **t)
 {
 	if (*t == NULL)
 		return;
-	free((*t)->addr.entry);
-	free((*t)->user.entry);
-	free((*t)->pair.entry);
+	munmap((*t)->memory, (*t)->size);
 	free(*t);
 	*t = NULL;
 }
@@ -221,7 +272,7 @@ failing(const struct throttle *t, const struct table *table, uint64_t key,
 static struct entry *
 known(const struct throttle *t, const struct throttle_key *key)
 {
-	struct entry *pair = table_find(&t->pair, key->pair);
+	struct entry *pair = table_find(&t->table[PAIR], key->pair);
 
 	return pair != NULL && pair->failures < KNOWN_FAILURES ? pair : NULL;
 }
@@ -232,7 +283,7 @@ lane_of(const struct throttle *t, const struct throttle_key *key,
 {
 	if (known(t, key) != NULL)
 		return LANE_KNOWN;
-	return failing(t, &t->addr, key->addr, now) != NULL ? LANE_DIRTY :
+	return failing(t, &t->table[ADDR], key->addr, now) != NULL ? LANE_DIRTY :
 	    LANE_CLEAN;
 }
 
@@ -240,17 +291,22 @@ uint64_t
 throttle_ask(const struct throttle *t, const struct throttle_key *key,
     uint64_t now, enum throttle_lane *lane_r)
 {
-	const struct entry *addr, *user, *pair = known(t, key);
-	enum throttle_lane lane = lane_of(t, key, now);
+	const struct entry *addr, *user, *pair;
+	enum throttle_lane lane;
 	uint64_t at = 0;
 
+	table_check(t, &t->table[ADDR], key->addr, now);
+	table_check(t, &t->table[USER], key->user, now);
+	table_check(t, &t->table[PAIR], key->pair, now);
+	pair = known(t, key);
+	lane = lane_of(t, key, now);
 	*lane_r = lane;
 	if (t->delay == 0)
 		return 0;
 	if (pair != NULL)
 		return pair->next;
-	addr = failing(t, &t->addr, key->addr, now);
-	user = failing(t, &t->user, key->user, now);
+	addr = failing(t, &t->table[ADDR], key->addr, now);
+	user = failing(t, &t->table[USER], key->user, now);
 	if (addr != NULL)
 		at = addr->next;
 	if (user != NULL)
@@ -274,11 +330,11 @@ throttle_begin(struct throttle *t, const struct throttle_key *key,
 			    spacing(t, e->failures + 1);
 		return s;
 	}
-	e = failing(t, &t->addr, key->addr, now);
+	e = failing(t, &t->table[ADDR], key->addr, now);
 	if (e != NULL)
 		s.addr_end = e->next = max64(e->next, now) +
 		    spacing(t, e->failures + 1);
-	e = failing(t, &t->user, key->user, now);
+	e = failing(t, &t->table[USER], key->user, now);
 	if (e == NULL)
 		return s;
 	if (s.lane == LANE_DIRTY)
@@ -313,12 +369,12 @@ throttle_failed(struct throttle *t, const struct throttle_key *key,
 
 	if (t->delay == 0)
 		return 0;
-	addr_end = count(t, table_get(&t->addr, key->addr), slot->addr_end,
+	addr_end = count(t, table_get(&t->table[ADDR], key->addr), slot->addr_end,
 	    now);
-	user = table_get(&t->user, key->user);
+	user = table_get(&t->table[USER], key->user);
 	count(t, user, slot->lane == LANE_DIRTY ? slot->user_end : 0, now);
 	user->clean_next = max64(user->clean_next, slot->start + t->delay);
-	pair = table_find(&t->pair, key->pair);
+	pair = table_find(&t->table[PAIR], key->pair);
 	if (pair == NULL || slot->lane != LANE_KNOWN)
 		return addr_end;
 	return count(t, pair, slot->pair_end, now);
@@ -345,9 +401,11 @@ throttle_passed(struct throttle *t, const struct throttle_key *key,
 
 	if (t->delay == 0)
 		return 0;
-	gave = give_back(&t->addr, key->addr, slot->addr_end, slot->start);
-	gave |= give_back(&t->user, key->user, slot->user_end, slot->start);
-	pair = table_get(&t->pair, key->pair);
+	gave = give_back(&t->table[ADDR], key->addr, slot->addr_end,
+	    slot->start);
+	gave |= give_back(&t->table[USER], key->user, slot->user_end,
+	    slot->start);
+	pair = table_get(&t->table[PAIR], key->pair);
 	gave |= pair->failures > 0;
 	pair->failures = 0;
 	pair->next = 0;

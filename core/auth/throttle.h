@@ -2,7 +2,10 @@
  * throttle.h - how soon a login may be tried after others failed.
  *
  * Runs in the auth coordinator.  Pure: the caller passes the time.  Bounded:
- * three tables of fixed size, in which what matters least gives way.
+ * three tables of fixed size, in which what matters least gives way.  They lie
+ * in memory that a coordinator may leave to the next one, and shares with it
+ * while it finishes: what is read there is believed only as far as it harms
+ * nobody for long.
  *
  * A password is verified only when its slot has come, so what bounds the
  * guesses is not how patient a client is:
@@ -47,10 +50,13 @@ struct throttle_slot {
 
 /*
  * Tables for ENTRIES (a power of two, at least 8) addresses, users and pairs
- * each.  DELAY 0 switches all of it off.  NULL: no memory.
+ * each.  DELAY 0 switches all of it off.  MEMORY is a memfd that is empty or
+ * holds the tables of another coordinator, with their secret; with others in
+ * it (of another version) or -1 they are nobody else's.  It stays the caller's.
+ * NULL: no memory.
  */
 struct throttle *throttle_new(uint64_t delay, uint64_t delay_max,
-    size_t entries, const uint8_t secret[THROTTLE_KEY]);
+    size_t entries, const uint8_t secret[THROTTLE_KEY], int memory);
 void throttle_destroy(struct throttle **t);
 
 /* The keys of REMOTE (address text; anything else counts as it is) and USER. */

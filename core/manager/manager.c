@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -317,6 +318,7 @@ setup(char **argv)
 	manager.conf_path = argv[2];
 	manager.started = clock_now();
 	manager.cores = sysconf(_SC_NPROCESSORS_ONLN);
+	manager.auth_memory = memfd_create("auth", MFD_CLOEXEC);
 	manager.loop = loop_new();
 	if (manager.loop == NULL || !asks_open() || !confine() ||
 	    getsockopt(FD_CHANNEL, SOL_SOCKET, SO_PEERCRED, &peer, &n) != 0) {

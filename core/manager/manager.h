@@ -96,6 +96,7 @@ struct manager {
 	int log_target;
 	_Bool log_syslog;
 	int root_fd;			/* empty folder to chroot to, or -1 */
+	int auth_memory;		/* from one coordinator to the next */
 	int ticket[TICKETS];		/* newest first; -1: none yet */
 	uint32_t instances;		/* the highest yet */
 	uint32_t generations;

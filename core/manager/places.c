@@ -26,6 +26,8 @@ place_fds(const struct generation *gen, const struct place *p, int fd[SLOTS])
 	    p->role == R_LMTP ? gen->lmtp_snap : gen->gate_snap;
 	if (p->role == R_GATE)
 		fd[FD_ROOT] = manager.root_fd;
+	else if (p->role == R_AUTH)
+		fd[FD_MEMORY] = manager.auth_memory;
 	else if (p->role == R_LMTP)
 		fd[FD_SPOOL] = gen->spool;
 }

@@ -1,5 +1,7 @@
 """Time-outs and counts of the `limits` section, with small values."""
 import json
+import os
+import signal
 import subprocess
 import time
 
@@ -231,6 +233,39 @@ def test_failure_delay(make_instance):
         assert pop.line().startswith(b"-ERR [AUTH]")
         pop.close()
     assert time.monotonic() - start >= 1.0
+
+
+@pytest.mark.parametrize("how", ("reload", "crash"))
+def test_failure_delay_outlives_the_coordinator(make_instance, how):
+    """Who guesses gains nothing by a reload, or by a crash."""
+    inst = make_instance(users=1)
+    inst.write_conf(inst.conf_text().replace(
+        'failure_delay = "10ms"', 'failure_delay = "500ms"').replace(
+        'failure_delay_max = "10ms"', 'failure_delay_max = "2s"'))
+    inst.start()
+    with inst.connect() as pop:
+        for _ in range(2):
+            assert pop.login("user1", "wrong").startswith(b"-ERR [AUTH]")
+    old = inst.role("auth")
+    if how == "reload":
+        inst.reload()
+    else:
+        os.kill(old[0], signal.SIGKILL)
+    until("another coordinator", lambda: inst.role("auth") and
+          old[0] not in inst.role("auth") and greeted(inst, None))
+
+    def fails():
+        """The time that a wrong password takes; 0: nobody looked at it."""
+        start = time.monotonic()
+        try:
+            with inst.connect() as pop:
+                if pop.login("user1", "wrong").startswith(b"-ERR [AUTH]"):
+                    return time.monotonic() - start
+        except EOFError:
+            pass
+        return 0
+    # 0.5 s and 1 s are over: now 2 s, but 0.5 s again for a newcomer
+    assert until("an answer", fails) >= 1.5
 
 
 def test_right_password_is_not_delayed_by_others(make_instance):

@@ -97,7 +97,7 @@ start(void)
 {
 	struct coord_setup setup = {.loop = t.loop, .master = t.coord_end,
 	    .manager = t.coord_end,
-	    .generation = GENERATION, .conf = &t.conf, .now = now,
+	    .memory = -1, .generation = GENERATION, .conf = &t.conf, .now = now,
 	    .gone = gone};
 
 	t.coord = coord_new(&setup);

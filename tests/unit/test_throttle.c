@@ -9,6 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -25,7 +29,7 @@ static int
 setup(void **state)
 {
 	(void)state;
-	t = throttle_new(1 * S, 15 * S, 4096, secret);
+	t = throttle_new(1 * S, 15 * S, 4096, secret, -1);
 	assert_non_null(t);
 	return 0;
 }
@@ -57,6 +61,16 @@ wrong(const char *remote, const char *user, uint64_t now)
 	assert_true(ask(remote, user, now) <= now);
 	s = throttle_begin(t, &k, now);
 	return throttle_failed(t, &k, &s, now);
+}
+
+static int
+is_known(const char *remote, const char *user, uint64_t now)
+{
+	struct throttle_key k = throttle_key(t, remote, user);
+	enum throttle_lane lane;
+
+	throttle_ask(t, &k, now, &lane);
+	return lane == LANE_KNOWN;
 }
 
 static void
@@ -304,6 +318,73 @@ test_flood(void **state)
 	assert_true(ask("192.0.2.1", "tim", now) > now);
 }
 
+/* A coordinator's successor goes on where it was, also while both live. */
+static void
+test_memory(void **state)
+{
+	static const uint8_t other[THROTTLE_KEY] = "other";
+	struct throttle *first = t, *second;
+	int fd = memfd_create("memory", MFD_CLOEXEC);
+	uint64_t now = 100 * S;
+
+	(void)state;
+	assert_true(fd >= 0);
+	first = throttle_new(1 * S, 15 * S, 4096, secret, fd);
+	second = throttle_new(1 * S, 15 * S, 4096, other, fd);
+	assert_true(first != NULL && second != NULL);
+	throttle_destroy(&t);
+	t = first;
+	right("192.0.2.7", "jane", now);
+	assert_int_equal(wrong("192.0.2.1", "tim", now), now + 1 * S);
+	assert_int_equal(wrong("192.0.2.1", "tim", now + S), now + 3 * S);
+	t = second;
+	assert_int_equal(ask("192.0.2.1", "tim", now + S), now + 3 * S);
+	throttle_destroy(&first);
+	assert_int_equal(wrong("192.0.2.1", "tim", now + 3 * S), now + 7 * S);
+	assert_true(is_known("192.0.2.7", "jane", now));
+	/* another version has tables of its own, and leaves these alone */
+	first = throttle_new(1 * S, 15 * S, 64, secret, fd);
+	assert_non_null(first);
+	t = first;
+	assert_int_equal(ask("192.0.2.1", "tim", now + 3 * S), 0);
+	assert_false(is_known("192.0.2.7", "jane", now));
+	t = second;
+	assert_int_equal(ask("192.0.2.1", "tim", now + 3 * S), now + 7 * S);
+	throttle_destroy(&first);
+	close(fd);
+}
+
+/* What one that went mad left in it keeps nobody out for ever. */
+static void
+test_memory_is_not_believed(void **state)
+{
+	int fd = memfd_create("memory", MFD_CLOEXEC);
+	uint64_t now = 100 * S, *p;
+	struct stat st;
+
+	(void)state;
+	throttle_destroy(&t);
+	t = throttle_new(1 * S, 15 * S, 64, secret, fd);
+	assert_non_null(t);
+	right("192.0.2.1", "jane", now);
+	wrong("192.0.2.1", "tim", now);
+	assert_int_equal(fstat(fd, &st), 0);
+	p = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+	    fd, 0);
+	assert_true(p != MAP_FAILED);
+	for (size_t i = 4; i < (size_t)st.st_size / 8; i++)
+		if (p[i] >= now && p[i] < now + 100 * S)
+			p[i] = UINT64_MAX / 2;		/* a slot */
+	assert_int_equal(ask("192.0.2.1", "tim", now), 0);
+	assert_int_equal(ask("192.0.2.1", "jane", now), 0);
+	wrong("192.0.2.1", "tim", now);
+	memset(p + 4, 0xff, (size_t)st.st_size - 32);
+	assert_int_equal(ask("192.0.2.1", "tim", now), 0);
+	wrong("192.0.2.1", "tim", now);
+	munmap(p, (size_t)st.st_size);
+	close(fd);
+}
+
 static void
 test_off(void **state)
 {
@@ -312,7 +393,7 @@ test_off(void **state)
 
 	(void)state;
 	throttle_destroy(&t);
-	t = throttle_new(0, 15 * S, 64, secret);
+	t = throttle_new(0, 15 * S, 64, secret, -1);
 	assert_non_null(t);
 	k = throttle_key(t, "192.0.2.1", "tim");
 	for (int i = 0; i < 100; i++) {
@@ -362,6 +443,7 @@ main(void)
 		T(test_known_pair_ends), T(test_own_account),
 		T(test_give_back), T(test_right_passwords),
 		T(test_addresses), T(test_flood), T(test_off), T(test_names),
+		T(test_memory), T(test_memory_is_not_believed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
