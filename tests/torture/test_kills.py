@@ -138,6 +138,20 @@ class Shard:
             return "quit"
         return "quit failed"
 
+    @contextlib.contextmanager
+    def beside(self):
+        """What the role has to do beside a session: manager has no part in
+        one, so a reload keeps it busy."""
+        if self.role != "manager":
+            yield
+            return
+        t = threading.Thread(target=self.inst.ctl, args=("reload",))
+        t.start()
+        try:
+            yield
+        finally:
+            t.join()
+
     # --- the kill ------------------------------------------------------------
 
     def target(self):
@@ -185,7 +199,8 @@ class Shard:
         """How many calls the path of a session has, in each mode."""
         for mode in MODES:
             p = self.arm(10 ** 9)
-            outcome = self.session(mode)
+            with self.beside():
+                outcome = self.session(mode)
             if outcome not in ("quit", "left"):
                 raise Failure(f"without a kill: {outcome}")
             killed, calls = self.disarm(p)
@@ -198,7 +213,8 @@ class Shard:
             return self.strike_by_time(mode)
         p = self.arm(self.rng.randrange(1, self.length[mode] + 3))
         try:
-            self.hit[self.session(mode)] += 1
+            with self.beside():
+                self.hit[self.session(mode)] += 1
         finally:
             killed, _ = self.disarm(p)
         return killed
@@ -219,7 +235,8 @@ class Shard:
         t = threading.Thread(target=kill)
         t.start()
         try:
-            self.hit[self.session(mode)] += 1
+            with self.beside():
+                self.hit[self.session(mode)] += 1
         finally:
             over.set()
             t.join()
