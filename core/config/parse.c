@@ -291,9 +291,14 @@ file(struct parser *p, struct cf_block *root, const char *name,
 			diag_error(*from, NULL, "include \"%.200s\": %s: "
 			    "wanted a file below the main file's folder that "
 			    "only root (or who runs this) may write", name,
+			    error == EPERM ? "its owner or mode will not do" :
+			    error == EXDEV ? "it is elsewhere" :
 			    strerror(error));
 		else
 			diag_error(at, NULL, "cannot be read: %s",
+			    error == EPERM ? "wanted a file that belongs to "
+			    "root (or to who runs this) and that nobody else "
+			    "may write: chown root, chmod go-w" :
 			    strerror(error));
 		return;
 	}
