@@ -43,7 +43,8 @@ const struct cf_sect_info cf_sects[CF_SECTS] = {
 const struct cf_option cf_options[O_COUNT] = {
 	TOP(O_HOSTNAME, "hostname", CULVER_OPT_STRING),
 	    .o.min = 1, .o.max = 255, .computed = "the machine's name",
-	    .o.help = "the server's name in greetings and log lines"},
+	    .o.help = "the server's name in the replies of LMTP and in the "
+	    "Received fields that it adds; POP3 does not tell it"},
 	TOP(O_RUN_DIR, "run_dir", CULVER_OPT_PATH),
 	    .o.min = 1, .o.max = 900, .o.def = "/run/culver",
 	    .o.help = "folder of sockets and of what lives as long as the "
@@ -61,7 +62,8 @@ const struct cf_option cf_options[O_COUNT] = {
 	TOP(O_CONTROL_GROUP, "control_group", CULVER_OPT_STRING),
 	    .o.min = 1, .o.max = 255, .computed = "none",
 	    .o.help = "members of this group (a name or a number) may ask "
-	    "for status and sessions; only root may change anything"},
+	    "for status and sessions; only root may change anything; "
+	    "cannot change in a reload"},
 	TOP(O_USER_CASE, "user_case", CULVER_OPT_ENUM),
 	    .o.def = "lower", .o.choices = cases,
 	    .o.help = "whether login names are turned to lower case before "

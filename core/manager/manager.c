@@ -85,10 +85,13 @@ static void
 certs_done(struct generation *gen, int diag)
 {
 	gen_tickets();
-	if (gen != NULL)
-		gen_certs(gen);
-	else
+	if (gen == NULL) {
 		log_text(diag);
+		return;
+	}
+	if (gen->certs_new)
+		log_info("certificates have changed: the new ones are in use");
+	gen_certs(gen);
 }
 
 static void
@@ -125,10 +128,16 @@ log_reopen(const struct generation *gen)
 static _Bool
 reload_fits(struct generation *gen, int diag)
 {
-	if (strcmp(gen->conf.run_dir, manager.gen->conf.run_dir) == 0)
+	const struct conf_master *conf = &gen->conf;
+	const struct conf_master *old = &manager.gen->conf;
+	const char *fixed = strcmp(conf->run_dir, old->run_dir) != 0 ?
+	    "run_dir" : conf->listen[conf->n_listen].gid !=
+	    old->listen[old->n_listen].gid ? "control_group" : NULL;
+
+	if (fixed == NULL)
 		return gen_listen(gen, manager.gen, diag);
-	dprintf(diag, "%s: run_dir cannot change in a reload: restart "
-	    "culverd\n", manager.conf_path);
+	dprintf(diag, "%s: %s cannot change in a reload: restart culverd\n",
+	    manager.conf_path, fixed);
 	return 0;
 }
 
@@ -215,7 +224,9 @@ start_open(struct generation *gen, int diag)
 		return 0;
 	}
 	if (!log_reopen(gen)) {
-		log_error("%s", gen->conf.log);
+		log_error("log = %s%s", gen->conf.log,
+		    strcmp(gen->conf.log, "syslog") == 0 ? ", but nothing "
+		    "reads /dev/log (log may name a file)" : "");
 		return 0;
 	}
 	return 1;

@@ -356,6 +356,25 @@ def test_bad_sighup_changes_nothing(instance):
     instance.write_conf(good)
 
 
+def test_a_file_that_others_may_write_is_named_so(instance):
+    instance.conf.chmod(0o666)
+    try:
+        done = instance.ctl("reload")
+    finally:
+        instance.conf.chmod(0o644)
+    assert done.returncode == 78
+    assert f"{instance.conf}:1: " in done.stderr and "chmod" in done.stderr
+
+
+def test_control_group_needs_a_restart(instance):
+    good = instance.conf.read_text()
+    instance.write_conf(good + "control_group = 61234\n")
+    done = instance.ctl("reload")
+    instance.write_conf(good)
+    assert done.returncode == 1
+    assert "control_group" in done.stderr and "restart" in done.stderr
+
+
 def test_bad_certificate_at_reload(instance):
     before = serial(instance)
     key = instance.key.read_text()
@@ -427,6 +446,7 @@ def test_new_certificate_without_reload(instance):
         os.rename(link, name)
     until("the new certificate", lambda: serial(instance) != before, 70,
           pause=0.5)
+    instance.wait_log("certificates have changed")
 
 
 @pytest.mark.slow
