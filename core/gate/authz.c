@@ -60,11 +60,20 @@ authz_bad(struct conn *c, const char *reply)
 	conn_finish(c, "bad-commands");
 }
 
+/* Only here, so that the log has it once a login. */
+static void
+refuse_plain(struct conn *c)
+{
+	limit_say(c->gate, LIMIT_REFUSED, "login-refused", &c->peer, "reason",
+	    "no-tls");
+	authz_bad(c, POP3_NEED_TLS);
+}
+
 static void
 do_user(struct conn *c, const struct pop3_arg *name)
 {
 	if (!may_log_in(c)) {
-		authz_bad(c, POP3_NEED_TLS);
+		refuse_plain(c);
 		return;
 	}
 	c->user = strndup((const char *)name->p, name->n);
@@ -124,7 +133,7 @@ do_auth(struct conn *c, const struct pop3_command *cmd)
 	}
 	mech = find_mech(&cmd->arg[0]);
 	if (!may_log_in(c))
-		authz_bad(c, POP3_NEED_TLS);
+		refuse_plain(c);
 	else if (mech == NULL)
 		authz_bad(c, POP3_NO_MECH);
 	else if (cmd->n_args == 1)

@@ -59,6 +59,7 @@ def test_plain_login_never(instance):
         assert pop.auth_plain("user1").startswith(b"-ERR")
         reply = pop.cmd("AUTH LOGIN")
         assert reply.startswith(b"-ERR")
+        instance.wait_log("login-refused remote=127")
         pop.ok("STLS")
         pop.start_tls()
         capa = words(pop)
