@@ -17,7 +17,9 @@
 
 #include <culver/auth.h>
 
+#include "core/auth/user.h"
 #include "core/base/clock.h"
+#include "core/master/grant.h"
 #include "core/tools/ctl_auth.h"
 #include "core/tools/password.h"
 
@@ -134,7 +136,8 @@ verify(const struct ctl_conf *c, struct ipc_pool_login *m, unsigned *by)
 	return EX_NOUSER;
 }
 
-/* Look M's user up, behind section FIRST first; ASKED was asked already. */
+/* Look M's user up, behind section FIRST first; if ASKED, that one knows the
+ * password but not where the mail is. */
 static int
 lookup(const struct ctl_conf *c, struct ipc_pool_login *m, unsigned first,
     _Bool asked, unsigned *by)
@@ -156,7 +159,8 @@ lookup(const struct ctl_conf *c, struct ipc_pool_login *m, unsigned first,
 		if (!passes(st))
 			return failed(c, s, st);
 	}
-	ctl_warnx("%s: no auth section knows this user", m->user);
+	ctl_warnx(asked ? "%s: no auth section knows this user's uid, gid and "
+	    "home" : "%s: no auth section knows this user", m->user);
 	return EX_NOUSER;
 }
 
@@ -183,9 +187,10 @@ int
 auth_ask(struct ctl *ctl, struct ctl_conf *c, const char *user,
     const char *password, size_t n, struct ctl_user *out)
 {
+	static char name[USER_MAX + 1];
 	struct ipc_pool_login m = {.id = 1, .service = "pop3",
 	    .deadline = clock_now() + PATIENCE, .flags = IPC_LOOPBACK,
-	    .user = user, .remote = "culverctl", .local = "culverctl",
+	    .user = name, .remote = "culverctl", .local = "culverctl",
 	    .session = "culverctl"};
 	_Bool asked = 0;
 	int status;
@@ -198,21 +203,43 @@ auth_ask(struct ctl *ctl, struct ctl_conf *c, const char *user,
 		ctl_warnx("the config role left something out");
 		return EX_SOFTWARE;
 	}
+	if (!user_check(user, conf_auth.user_case == 1, name)) {
+		ctl_warnx("%s: this cannot be the name of a user", user);
+		return EX_NOUSER;
+	}
 	if (password != NULL) {
 		m.password = (struct ipc_bytes){(const uint8_t *)password,
 		    (uint32_t)n};
 		status = verify(c, &m, &out->verified_by);
 		asked = 1;
-		if (status == 0 && (m.want & IPC_WANT_USER) &&
-		    (culver_status)in.m.pool_answer.lookup == CULVER_OK) {
+		if (status == 0 && (m.want & IPC_WANT_USER)) {
+			culver_status st =
+			    (culver_status)in.m.pool_answer.lookup;
+
 			out->found_by = out->verified_by;
-			return answer_take(c, user, out);
+			if (st == CULVER_OK)
+				return answer_take(c, name, out);
+			if (!passes(st))
+				return failed(c, out->found_by, st);
 		}
 	}
 	if (status == 0)
 		status = lookup(c, &m, out->verified_by, asked,
 		    &out->found_by);
-	return status == 0 ? answer_take(c, user, out) : status;
+	return status == 0 ? answer_take(c, name, out) : status;
+}
+
+_Bool
+auth_may_become(const struct ctl_conf *c, const struct ctl_user *u)
+{
+	const struct ipc_grant g = {.uid = u->answer.uid,
+	    .gid = u->answer.gid, .section = u->section};
+	const char *wrong = grant_check(&c->master, &c->env, &g);
+
+	if (wrong != NULL)
+		ctl_warnx("%s: uid %" PRIu32 ", gid %" PRIu32 ": %s", u->name,
+		    g.uid, g.gid, wrong);
+	return wrong == NULL;
 }
 
 /* name NUL value NUL ... as rows, or as the members of an object. */
@@ -289,6 +316,8 @@ ask_and_print(struct ctl *ctl, const char *password, size_t n)
 			printf("the password is right (section %s)\n",
 			    c.master.auth[u.verified_by].name);
 		user_print(&c, &u, ctl->json);
+		if (!auth_may_become(&c, &u))
+			status = EX_NOPERM;
 	}
 	ipc_done(&in);
 	conf_close(&c);

@@ -22,6 +22,9 @@ struct ctl_user {
 int auth_ask(struct ctl *ctl, struct ctl_conf *conf, const char *user,
     const char *password, size_t n, struct ctl_user *out);
 
+/* Would master let U have a session?  If not, say why. */
+_Bool auth_may_become(const struct ctl_conf *conf, const struct ctl_user *u);
+
 ctl_command ctl_user, ctl_login_test, ctl_hash;
 
 #endif /* TOOLS_CTL_AUTH_H */

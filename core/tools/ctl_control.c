@@ -320,7 +320,8 @@ ctl_kick(struct ctl *ctl)
 		printf("sessions told to end: %" PRIu32 "\n",
 		    in.m.ctl_answer.count);
 	else
-		ctl_warnx("no session of %s", ctl->argv[ctl->argc - 1]);
+		ctl_warnx("no session %s%s", ctl->argc == 2 ? "of " : "",
+		    ctl->argv[ctl->argc - 1]);
 	return in.m.ctl_answer.count > 0 ? 0 : 1;
 }
 

@@ -22,7 +22,6 @@
 
 #include "core/base/log.h"
 #include "core/base/priv.h"
-#include "core/master/grant.h"
 #include "core/master/spawn.h"
 #include "core/tools/ctl_auth.h"
 #include "core/tools/ctl_mailbox.h"
@@ -297,19 +296,6 @@ summary(const struct work *w)
 		    done[w->job.what]);
 }
 
-static _Bool
-may_become(const struct ctl_conf *c, const struct ctl_user *u)
-{
-	const struct ipc_grant g = {.uid = u->answer.uid,
-	    .gid = u->answer.gid, .section = u->section};
-	const char *wrong = grant_check(&c->master, &c->env, &g);
-
-	if (wrong != NULL)
-		ctl_warnx("%s: uid %" PRIu32 ", gid %" PRIu32 ": %s", u->name,
-		    g.uid, g.gid, wrong);
-	return wrong == NULL;
-}
-
 /* Do W's job in the mailbox of NAME. */
 static int
 work_run(struct work *w, const char *name)
@@ -320,7 +306,7 @@ work_run(struct work *w, const char *name)
 	status = auth_ask(w->ctl, &conf, name, NULL, 0, &user);
 	if (status != 0)
 		return status;
-	if (!may_become(&conf, &user))
+	if (!auth_may_become(&conf, &user))
 		return EX_NOPERM;
 	pid = child_start(w, data, channel);
 	if (pid < 0) {

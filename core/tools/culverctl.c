@@ -34,8 +34,7 @@ static const struct command {
 	{"who", ctl_who, "", "who is logged in"},
 	{"kick", ctl_kick, "USER | --session ID", "end sessions"},
 	{"reload", ctl_reload, "", "read the configuration again"},
-	{"config", ctl_config, "", "the settings in force and where they "
-	    "are set"},
+	{"config", ctl_config, "", "all settings and where they are set"},
 	{"plugins", ctl_plugins, "", "the plugins that are installed"},
 	{"user", ctl_user, "USER", "what the auth sections say of a user"},
 	{"login-test", ctl_login_test, "USER", "the same with a password, "
@@ -98,8 +97,9 @@ ctl_usage(const struct ctl *ctl)
 	for (unsigned i = 0; i < N_COMMANDS; i++)
 		if (ctl->argc > 0 && strcmp(ctl->argv[0], commands[i].name) ==
 		    0)
-			fprintf(stderr, "usage: culverctl [-c FILE] %s %s\n",
-			    commands[i].name, commands[i].args);
+			fprintf(stderr, "usage: culverctl [-c FILE] %s %s\n"
+			    "  %s\n", commands[i].name, commands[i].args,
+			    commands[i].help);
 	return EX_USAGE;
 }
 

@@ -106,6 +106,8 @@ def test_config_and_plugins(instance):
 def test_wrong_use(instance, args):
     done = instance.ctl(*args)
     assert done.returncode == 64 and done.stderr
+    if args[:1] == ("mailbox",) and "copy" not in args:
+        assert "export" in done.stderr and "empty" in done.stderr
 
 
 # --- users and passwords -------------------------------------------------------
@@ -116,6 +118,9 @@ def test_user(instance):
     assert (got["user"], got["uid"], got["gid"], got["home"]) == \
         (user.name, user.uid, user.gid, str(user.home))
     assert got["storage"] == "maildir"
+    # the name as a client may send it: user_case
+    assert answer(instance, "user", user.name.upper()) == got
+    assert instance.ctl("user", "../x").returncode == 67
     done = instance.ctl("user", "nobody-here")
     assert done.returncode == 67 and "nobody-here" in done.stderr
 
@@ -127,6 +132,25 @@ def test_login_test(instance, password, status):
     done = instance.ctl("login-test", "user1", input=password)
     assert done.returncode == status
     assert PASSWORD not in done.stdout + done.stderr
+
+
+def test_login_test_says_what_a_login_would_meet(instance):
+    """The password is right, and yet there is no session."""
+    users = instance.dir / "users"
+    good = users.read_text()
+    hashed = instance.ctl("hash", input="x\n").stdout.strip()
+    told = {}
+    try:
+        for rest in ("", "7:7::/home::", "700:700::/home::mail=mbox:~/x:y"):
+            users.write_text(f"{good}tim:{hashed}:{rest}\n")
+            told[rest] = instance.ctl("login-test", "tim", input="x\n")
+    finally:
+        users.write_text(good)
+    assert all(done.returncode for done in told.values())
+    nowhere, low, odd = (done.stderr for done in told.values())
+    assert "uid, gid and home" in nowhere
+    assert "uid_min" in low
+    assert "not a path" in odd and "no auth section" not in odd
 
 
 @pytest.mark.parametrize("scheme", (None, "SHA512-CRYPT", "BLF-CRYPT"))
