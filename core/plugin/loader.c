@@ -183,9 +183,11 @@ plugin_load(const char *path, unsigned kind, const struct plugin_rules *rules,
 		return 0;
 	desc = lt_dlsym(handle, "culver_plugin");
 	if (desc == NULL) {
-		snprintf(err, PLUGIN_ERR, "%s: symbol: wanted MODULE%s, got "
+		const char *base = is_file ? strrchr(path, '/') + 1 : path;
+
+		snprintf(err, PLUGIN_ERR, "%s: symbol: wanted %.*s%s, got "
 		    "none: it is not a plugin, or its file was renamed", path,
-		    SYMBOL);
+		    (int)strcspn(base, "."), base, SYMBOL);
 		return 0;
 	}
 	return plugin_accept(desc, path, kind, rules, out, err);

@@ -6,6 +6,7 @@
  *    the arena of the call, or until the documented close of its object.
  *  - Every struct that may grow starts with its size, set by whoever fills
  *    it.  Members are only appended.  A reader uses CULVER_HAS() first.
+ *  - Members called reserved are 0, whoever fills the struct.
  *  - Calls come from one thread at a time.  A plugin never blocks past
  *    call->deadline, never exits, forks, or changes signals, cwd, umask,
  *    locale, environment or resource limits.

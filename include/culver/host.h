@@ -39,7 +39,7 @@ struct culver_host {
 	/* Zero memory in a way the compiler keeps. */
 	void (*wipe)(void *buf, size_t n);
 
-	/* Add to a counter shown by `culverctl status`, NAME a literal. */
+	/* Add to a counter, NAME a literal; nothing shows them yet. */
 	void (*count)(const struct culver_host *host, const char *name,
 	    uint64_t add);
 	/* ABI 1.0 ends here. */
