@@ -66,8 +66,12 @@ build_packages=(gcc libc6-dev make autoconf automake libtool pkg-config
 build_in() {
 	local dir=$1 log
 	shift
-	mkdir -p "$dir"
+	mkdir -p "$dir" || die 73 "cannot build in $dir"
 	log=$dir/quickstart-build.log
+	if [ ! -w "$dir" ] || { [ -e "$log" ] && [ ! -w "$log" ]; }; then
+		die 73 "$dir belongs to somebody else, who built there:" \
+		    "use a checkout of your own"
+	fi
 	if ! {
 		{ [ -x "$top/configure" ] && [ -e "$top/Makefile.in" ]; } ||
 		    (cd "$top" && autoreconf -i)
