@@ -23,7 +23,7 @@
 
 #define SQ_APPLICATION	0x436c7672	/* bytes 'C' 'l' 'v' 'r' */
 #define SQ_CHUNK	65536	/* octets of a row of `chunk' */
-#define SQ_PAGE		16384		/* bytes of a page of a new database */
+#define SQ_PAGE		8192		/* bytes of a page of a new database */
 #define SQ_MESSAGES	(1 << 22)
 #define SQ_UID_MAX	70		/* RFC 1939 section 7 */
 
