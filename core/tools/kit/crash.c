@@ -34,7 +34,7 @@ enum { FAULTS = sizeof(faults) / sizeof(faults[0]) };
 static void
 check_status(int status, bool killed, const char *what)
 {
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+	if (WIFEXITED(status) && WEXITSTATUS(status) == KIT_DONE)
 		return;
 	if (killed && WIFSIGNALED(status))
 		return;

@@ -217,7 +217,8 @@ loads_silently(struct kit *k)
 		    (char *)NULL);
 		_exit(127);
 	}
-	status = kit_join(pid);
+	while (waitpid(pid, &status, 0) != pid && errno == EINTR)
+		continue;
 	free(program);
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		kit_fail("loading it in a fresh process: status 0x%x",

@@ -18,7 +18,8 @@
 enum {
 	KIT_OPTIONS = 64,
 	KIT_FAILED = 3,		/* exit status of a child with kit_fail() */
-	KIT_SKIPPED = 4
+	KIT_SKIPPED = 4,
+	KIT_DONE = 42		/* ... that got to its end: see kit_done() */
 };
 
 /* In memory that all children share. */
@@ -76,8 +77,13 @@ extern struct kit_shared *kit_shared;
 /* fork() that dies with its parent and fails the check if it cannot. */
 pid_t kit_fork(void);
 
+/* The end of a child of a check.  Not exit status 0: the plugin could have
+ * called exit(). */
+void kit_done(void) __attribute__((noreturn));
+
 /* Wait for a child made by kit_fork(); if it failed the check, so do we.
- * Returns its status as of waitpid(). */
+ * Returns 0 if it ended by kit_done(), -1 if by another exit(), or the status
+ * as of waitpid(). */
 int kit_join(pid_t pid);
 
 /* Zeroed memory that children share. */

@@ -41,7 +41,7 @@ must_be_in_use(struct kit *k)
 		    "not wait", (unsigned long long)
 		    ((clock_now() - from) / NS_PER_MS));
 	box_stop(&b);
-	_exit(0);
+	kit_done();
 }
 
 static void

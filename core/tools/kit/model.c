@@ -80,7 +80,8 @@ put_by_fixture(struct model *m, uint32_t n)
 		    (char *)NULL);
 		_exit(127);
 	}
-	status = kit_join(pid);
+	while (waitpid(pid, &status, 0) != pid && errno == EINTR)
+		continue;
 	kit_remove(folder, true);
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		kit_fail("%s %s %s: status 0x%x", m->k->fixture, m->k->home,

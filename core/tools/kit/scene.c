@@ -234,7 +234,7 @@ scene_play(void *scene)
 		s->play(scene_kit, &b);
 	box_stop(&b);
 	trace_end();
-	return 0;
+	return KIT_DONE;
 }
 
 /* --- before and after ------------------------------------------------------- */
@@ -384,11 +384,11 @@ scene_check(struct kit *k, const struct told *told, enum scene_end end)
 
 	if (pid == 0) {
 		check_once(k, told, end, k->seed + 1);
-		_exit(0);
+		kit_done();
 	}
 	while (waitpid(pid, &status, 0) != pid && errno == EINTR)
 		continue;
-	if (status == 0)
+	if (status == KIT_DONE << 8)
 		return;
 	/* say what came before, in front of what is wrong */
 	if (WIFSIGNALED(status))

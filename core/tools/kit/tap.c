@@ -81,6 +81,12 @@ kit_fork(void)
 	return pid;
 }
 
+void
+kit_done(void)
+{
+	_exit(KIT_DONE);
+}
+
 int
 kit_join(pid_t pid)
 {
@@ -92,7 +98,9 @@ kit_join(pid_t pid)
 	if (WIFEXITED(status) && (WEXITSTATUS(status) == KIT_FAILED ||
 	    WEXITSTATUS(status) == KIT_SKIPPED))
 		_exit(WEXITSTATUS(status));
-	return status;
+	if (!WIFEXITED(status))
+		return status;
+	return WEXITSTATUS(status) == KIT_DONE ? 0 : -1;
 }
 
 void *
@@ -183,7 +191,7 @@ child(struct kit *k, const struct kit_check *c)
 	log_set_sink(keep_log);
 	kit_fresh_home(k);
 	c->run(k);
-	_exit(0);
+	kit_done();
 }
 
 /* Wait at most so long; false: it had to be killed. */
@@ -231,7 +239,8 @@ explain(struct kit *k, const struct kit_check *c, bool in_time, int status)
 		printf("# it died of signal %d (%s)\n", WTERMSIG(status),
 		    strsignal(WTERMSIG(status)));
 	else if (k->shared->fail[0] == '\0')
-		printf("# it ended with status %d\n", WEXITSTATUS(status));
+		printf("# the plugin called exit(%d)\n",
+		    WEXITSTATUS(status));
 	diagnostics(k->shared->fail);
 	if (k->shared->log[0] != '\0')
 		printf("# last log line: %s\n", k->shared->log);
@@ -261,7 +270,8 @@ kit_run(struct kit *k, const struct kit_check *c)
 	if (pid > 0)
 		in_time = wait_for(pid, c->seconds, &status);
 	ok = pid > 0 && in_time && WIFEXITED(status) &&
-	    (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == KIT_SKIPPED);
+	    (WEXITSTATUS(status) == KIT_DONE ||
+	    WEXITSTATUS(status) == KIT_SKIPPED);
 	printf("%s %u - %s: %s", ok ? "ok" : "not ok", k->n, c->group,
 	    c->name);
 	if (ok && WEXITSTATUS(status) == KIT_SKIPPED)

@@ -147,12 +147,13 @@ walks(struct kit *k)
 		pid = kit_fork();
 		if (pid == 0) {
 			walk_one(k, k->seed + i, SESSIONS);
-			_exit(0);
+			kit_done();
 		}
 		status = kit_join(pid);
-		if (WIFSIGNALED(status))
-			kit_fail("walk %u died of signal %d (%s)", i,
-			    WTERMSIG(status), strsignal(WTERMSIG(status)));
+		if (status != 0)
+			kit_fail("walk %u ended with status 0x%x: %s", i,
+			    (unsigned)status, status > 0 ?
+			    strsignal(WTERMSIG(status)) : "exit()");
 	}
 	kit_note("%u walks of %d sessions", k->soak, SESSIONS);
 }
@@ -195,7 +196,7 @@ stable(struct kit *k)
 		}
 		model_compare(&m, &b, NULL);
 		box_stop(&b);
-		_exit(0);
+		kit_done();
 	}
 }
 
