@@ -54,8 +54,8 @@ bool scene_fits(const struct kit *k, const struct scene *s);
 /* A fresh home with what S needs; fails the check if that fails. */
 void scene_prepare(struct kit *k, const struct scene *s);
 
-/* For a child: play S, and say KIT_DONE.  All its calls lie between trace_on() and
- * trace_off(), and are those that interpose counts. */
+/* For a child: play S, and say KIT_DONE.  All its calls lie between trace_on()
+ * and trace_off(), and are those that interpose counts. */
 int scene_play(void *scene);
 
 /*
