@@ -16,6 +16,7 @@
 
 #include "core/config/conf.h"
 #include "core/tls/check.h"
+#include "core/tls/tls.h"
 #include "tests/unit/tlskit.h"
 
 struct verdict {
@@ -197,5 +198,7 @@ main(void)
 	    cmocka_unit_test(test_check_hostile_name),
 	};
 
+	if (!tls_warm())
+		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

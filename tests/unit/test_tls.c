@@ -498,5 +498,7 @@ main(void)
 	    cmocka_unit_test(test_bundle_is_checked),
 	};
 
+	if (!tls_warm())
+		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
