@@ -357,9 +357,8 @@ coord_schedule(struct coord *c)
 
 	if (at == UINT64_MAX)
 		loop_timer_clear(c->setup.loop, &c->timer);
-	else if ((c->timer.slot == 0 || c->timer.at != at) &&
-	    !loop_timer_set(c->setup.loop, &c->timer, at))
-		log_errorx("no memory for a timer");
+	else if (c->timer.where == NULL || c->timer.at != at)
+		loop_timer_set(c->setup.loop, &c->timer, at);
 }
 
 struct coord *

@@ -33,11 +33,13 @@ struct loop_io {
 	size_t slot;
 };
 
-/* AT is absolute (clock_now()); zero struct is "not set". */
+/* AT is absolute (clock_now()); zero struct is "not set".  Stays where it is
+ * while it is set. */
 struct loop_timer {
 	uint64_t at;
 	void (*due)(struct loop_timer *timer);
-	size_t slot;		/* place in the heap + 1; 0: not set */
+	struct loop_timer **where;	/* that points here; NULL: not set */
+	struct loop_timer *left, *right;	/* due later */
 };
 
 /* NULL with errno if the kernel gives none. */
@@ -52,8 +54,8 @@ _Bool loop_watch_shared(struct loop *loop, struct loop_io *io);
 /* Forget IO; call before closing its descriptor. */
 void loop_unwatch(struct loop *loop, struct loop_io *io);
 
-/* Set TIMER to AT, also if it is set already; false: no memory. */
-_Bool loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t at);
+/* Set TIMER to AT, also if it is set already; clear it, also if it is not. */
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t at);
 void loop_timer_clear(struct loop *loop, struct loop_timer *timer);
 
 /* Serve one round: wait for an event, at most until the next timer. */

@@ -1,5 +1,5 @@
 /*
- * loop_linux.c - the event loop over epoll, timers in a binary heap.
+ * loop_linux.c - the event loop over epoll, timers in a heap.
  *
  * Runs in every role but the worker, as root in master.
  */
@@ -26,8 +26,7 @@ struct loop {
 	_Bool stop;
 	struct epoll_event ev[BATCH];
 	int n_ev;
-	struct loop_timer **heap;
-	size_t n, cap;
+	struct loop_timer *first;	/* due first: the top of a heap */
 };
 
 struct loop *
@@ -51,7 +50,6 @@ loop_destroy(struct loop **loop)
 	if (*loop == NULL)
 		return;
 	close((*loop)->epfd);
-	free((*loop)->heap);
 	free(*loop);
 	*loop = NULL;
 }
@@ -99,69 +97,46 @@ loop_unwatch(struct loop *loop, struct loop_io *io)
 			loop->ev[i].data.ptr = NULL;
 }
 
+/* Put the heaps A and B together at AT.  Children change sides on the way
+ * (a skew heap), which keeps the way short without any count. */
 static void
-heap_put(struct loop *loop, size_t i, struct loop_timer *t)
+heap_merge(struct loop_timer **at, struct loop_timer *a, struct loop_timer *b)
 {
-	loop->heap[i] = t;
-	t->slot = i + 1;
-}
+	struct loop_timer *first, *rest;
 
-static void
-heap_up(struct loop *loop, size_t i, struct loop_timer *t)
-{
-	for (; i > 0 && loop->heap[(i - 1) / 2]->at > t->at; i = (i - 1) / 2)
-		heap_put(loop, i, loop->heap[(i - 1) / 2]);
-	heap_put(loop, i, t);
-}
-
-static void
-heap_down(struct loop *loop, size_t i, struct loop_timer *t)
-{
-	for (size_t c; (c = 2 * i + 1) < loop->n; i = c) {
-		if (c + 1 < loop->n &&
-		    loop->heap[c + 1]->at < loop->heap[c]->at)
-			c++;
-		if (loop->heap[c]->at >= t->at)
-			break;
-		heap_put(loop, i, loop->heap[c]);
+	while (a != NULL && b != NULL) {
+		first = b->at < a->at ? b : a;
+		b = b->at < a->at ? a : b;
+		rest = first->right;
+		first->right = first->left;
+		if (first->right != NULL)
+			first->right->where = &first->right;
+		first->where = at;
+		*at = first;
+		at = &first->left;
+		a = rest;
 	}
-	heap_put(loop, i, t);
+	*at = a != NULL ? a : b;
+	if (*at != NULL)
+		(*at)->where = at;
 }
 
-_Bool
+void
 loop_timer_set(struct loop *loop, struct loop_timer *t, uint64_t at)
 {
 	loop_timer_clear(loop, t);
-	if (loop->n == loop->cap) {
-		size_t cap = loop->cap ? loop->cap * 2 : 64;
-		void *heap = reallocarray(loop->heap, cap,
-		    sizeof(struct loop_timer *));
-
-		if (heap == NULL)
-			return 0;
-		loop->heap = heap;
-		loop->cap = cap;
-	}
 	t->at = at;
-	heap_up(loop, loop->n++, t);
-	return 1;
+	t->left = t->right = NULL;
+	heap_merge(&loop->first, loop->first, t);
 }
 
 void
 loop_timer_clear(struct loop *loop, struct loop_timer *t)
 {
-	size_t i = t->slot - 1;
-
-	if (t->slot == 0)
-		return;
-	t->slot = 0;
-	struct loop_timer *last = loop->heap[--loop->n];
-	if (last == t)
-		return;
-	if (i > 0 && loop->heap[(i - 1) / 2]->at > last->at)
-		heap_up(loop, i, last);
-	else
-		heap_down(loop, i, last);
+	(void)loop;
+	if (t->where != NULL)
+		heap_merge(t->where, t->left, t->right);
+	t->where = NULL;
 }
 
 static int
@@ -169,12 +144,12 @@ wait_ms(const struct loop *loop)
 {
 	uint64_t now, left;
 
-	if (loop->n == 0)
+	if (loop->first == NULL)
 		return -1;
 	now = clock_now();
-	if (loop->heap[0]->at <= now)
+	if (loop->first->at <= now)
 		return 0;
-	left = (loop->heap[0]->at - now) / NS_PER_MS + 1;
+	left = (loop->first->at - now) / NS_PER_MS + 1;
 	return left > 60000 ? 60000 : (int)left;
 }
 
@@ -194,8 +169,8 @@ loop_once(struct loop *loop)
 	}
 	loop->n_ev = 0;
 	for (uint64_t now = clock_now();
-	     loop->n > 0 && loop->heap[0]->at <= now;) {
-		struct loop_timer *t = loop->heap[0];
+	     loop->first != NULL && loop->first->at <= now;) {
+		struct loop_timer *t = loop->first;
 
 		loop_timer_clear(loop, t);
 		t->due(t);

@@ -138,10 +138,8 @@ timer_set(struct conn *c)
 
 	if (c->state == CONN_DELAY && c->not_before < at)
 		at = c->not_before;
-	if (c->timer.slot != 0 && c->timer.at == at)
-		return;
-	if (!loop_timer_set(c->gate->loop, &c->timer, at))
-		conn_close(c, "memory");
+	if (c->timer.where == NULL || c->timer.at != at)
+		loop_timer_set(c->gate->loop, &c->timer, at);
 }
 
 void

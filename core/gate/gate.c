@@ -162,12 +162,13 @@ gate_init(struct gate *g, int manager_fd, int master_fd, int auth_fd)
 	g->hour.due = hour_over;
 	g->tls = tls_new(g->host, g->conf.n_host, g->conf.n_cert);
 	g->loop = loop_new();
+	if (g->loop != NULL)
+		loop_timer_set(g->loop, &g->hour, clock_now() + LIFE);
 	return g->tls != NULL && g->loop != NULL &&
 	    RAND_bytes((unsigned char *)g->ip_seed, sizeof(g->ip_seed)) == 1 &&
 	    loop_watch(g->loop, &g->manager, LOOP_READ) &&
 	    loop_watch(g->loop, &g->master, LOOP_READ) &&
-	    loop_watch(g->loop, &g->auth, LOOP_READ) &&
-	    loop_timer_set(g->loop, &g->hour, clock_now() + LIFE);
+	    loop_watch(g->loop, &g->auth, LOOP_READ);
 }
 
 static void

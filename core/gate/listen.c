@@ -72,7 +72,7 @@ resume(struct loop_timer *timer)
 
 	if (is_full(g)) {
 		turn_all_away(g);
-		if (g->resume.slot == 0)
+		if (g->resume.where == NULL)
 			pause_accepting(g, FULL_MS);
 		return;
 	}
@@ -184,7 +184,7 @@ listen_add(struct gate *g, uint32_t index, int fd)
 	l = &g->listen[index];
 	*l = (struct listener){.gate = g, .index = index, .open = 1,
 	    .io = {.fd = fd, .ready = ready}};
-	if (g->resume.slot == 0 && !loop_watch_shared(g->loop, &l->io)) {
+	if (g->resume.where == NULL && !loop_watch_shared(g->loop, &l->io)) {
 		l->open = 0;
 		close(fd);
 		return 0;

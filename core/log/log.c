@@ -110,7 +110,7 @@ line(struct sender *s, uint32_t level, const char *who, const char *text)
 	    strcmp(s->last, text) == 0) {
 		if (++s->same > BURST) {
 			s->held++;
-			if (repeat_timer.slot == 0)
+			if (repeat_timer.where == NULL)
 				loop_timer_set(loop, &repeat_timer,
 				    clock_now() + repeat_every);
 			return;
@@ -435,9 +435,10 @@ channel_ready(struct loop_io *io, unsigned events)
 	loop_unwatch(loop, io);
 	draining = 1;
 	others_leave();
-	if (senders == NULL || !loop_timer_set(loop, &drain_timer,
-	    clock_now() + drain_limit))
+	if (senders == NULL)
 		done = 1;
+	else
+		loop_timer_set(loop, &drain_timer, clock_now() + drain_limit);
 }
 
 static void
@@ -480,7 +481,7 @@ serve(void)
 {
 	/* Not loop_run(): every round ends with one write. */
 	while (!done && loop_once(loop)) {
-		if (!out_flush(&out) && retry_timer.slot == 0)
+		if (!out_flush(&out) && retry_timer.where == NULL)
 			loop_timer_set(loop, &retry_timer,
 			    clock_now() + retry_every);
 	}

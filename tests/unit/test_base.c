@@ -36,8 +36,7 @@ timers_fire_in_the_order_of_their_times(void **state)
 	n_fired = 0;
 	for (unsigned i = 0; i < 64; i++) {
 		timers[i].due = due;
-		assert_true(loop_timer_set(loop, &timers[i],
-		    past - (i * 37) % 64));
+		loop_timer_set(loop, &timers[i], past - (i * 37) % 64);
 	}
 	for (unsigned i = 0; i < 64; i += 3)
 		loop_timer_clear(loop, &timers[i]);
@@ -47,6 +46,54 @@ timers_fire_in_the_order_of_their_times(void **state)
 		assert_true((fired[i - 1] * 37) % 64 > (fired[i] * 37) % 64);
 	for (unsigned i = 0; i < 64; i++)
 		loop_timer_clear(loop, &timers[i]);
+	loop_destroy(&loop);
+}
+
+static uint64_t last;
+
+static void
+due_in_order(struct loop_timer *t)
+{
+	assert_true(t->at >= last);
+	last = t->at;
+	n_fired++;
+}
+
+/* Set, moved and cleared at random, some while others fire. */
+static void
+many_timers_fire_once_in_order(void **state)
+{
+	enum { N = 20000 };
+	static struct loop_timer many[N];
+	uint64_t past = clock_now() - (1 << 30), x = 88172645463325252u;
+	unsigned n = 0;
+
+	(void)state;
+	loop = loop_new();
+	for (unsigned round = 0; round < 5; round++) {
+		n_fired = n = 0;
+		last = 0;
+		for (unsigned i = 0; i < 3 * N; i++) {
+			struct loop_timer *t;
+
+			x ^= x << 13;
+			x ^= x >> 7;
+			x ^= x << 17;
+			t = &many[round == 0 ? i % N : x % N];
+			t->due = due_in_order;
+			if (x >> 62 == 0)
+				loop_timer_clear(loop, t);
+			else	/* in one round in order, as timeouts come */
+				loop_timer_set(loop, t, round == 1 ? past + i :
+				    past + (x >> 20) % 100000);
+		}
+		for (unsigned i = 0; i < N; i++)
+			n += many[i].where != NULL;
+		assert_true(loop_once(loop));
+		assert_int_equal(n_fired, n);
+		for (unsigned i = 0; i < N; i++)
+			assert_null(many[i].where);
+	}
 	loop_destroy(&loop);
 }
 
@@ -117,6 +164,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(timers_fire_in_the_order_of_their_times),
+		cmocka_unit_test(many_timers_fire_once_in_order),
 		cmocka_unit_test(
 		    a_removed_descriptor_gets_no_event_of_the_same_round),
 		cmocka_unit_test(no_value_can_forge_a_pair),
