@@ -39,11 +39,8 @@ master_check(struct conf_master *c)
 	END_TEXT(c->run_dir);
 	END_TEXT(c->state_dir);
 	END_TEXT(c->log);
-	if (c->n_listen > CONF_MAX_LISTEN || c->n_auth > CONF_MAX_AUTH ||
-	    c->n_storage > CONF_MAX_STORAGE || c->n_cert > CONF_MAX_CERT ||
-	    c->n_range > CONF_MAX_RANGE || c->gates < 1 ||
-	    c->gates > 256 ||
-	    c->run_dir[0] != '/' || c->uid_min == 0)
+	if (c->n_listen > CONF_MAX_LISTEN || c->n_range > CONF_MAX_RANGE ||
+	    c->n_storage > CONF_MAX_STORAGE || c->run_dir[0] != '/')
 		return 0;
 	for (uint32_t i = 0; i <= c->n_listen; i++)
 		if (c->listen[i].addr_len < sizeof(sa_family_t) ||
@@ -59,6 +56,9 @@ master_check(struct conf_master *c)
 static _Bool
 master_check_rest(struct conf_master *c)
 {
+	if (c->n_auth > CONF_MAX_AUTH || c->n_cert > CONF_MAX_CERT ||
+	    c->gates < 1 || c->gates > 256)
+		return 0;
 	for (uint32_t i = 0; i <= c->n_listen; i++)
 		END_TEXT(c->listen[i].text);
 	for (uint32_t i = 0; i < c->n_storage; i++)

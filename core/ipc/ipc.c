@@ -274,6 +274,14 @@ fds_take(struct msghdr *mh, int out[IPC_MAX_FDS])
 	return (unsigned)(n / sizeof(int));
 }
 
+static void
+fds_drop(struct ipc_in *in)
+{
+	for (; in->nfds > 0; in->fd[in->nfds] = -1)
+		if (in->fd[--in->nfds] >= 0)
+			close(in->fd[in->nfds]);
+}
+
 /*
  * The kernel gives fewer descriptors than were sent when there is no room for
  * them in this process (or in the system): that is not the sender's fault, who
@@ -284,11 +292,7 @@ fds_lose(struct ipc_in *in)
 {
 	log_warnx("no descriptor is free: what came with %s is lost",
 	    ipc_name(in->type));
-	for (unsigned i = 0; i < in->nfds; i++) {
-		close(in->fd[i]);
-		in->fd[i] = -1;
-	}
-	in->nfds = 0;
+	fds_drop(in);
 }
 
 enum ipc_result
@@ -335,10 +339,7 @@ ipc_done(struct ipc_in *in)
 
 	memcpy(&h, in->buf, in->len < sizeof(h) ? in->len : sizeof(h));
 	m = message_find(h.type);
-	for (unsigned i = 0; i < in->nfds; i++)
-		if (in->fd[i] >= 0)
-			close(in->fd[i]);
-	in->nfds = 0;
+	fds_drop(in);
 	if (m == NULL || (m->flags & F_SECRET) != 0)
 		explicit_bzero(in->buf, in->len);
 	in->len = 0;

@@ -141,7 +141,7 @@ kv_hex(struct kv *kv, const char *key, uint64_t v)
 }
 
 static void
-on_login(struct sender *s, const struct ipc_log_login *m)
+on_login(struct sender *s, const struct ipc_log_session *m)
 {
 	struct kv kv;
 
@@ -344,11 +344,11 @@ message(struct sender *s)
 	case IPC_LOG_LINE:
 		line(s, in.m.log_line.level, s->name, in.m.log_line.text);
 		break;
-	case IPC_LOG_LOGIN:
-		on_login(s, &in.m.log_login);
-		break;
 	case IPC_LOG_SESSION:
-		on_session(s, &in.m.log_session);
+		if (in.m.log_session.begins)
+			on_login(s, &in.m.log_session);
+		else
+			on_session(s, &in.m.log_session);
 		break;
 	case IPC_LOG_WORKER:
 		on_worker(s, &in.m.log_worker);

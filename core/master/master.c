@@ -347,7 +347,6 @@ main(int argc, char **argv)
 {
 	const char *override[IPC_ROLES] = {NULL};
 	const char *given = SYSCONFDIR "/culver/culver.conf";
-	char err[512] = "cannot give up capabilities";
 	int opt;
 
 	fds_keep();
@@ -376,15 +375,13 @@ main(int argc, char **argv)
 		go_background();
 	process_setup();
 	master.started = clock_now();
-	if (!priv_bounds(CAPS) || !spawn_setup(&master.env, override, err,
-	    sizeof(err))) {
-		log_errorx("%s", err);
-		return EX_NOUSER;
-	}
 	stop_timer.due = stop_now;
 	start_timer.due = start_due;
-	if ((master.loop = loop_new()) == NULL || !signals_open())
+	if (!priv_bounds(CAPS) || (master.loop = loop_new()) == NULL ||
+	    !signals_open())
 		log_error("cannot start");
+	else if (!spawn_setup(&master.env, override))
+		return EX_NOUSER;
 	else
 		manager_start();
 	if (master.manager == NULL || !loop_run(master.loop))

@@ -133,13 +133,14 @@ on_timer(struct loop_timer *t)
 
 /* The worker's last word is passed on unread. */
 static void
-session_log_end(const struct session *s, const char *refused, int status)
+session_log(const struct session *s, _Bool begins, const char *refused,
+    int status)
 {
-	struct ipc_log_session line = {.session = s->g.id,
-	    .pid = (uint32_t)s->pid, .flags = s->g.flags, .user = s->g.user,
-	    .remote = s->g.remote, .duration = clock_now() - s->started,
-	    .refused = refused, .end = {s->end, s->end_len},
-	    .status = (uint32_t)status};
+	struct ipc_log_session line = {.begins = begins, .session = s->g.id,
+	    .pid = (uint32_t)s->pid, .uid = s->g.uid, .flags = s->g.flags,
+	    .user = s->g.user, .remote = s->g.remote, .mech = s->g.mech,
+	    .duration = clock_now() - s->started, .refused = refused,
+	    .end = {s->end, s->end_len}, .status = (uint32_t)status};
 
 	outbox_send(&master.log, IPC_LOG_SESSION, &line);
 }
@@ -188,7 +189,7 @@ session_grant(struct child *auth, struct ipc_in *in)
 	if (wrong != NULL) {
 		/* Kept all the same: the gate's hand-over must find it. */
 		s->g.kind = 0;
-		session_log_end(s, wrong, 0);
+		session_log(s, 0, wrong, 0);
 	}
 	return 1;
 }
@@ -351,9 +352,6 @@ static void
 worker_up(struct session *s)
 {
 	struct ipc_started up = {.serial = s->g.serial};
-	struct ipc_log_login line = {.session = s->g.id,
-	    .pid = (uint32_t)s->pid, .uid = s->g.uid, .flags = s->g.flags,
-	    .user = s->g.user, .remote = s->g.remote, .mech = s->g.mech};
 	struct child *gate = child_find(R_ACCEPTS, s->g.gate);
 
 	s->state = S_RUNNING;
@@ -361,7 +359,7 @@ worker_up(struct session *s)
 	slot_free(s);
 	loop_timer_clear(master.loop, &s->timer);
 	child_tell(gate, IPC_STARTED, &up, NULL, 0);
-	outbox_send(&master.log, IPC_LOG_LOGIN, &line);
+	session_log(s, 1, "", 0);
 	if (master.stopping)
 		shutdown(s->io.fd, SHUT_WR);
 	queue_run();
@@ -440,7 +438,7 @@ session_exit(pid_t pid, int status)
 		    (unsigned)s->g.uid, (unsigned)status);
 		session_refuse(s);
 	} else {
-		session_log_end(s, "", status);
+		session_log(s, 0, "", status);
 		session_free(s);
 	}
 	queue_run();

@@ -19,6 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/base/log.h"
 #include "core/master/spawn.h"
 
 /* By index: the user of a role, and whose index counts for it. */
@@ -84,12 +85,11 @@ folders_find(struct spawn_env *env)
 }
 
 _Bool
-spawn_setup(struct spawn_env *env, const char *const override[IPC_ROLES],
-    char *err, size_t errlen)
+spawn_setup(struct spawn_env *env, const char *const override[IPC_ROLES])
 {
 	if (!folders_find(env)) {
-		snprintf(err, errlen, "/proc/self/exe: cannot tell where the "
-		    "programs are; is /proc mounted?");
+		log_errorx("/proc/self/exe: cannot tell where the programs "
+		    "are; is /proc mounted?");
 		return 0;
 	}
 	for (unsigned i = 0; i < IPC_ROLES; i++) {
@@ -101,9 +101,9 @@ spawn_setup(struct spawn_env *env, const char *const override[IPC_ROLES],
 		if (geteuid() != 0 || who == NULL ||
 		    ids_find(who, &env->ids[i]))
 			continue;
-		snprintf(err, errlen, "user '%s' of role %s is not in "
-		    "/etc/passwd (or is root): create it, or name another "
-		    "with -u %s=NAME-OR-NUMBER", who, ipc_role_name(1u << i),
+		log_errorx("user '%s' of role %s is not in /etc/passwd (or "
+		    "is root): create it, or name another with -u %s=NAME-OR-"
+		    "NUMBER", who, ipc_role_name(1u << i),
 		    ipc_role_name(1u << i));
 		return 0;
 	}

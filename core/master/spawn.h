@@ -33,10 +33,9 @@ struct spawn_env {
  * Fill in ENV: programs relative to /proc/self/exe, ids from configure's
  * names or, where OVERRIDE[i] is not NULL, that name or number, looked up in
  * /etc/passwd only.  Not as root everything is the caller's.  On failure a
- * text in ERR says what to do.
+ * line in the log says what to do.
  */
-_Bool spawn_setup(struct spawn_env *env, const char *const override[IPC_ROLES],
-    char *err, size_t errlen);
+_Bool spawn_setup(struct spawn_env *env, const char *const override[IPC_ROLES]);
 
 /* "-u ROLE=ID" of a command line, for config, gate, auth and log: certcheck
  * and lmtp are the gate's user, a pool the coordinator's, manager the config

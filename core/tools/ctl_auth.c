@@ -19,6 +19,7 @@
 
 #include "core/auth/user.h"
 #include "core/base/clock.h"
+#include "core/base/log.h"
 #include "core/master/grant.h"
 #include "core/tools/ctl_auth.h"
 #include "core/tools/password.h"
@@ -346,19 +347,26 @@ ctl_login_test(struct ctl *ctl)
 	return status;
 }
 
+static void
+log_nothing(int level, const char *text)
+{
+	(void)level, (void)text;
+}
+
 int
 ctl_hash(struct ctl *ctl)
 {
 	static struct ctl_conf c;
 	const char *scheme = "";
-	char path[640], err[512];
+	char path[640];
 
 	if (ctl->argc == 3 && strcmp(ctl->argv[1], "--scheme") == 0)
 		scheme = ctl->argv[2];
 	else if (ctl->argc != 1)
 		return ctl_usage(ctl);
 	/* Only the folder counts here; that is known without accounts too. */
-	spawn_setup(&c.env, ctl->override, err, sizeof(err));
+	log_set_sink(log_nothing);
+	spawn_setup(&c.env, ctl->override);
 	snprintf(path, sizeof(path), "%s/hash", c.env.libexec);
 	execl(path, "hash", ctl->json ? "json" : "text", scheme, (char *)NULL);
 	ctl_warn("%s (built only where libxcrypt was found)", path);

@@ -120,7 +120,7 @@ conf_load(struct ctl *ctl, const char *mode, struct ctl_conf *c, int *text)
 {
 	_Bool run = strcmp(mode, "run") == 0;
 	struct spawn s = {.role = R_CONFIG, .fd = {-1, -1, -1, -1, -1, -1}};
-	char *path = realpath(ctl->config, NULL), err[512];
+	char *path = realpath(ctl->config, NULL);
 	struct ctl_role r;
 	int status = EX_OSERR, diag = memfd_create("diagnosis", MFD_CLOEXEC);
 
@@ -130,11 +130,10 @@ conf_load(struct ctl *ctl, const char *mode, struct ctl_conf *c, int *text)
 		status = EX_NOINPUT;
 		goto out;
 	}
-	if (diag < 0 || !spawn_setup(&c->env, ctl->override, err,
-	    sizeof(err))) {
-		ctl_warnx("%s", diag < 0 ? strerror(errno) : err);
+	if (diag < 0)
+		ctl_warn("memfd");
+	if (diag < 0 || !spawn_setup(&c->env, ctl->override))
 		goto out;
-	}
 	s.fd[FD_DIAG - FD_CHANNEL] = diag;
 	s.arg[0] = c->env.plugins;
 	s.arg[1] = mode;
