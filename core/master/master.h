@@ -104,7 +104,7 @@ struct master {
 	uint64_t logins, refused, breaches;
 	uint32_t sessions;
 	unsigned answers;		/* copies that answer culverctl */
-	unsigned passed;		/* sockets, from HIGH_FD on: fds_keep() */
+	unsigned passed;		/* sockets, at HIGH_FD: fds_keep() */
 	struct ipc_in in;
 };
 extern struct master master;
