@@ -21,6 +21,7 @@
 #include "core/config/mem.h"
 #include "core/plugin/loader.h"
 #include "core/tools/kit/check.h"
+#include "core/tools/kit/commands.h"
 
 static const char usage_text[] =
     "usage: culver-plugin doc [--mdoc] [--plugin-dir DIR] "
@@ -30,11 +31,20 @@ static const char usage_text[] =
     "           [--fixture PROGRAM] [--dir DIR] [--seed N] [--soak N] "
     "[--keep]\n"
     "           [--messages N]\n"
-    "           NAME | --module FILE\n";
+    "           NAME | --module FILE\n"
+    "       culver-plugin bench [--option KEY=VALUE]... [--dir DIR] "
+    "[--messages N]\n"
+    "           [--json] NAME | --module FILE\n"
+    "       culver-plugin serve [--option KEY=VALUE]... [--home DIR] "
+    "[--port N]\n"
+    "           NAME | --module FILE\n"
+    "       culver-plugin new [--kind storage] [--template DIR] NAME\n";
 
 struct options {
 	const char *dir, *module;
-	_Bool mdoc;
+	const char *template, *kind, *home;
+	_Bool mdoc, json;
+	unsigned port;
 	struct kit kit;		/* check: what the command line says */
 };
 
@@ -51,11 +61,11 @@ fail(int status, const char *fmt, ...)
 	return status;
 }
 
-/* The modules of this installation lie beside this program. */
+/* What of this installation lies at REL, seen from this program. */
 static const char *
-default_dir(void)
+beside(const char *rel)
 {
-	static char exe[PATH_MAX];
+	char exe[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
 	char *slash;
 
@@ -64,7 +74,7 @@ default_dir(void)
 	if (slash == NULL)
 		return "";
 	*slash = 0;
-	return mem_printf("%s/%s/%s", exe, REL_SBIN, REL_PLUGIN);
+	return mem_printf("%s/%s", exe, rel);
 }
 
 static _Bool
@@ -196,9 +206,50 @@ cmd_check(const struct options *opt, int argc, char **argv)
 		return status;
 	k = opt->kit;
 	k.module = path;
+	if (k.messages == 0)
+		k.messages = 100000;
 	if (k.seed == 0)
 		k.seed = (clock_now() >> 10) % 1000000000 + 1;
 	return kit_check_main(&k);
+}
+
+static int
+cmd_bench(const struct options *opt, int argc, char **argv)
+{
+	static struct kit k;
+	char path[PLUGIN_PATH];
+	int status = chosen(opt, argc, argv, path);
+
+	if (status != 0)
+		return status;
+	k = opt->kit;
+	k.module = path;
+	if (k.messages == 0)
+		k.messages = 10000;
+	return kit_bench_main(&k, opt->json);
+}
+
+static int
+cmd_serve(const struct options *opt, int argc, char **argv)
+{
+	static struct kit k;
+	char path[PLUGIN_PATH];
+	int status = chosen(opt, argc, argv, path);
+
+	if (status != 0)
+		return status;
+	k = opt->kit;
+	k.module = path;
+	return kit_serve_main(&k, opt->port, opt->home);
+}
+
+static int
+cmd_new(const struct options *opt, int argc, char **argv)
+{
+	if (argc != 1 || strcmp(opt->kind, "storage") != 0)
+		return fail(EX_USAGE, "new takes a name, and makes storage "
+		    "plugins only\n%s", usage_text);
+	return kit_new_main(opt->template, argv[0]);
 }
 
 static void
@@ -236,7 +287,7 @@ static const struct command {
 } commands[] = {
 	{"doc", cmd_doc}, {"versions", cmd_versions},
 	{"check", cmd_check}, {"load", cmd_load},
-	{"new", NULL}, {"bench", NULL}, {"serve", NULL},
+	{"new", cmd_new}, {"bench", cmd_bench}, {"serve", cmd_serve},
 };
 
 static int
@@ -247,9 +298,6 @@ run(const char *name, const struct options *opt, int argc, char **argv)
 
 		if (strcmp(c->name, name) != 0)
 			continue;
-		if (c->run == NULL)
-			return fail(EX_USAGE, "%s is not there yet in version "
-			    PACKAGE_VERSION, name);
 		return c->run(opt, argc, argv);
 	}
 	return fail(EX_USAGE, "there is no command \"%s\"\n%s", name,
@@ -315,19 +363,35 @@ static const struct option longs[] = {
 	{"keep", no_argument, NULL, 'k'},
 	{"seed", required_argument, NULL, 's'},
 	{"messages", required_argument, NULL, 'M'},
+	{"template", required_argument, NULL, 't'},
+	{"kind", required_argument, NULL, 'K'},
+	{"home", required_argument, NULL, 'H'},
+	{"port", required_argument, NULL, 'p'},
+	{"json", no_argument, NULL, 'j'},
 	{"soak", required_argument, NULL, 'S'}, {NULL, 0, NULL, 0}};
 
 int
 main(int argc, char **argv)
 {
 	static struct options opt;
+	uint64_t n;
 	int c, status;
 
-	opt = (struct options){.dir = default_dir(), .kit.soak = 4,
-	    .kit.messages = 100000};
+	opt = (struct options){.dir = beside(REL_SBIN "/" REL_PLUGIN),
+	    .template = beside(REL_DATA "/plugin-template"),
+	    .kind = "storage", .home = ".", .kit.soak = 4};
 	while ((c = getopt_long(argc, argv, "hV", longs, NULL)) != -1)
 		switch (c) {
 		case 'm': opt.mdoc = 1; break;
+		case 'j': opt.json = 1; break;
+		case 't': opt.template = optarg; break;
+		case 'K': opt.kind = optarg; break;
+		case 'H': opt.home = optarg; break;
+		case 'p':
+			if (!number("port", optarg, 65535, &n))
+				return EX_USAGE;
+			opt.port = (unsigned)n;
+			break;
 		case 'f': opt.module = optarg; break;
 		case 'd': opt.dir = optarg; break;
 		case 'V': puts("culver-plugin " PACKAGE_VERSION); return 0;

@@ -136,6 +136,24 @@ load(struct kit *k)
 	return true;
 }
 
+bool
+kit_begin(struct kit *k)
+{
+	k->shared = kit_shared = mmap(NULL, sizeof(*kit_shared), PROT_READ |
+	    PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (kit_shared == MAP_FAILED) {
+		fputs("culver-plugin: out of memory\n", stderr);
+		return false;
+	}
+	return load(k) && make_top(k);
+}
+
+void
+kit_end(struct kit *k)
+{
+	kit_remove(k->top, true);
+}
+
 int
 kit_check_main(struct kit *k)
 {
@@ -144,14 +162,8 @@ kit_check_main(struct kit *k)
 
 	if (k->only != NULL && !only_known(k->only))
 		return EX_USAGE;
-	k->shared = kit_shared = mmap(NULL, sizeof(*kit_shared), PROT_READ |
-	    PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (kit_shared == MAP_FAILED)
-		return EX_OSERR;
-	if (!load(k))
+	if (!kit_begin(k))
 		return EX_DATAERR;
-	if (!make_top(k))
-		return EX_CANTCREAT;
 	printf("# %s %s %s, seed %" PRIu64 "\n", k->module,
 	    k->plugin.desc.name, k->plugin.desc.version != NULL ?
 	    k->plugin.desc.version : "", k->seed);
@@ -163,7 +175,7 @@ kit_check_main(struct kit *k)
 	if (k->keep && k->failed > 0)
 		printf("# kept: %s\n", k->top);
 	else
-		kit_remove(k->top, true);
+		kit_end(k);
 	table(k->shared);
 	return k->failed == 0 ? 0 : 1;
 }

@@ -12,6 +12,11 @@
  */
 int kit_check_main(struct kit *k);
 
+/* Load k->module and make a folder to work in; false with a line on standard
+ * error.  kit_end() removes the folder. */
+bool kit_begin(struct kit *k);
+void kit_end(struct kit *k);
+
 /* The names of the groups, for messages. */
 const char *kit_groups(void);
 

@@ -53,18 +53,52 @@ write_file(const char *path, const char *text, size_t n)
 		kit_fail("%s: %s", path, strerror(errno));
 }
 
+static void
+folder_of(const struct kit *k, char folder[PATH_MAX - 64])
+{
+	snprintf(folder, PATH_MAX - 64, "%.3900s/fixture", k->top);
+	if (mkdir(folder, 0700) != 0)
+		kit_fail("%s: %s", folder, strerror(errno));
+}
+
 /* SCRIPT HOME FOLDER: it puts the .eml files there into the mailbox. */
+static void
+run_fixture(const struct kit *k, const char *folder)
+{
+	int status;
+	pid_t pid = kit_fork();
+
+	if (pid == 0) {
+		execl(k->fixture, k->fixture, k->home, folder, (char *)NULL);
+		_exit(127);
+	}
+	while (waitpid(pid, &status, 0) != pid && errno == EINTR)
+		continue;
+	kit_remove(folder, true);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		kit_fail("%s %s %s: status 0x%x", k->fixture, k->home, folder,
+		    (unsigned)status);
+}
+
+void
+model_empty_box(const struct kit *k)
+{
+	char folder[PATH_MAX - 64];
+
+	if (k->fixture == NULL ||
+	    (k->plugin.desc.caps & CULVER_ST_DELIVER) != 0)
+		return;
+	folder_of(k, folder);
+	run_fixture(k, folder);
+}
+
 static void
 put_by_fixture(struct model *m, uint32_t n)
 {
 	char folder[PATH_MAX - 64], file[PATH_MAX];
 	uint32_t i;
-	int status;
-	pid_t pid;
 
-	snprintf(folder, sizeof(folder), "%.3900s/fixture", m->k->top);
-	if (mkdir(folder, 0700) != 0)
-		kit_fail("%s: %s", folder, strerror(errno));
+	folder_of(m->k, folder);
 	for (i = 0; i < n; i++) {
 		size_t len;
 		char *text = text_make(m->next, &len);
@@ -74,18 +108,7 @@ put_by_fixture(struct model *m, uint32_t n)
 		free(text);
 		add(m, "");
 	}
-	pid = kit_fork();
-	if (pid == 0) {
-		execl(m->k->fixture, m->k->fixture, m->k->home, folder,
-		    (char *)NULL);
-		_exit(127);
-	}
-	while (waitpid(pid, &status, 0) != pid && errno == EINTR)
-		continue;
-	kit_remove(folder, true);
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		kit_fail("%s %s %s: status 0x%x", m->k->fixture, m->k->home,
-		    folder, (unsigned)status);
+	run_fixture(m->k, folder);
 }
 
 void

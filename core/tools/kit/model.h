@@ -39,6 +39,8 @@ void model_init(struct model *m, struct kit *k, uint32_t first);
 
 /* Put the next N messages into the mailbox, by DELIVER or the fixture. */
 void model_put(struct model *m, struct box *b, uint32_t n);
+/* Without DELIVER: the fixture makes an empty mailbox in a fresh home. */
+void model_empty_box(const struct kit *k);
 bool model_can_put(const struct kit *k);
 
 /* Compare what B lists and reads with M: nothing lost, doubled, torn, renamed.

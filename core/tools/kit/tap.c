@@ -25,7 +25,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
-#include "core/tools/kit/kit.h"
+#include "core/tools/kit/model.h"
 
 struct kit_shared *kit_shared;
 
@@ -142,6 +142,7 @@ kit_fresh_home(struct kit *k)
 	kit_remove(k->home, false);
 	if (mkdir(k->home, 0700) != 0 && errno != EEXIST)
 		kit_fail("%s: %s", k->home, strerror(errno));
+	model_empty_box(k);
 }
 
 uint64_t
