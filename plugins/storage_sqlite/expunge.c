@@ -15,7 +15,7 @@
 
 enum {
 	VACUUM_MIN = 64,	/* free pages that are not worth it */
-	VACUUM_PAGES = 1024	/* at most, a session */
+	VACUUM_PAGES = 4096	/* at most, a session */
 };
 
 static int
