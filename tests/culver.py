@@ -289,6 +289,11 @@ class ToolUser(User):
     """A user whose mailbox is not a Maildir: mail gets in and is looked at
     by `culverctl mailbox`, so by the storage plugin's own delivery."""
 
+    def __init__(self, *args, **kw):
+        super().__init__(*args, **kw)
+        self.maildir = self.home / \
+            ("mbox" if Instance.kind == "mbox" else "mail")
+
     def make(self):
         self.home.mkdir(mode=0o700, exist_ok=True)
         self.own(self.home)
@@ -323,11 +328,12 @@ class ToolUser(User):
         return [u for u in self.uidls() if u not in before]
 
     def contents(self):
-        """UIDL -> the message in wire form."""
+        """UIDL -> the message, its lines ended by LF as in a Maildir."""
         uidls = self.uidls()
         with tempfile.TemporaryDirectory() as d:
             self.mailbox("export", d)
-            return {u: wire(Path(d, f"{i:04}.eml").read_bytes())
+            return {u: Path(d, f"{i:04}.eml").read_bytes()
+                    .replace(b"\r\n", b"\n")
                     for i, u in enumerate(uidls, 1)}
 
 

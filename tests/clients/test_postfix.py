@@ -203,5 +203,5 @@ def test_postfix(make_instance, request):
         assert r.error is None, r.error
         assert sorted(r.found) == list(range(total))
         assert set(r.found.values()) == {1}
-        assert r.user.files() == {}
+        assert r.user.contents() == {}
     print(f"{total} messages to {len(readers)} users, each exactly once")

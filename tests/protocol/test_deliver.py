@@ -99,6 +99,7 @@ def test_server_that_is_down(make_instance):
     assert missing.returncode == EX_TEMPFAIL
 
 
+@pytest.mark.maildir
 def test_mailbox_that_is_gone(inst, box):
     gone = box.maildir.with_name("gone")
     os.rename(box.maildir, gone)

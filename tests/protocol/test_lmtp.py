@@ -187,6 +187,7 @@ def test_utf8(inst, lmtp, box):
     assert b"with UTF8LMTP id" in text
 
 
+@pytest.mark.maildir
 def test_temporary_failure(inst, lmtp, box):
     """A mailbox that is not there is 451, and no message is lost by it."""
     gone = box.maildir.with_name("gone")
