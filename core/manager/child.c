@@ -261,8 +261,7 @@ child_message(struct child *c, struct ipc_in *in)
 		child_ready(c, &in->m.ready);
 		break;
 	case IPC_GATE_SPENT:
-		place_leave(c, 0);
-		gate_drain(c);
+		place_leave(c, 0);	/* it serves until another does */
 		gen_fill(c->gen);
 		break;
 	case IPC_PONG:

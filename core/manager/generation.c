@@ -74,23 +74,6 @@ lmtp_ready(struct child *c)
 		listeners_send(c);
 }
 
-void
-gate_ready(struct child *c)
-{
-	if (c->gen->retired || c->place == NULL) {
-		gate_drain(c);
-		return;
-	}
-	gate_tickets(c);
-	gate_certs(c);
-	listeners_send(c);
-	if (manager.previous != NULL && c->gen == manager.gen) {
-		gen_retire(manager.previous);
-		manager.previous = NULL;
-	}
-	manager_serving();
-}
-
 static void
 each_of(unsigned roles, const struct generation *gen,
     void (*f)(struct child *))
@@ -103,6 +86,32 @@ each_of(unsigned roles, const struct generation *gen,
 		    c->io.fd >= 0 && (gen == NULL || c->gen == gen))
 			f(c);
 	}
+}
+
+/* A gate of C's generation serves: C, whose place it took, need not. */
+static void
+gate_succeeded(struct child *c)
+{
+	if (c->place == NULL)
+		gate_drain(c);
+}
+
+void
+gate_ready(struct child *c)
+{
+	if (c->gen->retired || c->place == NULL) {
+		gate_drain(c);
+		return;
+	}
+	gate_tickets(c);
+	gate_certs(c);
+	listeners_send(c);
+	each_of(R_GATE, c->gen, gate_succeeded);
+	if (manager.previous != NULL && c->gen == manager.gen) {
+		gen_retire(manager.previous);
+		manager.previous = NULL;
+	}
+	manager_serving();
 }
 
 void

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from culver import (Failure, alive, make_certificate, numbered, tls_context,
-                    until, unstuff, wire)
+from culver import (Failure, Instance, alive, make_certificate, numbered,
+                    tls_context, until, unstuff, wire)
 
 MODES = ("plain", "stls", "tls")
 MESSAGES = [numbered(i, 3000) for i in range(1, 6)]
@@ -161,6 +161,25 @@ def test_every_connection_is_served_during_reloads(instance):
     assert visitors.errors == []
     assert visitors.served >= 100
     assert not instance.log_lines("tls-not-available")
+
+
+def test_a_spent_gate_serves_until_another_does(copy_tree):
+    """With one gate nobody has to wait for its successor to start."""
+    tree = copy_tree()
+    program = tree / "usr/local/libexec/culver/gate"
+    with Instance(tree, users=1, top="gates = 1",
+                  limits="gate_logins = 2") as inst:
+        first = inst.role("gate")
+        program.rename(program.with_suffix(".away"))
+        for _ in range(4):
+            inst.login().quit()
+        inst.wait_log("gate", "ended with status")   # it cannot be started
+        assert inst.role("gate") == first
+        inst.login(mode="tls").quit()
+        program.with_suffix(".away").rename(program)
+        until("the successor", lambda: inst.role("gate") and
+              first[0] not in inst.role("gate"))
+        inst.login().quit()
 
 
 def test_reload_by_signals_in_a_row(instance):
