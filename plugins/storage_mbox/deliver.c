@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,12 +33,12 @@ struct culver_delivery {
 	char name[48];		/* of the spool file; "" when it has none */
 	culver_status failed;
 	bool crlf, all_quotes;	/* line ends; quote >From too */
-	bool header, drop;	/* inside headers; inside one that is dropped */
+	bool header;
 	bool cr;		/* a CR is held back */
 	bool bol;		/* the next byte begins a line */
 	unsigned char last;	/* the last byte that was put */
 	size_t begun;		/* so much of a line waits in line[] */
-	unsigned char line[32];
+	unsigned char line[MB_NAME];
 	struct mb_look look;
 	uint64_t octets;
 	char uid[PLUG_UID_MAX + 1];
@@ -100,22 +99,6 @@ put_newline_after(struct culver_delivery *d, unsigned char last,
 		put_newline(d, call);
 }
 
-/* Headers that only programs with the mbox in their hands may write. */
-static bool
-is_metadata(const unsigned char *p, size_t n)
-{
-	static const char *const names[] = { "Status:", "X-Status:",
-	    "X-Keywords:", "X-UID:", "X-IMAPbase:", "X-IMAP:",
-	    "Content-Length:" };
-	size_t i;
-
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (n >= strlen(names[i]) && strncasecmp((const char *)p,
-		    names[i], strlen(names[i])) == 0)
-			return true;
-	return false;
-}
-
 /* The first bytes of a line are known: what does it need? */
 static void
 begin_line(struct culver_delivery *d, struct culver_call *call)
@@ -123,16 +106,15 @@ begin_line(struct culver_delivery *d, struct culver_call *call)
 	const unsigned char *p = d->line;
 	size_t k = 0;
 
-	if (d->header && !(d->begun > 0 && (*p == ' ' || *p == '\t')))
-		d->drop = is_metadata(p, d->begun);
-	if (!d->header || !d->drop) {
-		while (k < d->begun && p[k] == '>')
-			k++;
-		if ((k == 0 || d->all_quotes) && d->begun - k >= 5 &&
-		    memcmp(p + k, "From ", 5) == 0)
-			put(d, ">", 1, call);
-		put(d, p, d->begun, call);
-	}
+	while (k < d->begun && p[k] == '>')
+		k++;
+	if ((k == 0 || d->all_quotes) && d->begun - k >= 5 &&
+	    memcmp(p + k, "From ", 5) == 0)
+		put(d, ">", 1, call);
+	/* only programs with the mbox in their hands may write these */
+	else if (d->header && mb_is_metadata(p, d->begun))
+		put(d, MB_QUOTED, sizeof(MB_QUOTED) - 1, call);
+	put(d, p, d->begun, call);
 	d->begun = 0;
 	d->bol = false;
 }
@@ -165,14 +147,13 @@ take_byte(struct culver_delivery *d, unsigned char c,
 			d->header = false;
 		if (d->bol)
 			begin_line(d, call);
-		if (empty || !(d->header && d->drop))
-			put_newline_after(d, d->last, call);
+		put_newline_after(d, d->last, call);
 		d->bol = true;
 	} else if (d->bol) {
 		d->line[d->begun++] = c;
 		if (!line_undecided(d))
 			begin_line(d, call);
-	} else if (!(d->header && d->drop))
+	} else
 		put(d, &c, 1, call);
 	d->last = c;
 }
@@ -353,7 +334,7 @@ check_mailbox(struct culver_delivery *d, struct mb_file *f,
 	struct mb_snap snap;
 	struct mb_look look;
 	culver_status status;
-	uint64_t have = 0, id[2];
+	uint64_t have = 0;
 	bool taken = false;
 	size_t i;
 
@@ -363,22 +344,51 @@ check_mailbox(struct culver_delivery *d, struct mb_file *f,
 	if (status != CULVER_OK)
 		return status;
 	keep_listing(d, &l, &snap);
-	status = hash_spool(d, snap.key, id, call);
 	for (i = 0; i < l.n; i++) {
 		have += l.rec[i].octets;
 		taken |= strcmp(mb_uid(&l, &l.rec[i]), d->uid) == 0;
 	}
-	if (status == CULVER_OK && !culver_quota_fits(store->quota_octets,
-	    store->quota_messages, have, l.n, d->octets))
+	if (!culver_quota_fits(store->quota_octets, store->quota_messages,
+	    have, l.n, d->octets))
 		status = plug_fail_as(call, CULVER_E_QUOTA,
 		    "%s is over its quota", store->path);
-	if (status == CULVER_OK && taken)
+	else if (taken)
 		status = plug_fail_as(call, CULVER_E_PERM,
 		    "%s has another message with the UIDL %s", store->path,
 		    d->uid);
-	if (status == CULVER_OK && d->uid[0] != '\0')
-		status = mb_uidl_promise(store, &d->index, d->uid, id, call);
 	mb_list_free(&l);
+	return status;
+}
+
+/* The message gets its UIDL before it is there, so that it never has none. */
+static culver_status
+give_uidl(struct culver_delivery *d, struct mb_file *f,
+    struct culver_call *call)
+{
+	const struct culver_store *store = d->store;
+	struct mb_state state;
+	culver_status status;
+	uint64_t id[2];
+
+	status = mb_state_load(store, &d->index, &state, call);
+	if (status == CULVER_OK)
+		status = hash_spool(d, state.key, id, call);
+	if (status == CULVER_OK && (d->uid[0] != '\0' ||
+	    store->quota_octets != 0 || store->quota_messages != 0)) {
+		status = check_mailbox(d, f, call);
+		/* that may have written the state */
+		mb_state_free(&state);
+		if (status == CULVER_OK)
+			status = mb_state_load(store, &d->index, &state, call);
+		if (status == CULVER_OK)
+			status = hash_spool(d, state.key, id, call);
+	}
+	if (status == CULVER_OK && d->uid[0] == '\0')
+		mb_uidl_random(store->host, d->uid);
+	if (status == CULVER_OK)
+		status = mb_uidl_promise(d->store, &d->index, &state, d->uid,
+		    id, f->st.st_size == 0, call);
+	mb_state_free(&state);
 	return status;
 }
 
@@ -418,7 +428,6 @@ make_intent(struct culver_delivery *d, const struct mb_file *f,
 		return status;
 	n = lines * (d->crlf ? 2 : 1);
 	*a = (struct mb_append){ .magic = MB_APPEND_MAGIC,
-	    .dev = htole64(f->st.st_dev), .ino = htole64(f->st.st_ino),
 	    .size = htole64((uint64_t)f->st.st_size),
 	    .from = htole64(sizeof(*a) - n),
 	    .length = htole64(d->size - sizeof(*a) + n) };
@@ -484,17 +493,15 @@ static culver_status
 append_locked(struct culver_delivery *d, struct mb_file *f,
     struct culver_call *call)
 {
-	const struct culver_store *store = d->store;
 	culver_status status;
 	struct mb_append a;
 
 	if (!f->writable)
 		return plug_fail_as(call, CULVER_E_PERM,
-		    "%s may not be written", store->path);
+		    "%s may not be written", d->store->path);
 	status = mb_recover(d->store, &d->index, f, call);
-	if (status == CULVER_OK && (d->uid[0] != '\0' ||
-	    store->quota_octets != 0 || store->quota_messages != 0))
-		status = check_mailbox(d, f, call);
+	if (status == CULVER_OK)
+		status = give_uidl(d, f, call);
 	if (status == CULVER_OK)
 		status = make_intent(d, f, &a, call);
 	if (status != CULVER_OK)
@@ -514,7 +521,7 @@ finish_text(struct culver_delivery *d, struct culver_call *call)
 	if (d->bol && d->begun > 0)
 		begin_line(d, call);
 	/* a CR at the end is no part of the line end that is added */
-	if (!d->bol && !(d->header && d->drop))
+	if (!d->bol)
 		put(d, d->crlf || d->last == '\r' ? "\r\n" : "\n",
 		    d->crlf || d->last == '\r' ? 2 : 1, call);
 	put_newline(d, call);
@@ -530,7 +537,7 @@ mb_deliver_commit(struct culver_delivery *d, struct culver_str *uid,
 	char *name;
 
 	/* nothing that can fail may come after the message is there */
-	name = culver_strndup(d->store->host, call, d->uid, strlen(d->uid));
+	name = culver_alloc(d->store->host, call, sizeof(d->uid));
 	finish_text(d, call);
 	status = d->failed;
 	if (status == CULVER_OK && name == NULL)
@@ -539,8 +546,10 @@ mb_deliver_commit(struct culver_delivery *d, struct culver_str *uid,
 		status = mb_file_open(d->store, &f, true, call);
 	if (status == CULVER_OK)
 		status = append_locked(d, &f, call);
-	if (status == CULVER_OK)
+	if (status == CULVER_OK) {
+		memcpy(name, d->uid, strlen(d->uid));
 		*uid = (struct culver_str){ .p = name, .n = strlen(name) };
+	}
 	if (d->name[0] != '\0')		/* while the mbox is locked */
 		unlinkat(d->index.fd, d->name, 0);
 	d->name[0] = '\0';

@@ -33,6 +33,7 @@ journal_swap(struct journal_head *h)
 	h->length = htole64(h->length);
 	h->rest = htole64(h->rest);
 	h->tail = htole64(h->tail);
+	h->before = htole64(h->before);
 }
 
 uint64_t
@@ -178,6 +179,9 @@ journal_write(struct culver_store *store, const struct plug_index *ix,
 		    "%s: a change would make it longer", store->path);
 	status = journal_hash(store, f, f->fd, h->start + h->length, h->size,
 	    &h->rest, call);
+	if (status == CULVER_OK)
+		status = journal_hash(store, f, f->fd, journal_near(h),
+		    h->start, &h->before, call);
 	if (status != CULVER_OK)
 		return status;
 	/* read back later, so not by plug_file_create() */

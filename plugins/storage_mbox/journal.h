@@ -16,9 +16,16 @@ struct journal_head {
 	uint64_t start, length;
 	uint64_t rest;		/* hash of the old bytes behind the new end */
 	uint64_t tail;		/* hash of the new ones from start on */
+	uint64_t before;	/* hash of the bytes just before start */
 	uint64_t sum;		/* of this head, itself 0 */
-	uint64_t reserved;
 };
+
+/* Where the bytes that `before' is of begin. */
+static inline uint64_t
+journal_near(const struct journal_head *h)
+{
+	return h->start > 65536 ? h->start - 65536 : 0;
+}
 
 /* Between host order and little-endian; the sum stays as it is. */
 void journal_swap(struct journal_head *h);

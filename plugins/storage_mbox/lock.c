@@ -156,10 +156,14 @@ make_dot(struct culver_store *store, const struct mb_file *f,
 	    0600);
 	if (fd < 0)
 		return -1;
-	/* for other programs, and for us; a full disk is no reason */
+	/*
+	 * For other programs, and for us, also after a power cut, which must
+	 * not leave the name without the mark.  A full disk is no reason not
+	 * to lock.
+	 */
 	n = snprintf(text, sizeof(text), "%ld\n" DOT_MARK, (long)getpid());
-	if (lock_whole(fd))
-		(void)plug_write_all(fd, text, (size_t)n);
+	if (lock_whole(fd) && plug_write_all(fd, text, (size_t)n))
+		(void)fsync(fd);
 	return fd;
 }
 

@@ -22,6 +22,8 @@
 #define MB_APPEND	"culver-append"
 #define MB_SPOOL	"culver-deliver."
 
+#define MB_QUOTED	"X-Culver-"
+#define MB_NAME		128	/* the bytes of a header that decide this */
 #define MB_LINE		4096	/* no From_ line is longer */
 #define MB_CHUNK	((size_t)1 << 20)	/* bytes read under one lock */
 
@@ -111,6 +113,13 @@ void mb_msg_begin(struct mb_msg *m, const struct mb_look *look,
  */
 size_t mb_msg_add(struct mb_msg *m, const unsigned char *p, size_t n,
     unsigned char *out, size_t *stop);
+
+/*
+ * Is P, N bytes, the begin of a header that mail programs keep their data in?
+ * Mail that is delivered with one, or with such a name behind MB_QUOTED, has
+ * MB_QUOTED put before it.
+ */
+bool mb_is_metadata(const unsigned char *p, size_t n);
 
 /*
  * The end.  *ID names the message; returns how many bytes of a separator
@@ -220,18 +229,22 @@ culver_status mb_is_boundary(const struct culver_store *store,
 
 /* --- culver-uidl (uidl.c, uidlfile.c) ------------------------------------------ */
 
+/* Where the message of an entry was; in the order in which they match. */
+enum { MB_HERE, MB_PROMISED, MB_ABSENT };
+
 struct mb_ent {
 	const char *uid;
 	uint64_t id[2];
 	uint32_t order;
-	bool absent;		/* was not in the mailbox at the last save */
-	bool here;		/* is, now */
+	unsigned char where;	/* MB_HERE or another, at the last save */
+	bool here;		/* in the mailbox, now */
 };
 
 struct mb_state {
 	bool exists, copied;	/* copied: it is not the file it says it is */
 	struct plug_stamp stamp;
 	unsigned style;		/* MB_AUTO: not known yet */
+	bool known;		/* it was, when the state was read */
 	unsigned char key[16];
 	uint64_t dir_dev, dir_ino;	/* that held the mbox then */
 	struct mb_ent *ent;
@@ -252,7 +265,7 @@ void mb_state_free(struct mb_state *state);
 struct mb_line {
 	const char *uid;
 	uint64_t id[2];
-	bool absent;
+	unsigned char where;
 };
 
 /* Replace the state, durably.  The caller holds the lock of the mbox. */
@@ -277,10 +290,17 @@ culver_status mb_uidl_forget(struct culver_store *store,
     const struct plug_index *ix, const struct mb_list *l,
     struct culver_call *call);
 
-/* Keep UID for a message ID that is about to be there. */
+/*
+ * Add UID for a message ID that is about to be there to STATE, and save it.
+ * With FIRST it is the first one, and no other server had the mailbox.
+ */
 culver_status mb_uidl_promise(struct culver_store *store,
-    const struct plug_index *ix, const char *uid, const uint64_t id[2],
-    struct culver_call *call);
+    const struct plug_index *ix, struct mb_state *state, const char *uid,
+    const uint64_t id[2], bool first, struct culver_call *call);
+
+/* 128 random bits as digits. */
+void mb_uidl_random(const struct culver_host *host,
+    char out[PLUG_UID_MAX + 1]);
 
 /* Which server had a file with this list? */
 unsigned mb_uidl_detect(const struct mb_list *l);
@@ -400,7 +420,7 @@ bool mb_recover_needed(const struct plug_index *ix);
 /* The head of culver-append, what follows is the message; little-endian. */
 struct mb_append {
 	char magic[8];
-	uint64_t dev, ino, size;	/* of the mbox before it */
+	uint64_t size;		/* of the mbox before it */
 	uint64_t from, length;	/* of the text, in this file */
 	uint64_t sum;
 	char room[8];		/* the text begins here, or later */

@@ -193,6 +193,22 @@ surplus_spaces(const struct mb_msg *m, const unsigned char *p, size_t n,
 	return k > name + 1 ? k - name - 1 : 0;
 }
 
+bool
+mb_is_metadata(const unsigned char *p, size_t n)
+{
+	const size_t k = sizeof(MB_QUOTED) - 1;
+	size_t i;
+
+	if (n > MB_NAME)
+		n = MB_NAME;
+	for (; has_prefix(p, n, MB_QUOTED); p += k)
+		n -= k;
+	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (known[i].hide && has_prefix(p, n, known[i].name))
+			return true;
+	return false;
+}
+
 /* A header begins at P: find out which. */
 static size_t
 header_begin(struct mb_msg *m, const unsigned char *p, size_t n, size_t *name)
@@ -200,6 +216,10 @@ header_begin(struct mb_msg *m, const unsigned char *p, size_t n, size_t *name)
 	size_t i;
 
 	m->hidden = m->fleeting = false;
+	*name = 0;
+	if (has_prefix(p, n, MB_QUOTED) && mb_is_metadata(
+	    p + sizeof(MB_QUOTED) - 1, n - (sizeof(MB_QUOTED) - 1)))
+		return sizeof(MB_QUOTED) - 1;
 	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
 		if (!has_prefix(p, n, known[i].name))
 			continue;

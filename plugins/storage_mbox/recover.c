@@ -86,6 +86,34 @@ is_done(struct culver_store *store, struct mb_file *f,
 	return status;
 }
 
+/*
+ * Is the mbox one that the journal was written for, and not cut yet?  Then
+ * the old bytes behind the new end are still there.  In another file, which
+ * may be a copy, so must be what stands before the change.
+ */
+static culver_status
+is_before(struct culver_store *store, struct mb_file *f,
+    const struct journal_head *h, bool *is, struct culver_call *call)
+{
+	culver_status status;
+	uint64_t sum;
+
+	*is = false;
+	if ((uint64_t)f->st.st_size < h->size)
+		return CULVER_OK;
+	status = journal_hash(store, f, f->fd, h->start + h->length, h->size,
+	    &sum, call);
+	if (status != CULVER_OK || sum != h->rest)
+		return status;
+	*is = true;
+	if (h->dev == f->st.st_dev && h->ino == f->st.st_ino)
+		return CULVER_OK;
+	status = journal_hash(store, f, f->fd, journal_near(h), h->start,
+	    &sum, call);
+	*is = sum == h->before;
+	return status;
+}
+
 /* The mbox is as the crash left it, perhaps with mail appended: go on. */
 static culver_status
 replay(struct culver_store *store, const struct plug_index *ix,
@@ -122,8 +150,7 @@ recover_journal(struct culver_store *store, const struct plug_index *ix,
 	struct journal_head h;
 	culver_status status;
 	struct stat st;
-	uint64_t sum, size = (uint64_t)f->st.st_size;
-	bool done = false;
+	bool before = false, done = false;
 	int fd;
 
 	status = open_ours(ix, MB_JOURNAL, &fd, &st, call);
@@ -145,17 +172,13 @@ recover_journal(struct culver_store *store, const struct plug_index *ix,
 		    call);
 		goto out;
 	}
-	if (h.dev == f->st.st_dev && h.ino == f->st.st_ino && size >= h.size) {
-		status = journal_hash(store, f, f->fd, h.start + h.length,
-		    h.size, &sum, call);
-		if (status != CULVER_OK)
-			goto out;
-		if (sum == h.rest) {
-			status = replay(store, ix, f, fd, &h, call);
-			goto out;
-		}
+	status = is_before(store, f, &h, &before, call);
+	if (status == CULVER_OK && before) {
+		status = replay(store, ix, f, fd, &h, call);
+		goto out;
 	}
-	status = is_done(store, f, &h, &done, call);
+	if (status == CULVER_OK)
+		status = is_done(store, f, &h, &done, call);
 	if (status == CULVER_OK)
 		status = done ? drop(ix, MB_JOURNAL, call) :
 		    set_aside(store, ix, MB_JOURNAL, "another program rewrote "
@@ -305,13 +328,10 @@ recover_append(struct culver_store *store, const struct plug_index *ix,
 	    pread(fd, &a, sizeof(a), 0) == (ssize_t)sizeof(a) &&
 	    memcmp(a.magic, MB_APPEND_MAGIC, sizeof(a.magic)) == 0 &&
 	    mb_append_sum(&a) == a.sum) {
-		a.dev = le64toh(a.dev);
-		a.ino = le64toh(a.ino);
 		a.size = le64toh(a.size);
 		a.from = le64toh(a.from);
 		a.length = le64toh(a.length);
-		if (a.dev == f->st.st_dev && a.ino == f->st.st_ino &&
-		    a.size < (uint64_t)f->st.st_size &&
+		if (a.size < (uint64_t)f->st.st_size &&
 		    a.from <= sizeof(a) && (size_t)st.st_size >= sizeof(a) &&
 		    a.length <= (uint64_t)st.st_size - a.from)
 			status = undo(store, ix, f, fd, &a, call);

@@ -55,8 +55,8 @@ ent_order(const void *va, const void *vb)
 
 	if (c != 0)
 		return c;
-	if (a->absent != b->absent)
-		return a->absent ? 1 : -1;
+	if (a->where != b->where)
+		return a->where < b->where ? -1 : 1;
 	return a->order < b->order ? -1 : a->order > b->order;
 }
 
@@ -165,18 +165,25 @@ old_uidl(const struct mb_list *l, const struct mb_rec *r, unsigned style,
 	}
 }
 
-static bool
-set_random(const struct culver_host *host, struct mb_list *l,
-    struct mb_rec *r)
+void
+mb_uidl_random(const struct culver_host *host, char out[PLUG_UID_MAX + 1])
 {
 	unsigned char bits[16];
-	char hex[2 * sizeof(bits) + 1];
 	size_t i;
 
 	host->random(host, bits, sizeof(bits));
 	for (i = 0; i < sizeof(bits); i++)
-		snprintf(hex + 2 * i, 3, "%02x", bits[i]);
-	r->uid = mb_list_keep(l, hex, 2 * sizeof(bits));
+		snprintf(out + 2 * i, 3, "%02x", bits[i]);
+}
+
+static bool
+set_random(const struct culver_host *host, struct mb_list *l,
+    struct mb_rec *r)
+{
+	char uid[PLUG_UID_MAX + 1];
+
+	mb_uidl_random(host, uid);
+	r->uid = mb_list_keep(l, uid, strlen(uid));
 	return r->uid != 0;
 }
 
@@ -253,7 +260,8 @@ save(const struct culver_store *store, const struct plug_index *ix,
 			drop--;
 		else
 			line[n++] = (struct mb_line){ .uid = e->uid,
-			    .id = { e->id[0], e->id[1] }, .absent = true };
+			    .id = { e->id[0], e->id[1] },
+			    .where = MB_ABSENT };
 	}
 	for (i = 0; i < l->n; i++) {
 		const struct mb_rec *r = &l->rec[i];
@@ -277,7 +285,7 @@ check_replaced(const struct culver_store *store, const struct plug_index *ix,
 	struct stat dir;
 
 	for (i = 0; i < s->n; i++)
-		known += !s->ent[i].absent;
+		known += s->ent[i].where == MB_HERE;
 	if (l->n > 0 || known == 0 || s->copied)
 		return CULVER_OK;
 	if (stat(store->dir, &dir) != 0)
@@ -308,7 +316,7 @@ mb_uidl_assign(struct culver_store *store, const struct plug_index *ix,
 		struct mb_rec *r = &l->rec[i];
 
 		/* with `auto' only the first session takes them over */
-		old_uidl(l, r, store->style != MB_AUTO || !s->exists ?
+		old_uidl(l, r, store->style != MB_AUTO || !s->known ?
 		    s->style : MB_OWN, &before, uid);
 		if (r->uid != 0)
 			continue;
@@ -359,7 +367,7 @@ mb_uidl_forget(struct culver_store *store, const struct plug_index *ix,
 		if (found == NULL)
 			line[k++] = (struct mb_line){ .uid = s.ent[i].uid,
 			    .id = { s.ent[i].id[0], s.ent[i].id[1] },
-			    .absent = s.ent[i].absent };
+			    .where = s.ent[i].where };
 	}
 	status = mb_state_save(store, ix, &s, line, k, call);
 out:
@@ -371,35 +379,28 @@ out:
 
 culver_status
 mb_uidl_promise(struct culver_store *store, const struct plug_index *ix,
-    const char *uid, const uint64_t id[2], struct culver_call *call)
+    struct mb_state *s, const char *uid, const uint64_t id[2], bool first,
+    struct culver_call *call)
 {
-	struct mb_line *line = NULL;
+	struct mb_line *line = calloc(s->n + 2, sizeof(*line));
 	culver_status status;
-	struct mb_state s;
 	size_t i, n = 0;
 
-	status = mb_state_load(store, ix, &s, call);
-	if (status != CULVER_OK)
-		goto out;
-	line = calloc(s.n + 2, sizeof(*line));
-	if (line == NULL) {
-		status = plug_fail(call, ENOMEM, "%s", store->path);
-		goto out;
-	}
-	/* before others that are not there and have the same hash */
-	line[n++] = (struct mb_line){ .uid = uid, .id = { id[0], id[1] },
-	    .absent = true };
-	for (i = 0; i < s.n; i++) {
-		const struct mb_ent *e = &s.ent[i];
+	if (line == NULL)
+		return plug_fail(call, ENOMEM, "%s", store->path);
+	if (first && s->style == MB_AUTO)
+		s->style = MB_OWN;
+	for (i = 0; i < s->n; i++) {
+		const struct mb_ent *e = &s->ent[i];
 
 		if (strcmp(e->uid, uid) != 0)
 			line[n++] = (struct mb_line){ .uid = e->uid,
 			    .id = { e->id[0], e->id[1] },
-			    .absent = e->absent };
+			    .where = e->where };
 	}
-	status = mb_state_save(store, ix, &s, line, n, call);
-out:
+	line[n++] = (struct mb_line){ .uid = uid, .id = { id[0], id[1] },
+	    .where = MB_PROMISED };
+	status = mb_state_save(store, ix, s, line, n, call);
 	free(line);
-	mb_state_free(&s);
 	return status;
 }

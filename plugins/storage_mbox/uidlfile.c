@@ -3,11 +3,12 @@
  *
  *	culver-uidl mbox 1
  *	dir DEV:INO self DEV:INO style STYLE key KEY
- *	UIDL HASH [-]
+ *	UIDL HASH [+|-]
  *	...
  *	end COUNT CHECKSUM
  *
- * In the order of the file; "-" marks a message that was not there any more.
+ * In the order of the file; "-" marks a message that was not there any more,
+ * "+" one that was about to be delivered.
  * Runs in the worker as the mailbox's owner.  A user may have edited the file
  * or a disk damaged it: everything is checked, the checksum first.
  */
@@ -82,7 +83,7 @@ be64(const unsigned char *p)
 	return v;
 }
 
-/* Split "UIDL HASH [-]"; what is wrong with it, or NULL. */
+/* Split "UIDL HASH [+|-]"; what is wrong with it, or NULL. */
 static const char *
 parse_entry(char *line, struct mb_ent *ent)
 {
@@ -96,8 +97,14 @@ parse_entry(char *line, struct mb_ent *ent)
 		return "no hash";
 	end = space + 1 + 2 * sizeof(id);
 	*ent = (struct mb_ent){ .uid = line, .id = { be64(id), be64(id + 8) },
-	    .absent = *end != '\0' };
-	return *end == '\0' || strcmp(end, " -") == 0 ? NULL : "too long";
+	    .where = MB_HERE };
+	if (strcmp(end, " +") == 0)
+		ent->where = MB_PROMISED;
+	else if (strcmp(end, " -") == 0)
+		ent->where = MB_ABSENT;
+	else if (*end != '\0')
+		return "too long";
+	return NULL;
 }
 
 /* Check the last line, cut it off, and give the count it states. */
@@ -141,6 +148,7 @@ parse_head(const char *line, const struct stat *st, struct mb_state *s)
 	for (i = 0; i < MB_STYLES; i++)
 		if (strcmp(style, mb_styles[i]) == 0) {
 			s->style = i;
+			s->known = i != MB_AUTO;
 			return true;
 		}
 	return false;
@@ -211,6 +219,8 @@ make_text(const struct culver_store *store, const struct mb_state *s,
     const struct stat *self, const struct mb_line *line, size_t count,
     size_t *len)
 {
+	static const char *const mark[] = { [MB_HERE] = "",
+	    [MB_PROMISED] = " +", [MB_ABSENT] = " -" };
 	size_t room = 512 + count * LINE_ROOM, n, i;
 	char key[33], *text = malloc(room);
 	struct stat dir;
@@ -229,7 +239,7 @@ make_text(const struct culver_store *store, const struct mb_state *s,
 	for (i = 0; i < count; i++)
 		n += (size_t)snprintf(text + n, room - n, "%s %016" PRIx64
 		    "%016" PRIx64 "%s\n", line[i].uid, line[i].id[0],
-		    line[i].id[1], line[i].absent ? " -" : "");
+		    line[i].id[1], mark[line[i].where]);
 	n += (size_t)snprintf(text + n, room - n, "end %zu %016" PRIx64 "\n",
 	    count, plug_hash(count, text, n));
 	*len = n;

@@ -451,11 +451,13 @@ torture_main(const struct torture_kind *what)
 {
 	static const struct scenario all[] = {
 		{ "expunge", true, false, false, run_expunge },
-		{ "expunge at the first session", false, true, false, run_expunge },
+		{ "expunge at the first session", false, true, false,
+		    run_expunge },
 		{ "open", true, false, false, run_open },
 		{ "open, unchanged", true, true, false, run_open },
 		{ "first open", false, true, false, run_open },
-		{ "first open, read-only", false, false, false, run_open_readonly },
+		{ "first open, read-only", false, false, false,
+		    run_open_readonly },
 		{ "read and count", false, true, false, run_read },
 		{ "deliver", true, true, false, run_deliver },
 		{ "expunge, then others deliver", true, true, true,
@@ -478,7 +480,8 @@ torture_main(const struct torture_kind *what)
 	printf("seed %llu\n", (unsigned long long)seed);
 	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (!all[i].disturbed || kind->disturb != NULL)
-			torture(&all[i], mode != NULL && strcmp(mode, "full") == 0);
+			torture(&all[i], mode != NULL &&
+			    strcmp(mode, "full") == 0);
 	nftw(dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 	return rmdir(dir);
 }
