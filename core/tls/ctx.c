@@ -68,14 +68,32 @@ tls_host_match(const char *pattern, const char *name)
 	return dot != NULL && dot != name && strcasecmp(pattern + 1, dot) == 0;
 }
 
+/* The same for names that differ in case only. */
+static uint32_t
+name_hash(const char *name)
+{
+	uint32_t h = 2166136261u;
+
+	for (; *name != 0; name++)
+		h = (h ^ ((unsigned char)*name | 0x20u)) * 16777619u;
+	return h;
+}
+
+/* Names are compared only where the hash is the same: there may be thousands
+ * of hosts. */
 static SSL_CTX *
 ctx_for(const struct tls *tls, const char *name)
 {
+	const char *dot = strchr(name, '.');
+	uint32_t exact = name_hash(name), rest = name_hash(dot != NULL ? dot :
+	    "");
 	SSL_CTX *wild = NULL;
 
 	for (uint32_t i = 1; i < tls->n_host; i++) {
 		const char *host = tls->host[i].name;
 
+		if (tls->hash[i] != exact && tls->hash[i] != rest)
+			continue;
 		if (tls->ctx[i] == NULL || !tls_host_match(host, name))
 			continue;
 		if (host[0] != '*')
@@ -307,8 +325,15 @@ tls_new(const struct conf_gate_host *host, uint32_t n_host, uint32_t n_cert)
 	tls->pair = calloc(n_cert + 1, sizeof(struct tls_pair));
 	tls->mark = calloc(n_cert + 1, sizeof(struct tls_mark));
 	tls->ctx = calloc(n_host + 1, sizeof(SSL_CTX *));
-	if (tls->pair == NULL || tls->mark == NULL || tls->ctx == NULL)
+	tls->hash = calloc(n_host + 1, sizeof(*tls->hash));
+	if (tls->pair == NULL || tls->mark == NULL || tls->ctx == NULL ||
+	    tls->hash == NULL) {
 		tls_destroy(&tls);
+		return NULL;
+	}
+	for (uint32_t i = 0; i < n_host; i++)
+		tls->hash[i] = name_hash(host[i].name +
+		    (host[i].name[0] == '*'));
 	return tls;
 }
 
@@ -324,6 +349,7 @@ tls_destroy(struct tls **tlsp)
 		tls_pair_free(&tls->pair[i]);
 	free(tls->pair);
 	free(tls->mark);
+	free(tls->hash);
 	OPENSSL_cleanse(tls->ticket, sizeof(tls->ticket));
 	free(tls);
 	*tlsp = NULL;

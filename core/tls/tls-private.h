@@ -19,6 +19,8 @@ struct tls_mark {		/* of a pair */
 
 struct tls {
 	const struct conf_gate_host *host;
+	uint32_t *hash;			/* of each host's name, or of what is
+					 * behind its star */
 	uint32_t n_host, n_cert;
 	struct tls_pair *pair;		/* n_cert of them */
 	struct tls_mark *mark;		/* likewise */
