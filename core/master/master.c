@@ -35,7 +35,7 @@
 #define DELAY_MAX (30 * NS_PER_S)
 #define LIVED_WELL (60 * NS_PER_S)
 #define KILL_TIME (10 * NS_PER_S)
-#define ALIVE_TIME (60 * NS_PER_S)	/* manager says so every 10 s */
+#define ALIVE_TIME (30 * NS_PER_S)	/* manager says so every 10 s */
 #define CAP(name) (1u << CAP_##name)
 #define CAPS (CAP(CHOWN) | CAP(DAC_OVERRIDE) | CAP(DAC_READ_SEARCH) | \
     CAP(FOWNER) | CAP(KILL) | CAP(SETGID) | CAP(SETUID) | CAP(SETPCAP) | \
@@ -54,6 +54,7 @@ static struct loop_timer stop_timer;
 static struct loop_timer start_timer;	/* of manager: its start, its silence */
 static uint64_t delay;			/* grows while manager keeps dying */
 static unsigned kills;
+static _Bool silent;			/* manager, for ALIVE_TIME */
 static int exit_status;
 static int ready_pipe = -1;		/* to the process that was started */
 
@@ -107,25 +108,34 @@ manager_note(struct child *manager, struct ipc_in *in)
 	(void)manager;
 	if (in->m.note.what > NOTE_ALIVE)
 		return 0;
+	silent = 0;
 	loop_timer_set(master.loop, &start_timer, clock_now() + ALIVE_TIME);
 	notify(state[in->m.note.what]);
 	return 1;
 }
 
-/* Manager said nothing for too long; or it died and there may be another, if
- * all roles of the old one have ended, too. */
+/*
+ * Manager said nothing twice in a row (once is nothing: all of us may have
+ * been stopped, and it had no time to speak yet); or it died and there may be
+ * another, if all roles of the old one have ended, too.
+ */
 static void
 start_due(struct loop_timer *t)
 {
-	if (master.manager != NULL) {
+	if (master.stopping)
+		return;
+	if (master.manager != NULL && silent) {
 		child_end(master.manager, "does not answer");
 		return;
 	}
-	children_kill(0);
-	if (TAILQ_EMPTY(&master.children))
-		manager_start();
-	if (master.manager == NULL)
-		loop_timer_set(master.loop, t, clock_now() + DELAY_FIRST);
+	silent = master.manager != NULL;
+	if (!silent) {
+		children_kill(0);
+		if (TAILQ_EMPTY(&master.children))
+			manager_start();
+	}
+	loop_timer_set(master.loop, t, clock_now() +
+	    (master.manager != NULL ? ALIVE_TIME : DELAY_FIRST));
 }
 
 void

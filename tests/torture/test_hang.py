@@ -2,6 +2,7 @@
 and replaced, and nobody waits for ever."""
 import os
 import signal
+import time
 
 import pytest
 
@@ -37,3 +38,21 @@ def test_a_role_that_hangs_is_replaced(make_instance, role):
             pop.quit()
         return True
     until("a login", lambda: inst.greets() and login(), 30, pause=0.2)
+
+
+def test_all_are_stopped_for_a_while(make_instance):
+    """As by `systemctl freeze`, or a debugger: nobody was silent then."""
+    inst = make_instance(users=1, top="gates = 1", auth="processes = 1")
+    inst.start()
+    pids = {role: inst.role(role) for role in ("gate", "manager", "auth")}
+    everybody = [inst.pid] + [p for r in ROLES for p in inst.role(r)]
+    for pid in everybody:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(65)              # longer than anybody may owe an answer
+    for pid in everybody:
+        os.kill(pid, signal.SIGCONT)
+    time.sleep(15)              # a round of questions
+    with inst.login(inst.users[0]) as pop:
+        pop.quit()
+    assert pids == {role: inst.role(role) for role in pids}
+    assert "does not answer" not in inst.log_text()
