@@ -69,6 +69,8 @@ enum {
 	IPC_HEADER = 8,
 	IPC_MAX_FDS = 6,
 	IPC_ROUND = 64,		/* messages of one peer before the next one */
+	IPC_REST = 65536	/* more than a socket holds: all that a peer has
+				 * sent, though somebody goes on to send */
 };
 
 enum {				/* descriptors of an executed role at start */

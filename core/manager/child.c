@@ -326,7 +326,7 @@ child_exit(uint32_t instance, int status)
 
 	if (c == NULL)
 		return;
-	child_read(c, UINT32_MAX);
+	child_read(c, IPC_REST);
 	child_close(c);
 	child_report(c, status);
 	if (c == manager.log)

@@ -95,7 +95,7 @@ grants_read(uint64_t grant)
 
 	TAILQ_FOREACH (c, &master.children, link)
 		if (c->role == R_AUTH && !session_known(grant))
-			child_read(c, &in, UINT32_MAX);
+			child_read(c, &in, IPC_REST);
 }
 
 static void
@@ -153,7 +153,7 @@ child_exit(pid_t pid, int status)
 		master.answers -= master.answers > 0;
 		return;
 	}
-	child_read(c, &master.in, UINT32_MAX);
+	child_read(c, &master.in, IPC_REST);
 	child_close(c);
 	TAILQ_REMOVE(&master.children, c, link);
 	m.instance = c->instance;

@@ -432,7 +432,7 @@ session_exit(pid_t pid, int status)
 	if (s == NULL)
 		return 0;
 	s->reaped = 1;
-	worker_read(s, UINT32_MAX);
+	worker_read(s, IPC_REST);
 	if (s->state == S_STARTING) {
 		log_warnx("a worker for uid %u could not start (status 0x%x)",
 		    (unsigned)s->g.uid, (unsigned)status);
