@@ -96,7 +96,8 @@ file_run_dir(const char *run_dir)
 
 /*
  * A listening socket.  A unix socket's file replaces the one that a dead
- * process left, and is nobody else's until it has its owner and mode.
+ * process left; it has its mode from the start, and its owner by a call that
+ * follows no link, for its folder may be somebody else's.
  */
 static int
 file_listen(const struct conf_listen *l)
@@ -115,11 +116,11 @@ file_listen(const struct conf_listen *l)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
 	if (local && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
 		unlink(path);
-	umask(0177);
+	umask(~l->mode & 0777);
 	one = bind(fd, (const struct sockaddr *)addr, l->addr_len);
 	umask(022);
-	if (one != 0 || listen(fd, 4096) != 0 || (local &&
-	    (chown(path, l->uid, l->gid) != 0 || chmod(path, l->mode) != 0)))
+	if (one != 0 || listen(fd, 4096) != 0 ||
+	    (local && lchown(path, l->uid, l->gid) != 0))
 		fds_close(&fd, 1);
 	return fd;
 }
