@@ -102,7 +102,8 @@ main(int argc, char **argv)
 		log_error("cannot start");
 		return 1;
 	}
-	close(FD_MEMORY);
+	if (setup.memory >= 0)
+		close(setup.memory);
 	if (!confine())
 		return 1;
 	ready.missing = sandbox_missing();

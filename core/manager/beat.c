@@ -70,7 +70,7 @@ beat_start(const char *watchdog)
 	uint64_t limit = watchdog != NULL ? strtoull(watchdog, NULL, 10) : 0;
 
 	/* microseconds; as sd_watchdog_enabled(3) advises */
-	if (limit > 0 && limit < 2 * EVERY / 1000)
+	if (limit > 1 && limit < 2 * EVERY / 1000)
 		every = limit / 2 * 1000;
 	timer.due = due;
 	last = clock_now();
