@@ -26,6 +26,7 @@ unlink_conn(struct conn *c)
 	if (c->next != NULL)
 		c->next->prev = c->prev;
 	server.n_conn--;
+	server.n_own -= c->own_only;
 }
 
 void
@@ -379,17 +380,30 @@ turn_away(int fd, const char *code, const char *why)
 	close(fd);
 }
 
+static unsigned
+places(void)
+{
+	return server.conf.connections < CONNECTIONS_MAX ?
+	    server.conf.connections : CONNECTIONS_MAX;
+}
+
+static void
+full_house(int fd, struct conn *c)
+{
+	log_warnx("limit what=lmtp-connections");
+	turn_away(fd, "421 4.3.2", "Too many connections");
+	free(c);
+}
+
 void
 conn_open(int fd, uint32_t listen)
 {
-	struct conn *c = server.n_conn < CONNECTIONS_MAX &&
-	    server.n_conn < server.conf.connections ?
-	    calloc(1, sizeof(*c)) : NULL;
+	struct conn *c = server.n_conn < places() ? calloc(1, sizeof(*c)) :
+	    NULL;
 	struct lmtp_reply r;
 
 	if (c == NULL) {
-		log_warnx("limit what=lmtp-connections");
-		turn_away(fd, "421 4.3.2", "Too many connections");
+		full_house(fd, NULL);
 		return;
 	}
 	if (!peer_look(c, fd, listen)) {
@@ -397,6 +411,11 @@ conn_open(int fd, uint32_t listen)
 		    c->remote);
 		turn_away(fd, "554 5.7.1", "Not for you");
 		free(c);
+		return;
+	}
+	/* any user of this host may come here: mail from elsewhere has to */
+	if (c->own_only && server.n_own >= (places() + 3) / 4) {
+		full_house(fd, c);
 		return;
 	}
 	c->io = (struct loop_io){.fd = fd, .ready = on_conn};
@@ -410,6 +429,7 @@ conn_open(int fd, uint32_t listen)
 		c->next->prev = c;
 	server.all = c;
 	server.n_conn++;
+	server.n_own += c->own_only;
 	lmtp_greet(&c->s, &r);
 	conn_say(c, &r);
 	conn_enter(c, CONN_LINE, server.conf.idle_time);

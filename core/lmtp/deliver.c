@@ -84,7 +84,8 @@ recipient_answer(struct conn *c, culver_status st, const char *user)
 	c->serial = 0;
 	if (st != CULVER_OK)
 		log_refused(c, st);
-	lmtp_recipient(&c->s, st, user, server.conf.quota_permanent != 0, &r);
+	/* a quota of a minute ago is no reason to give up */
+	lmtp_recipient(&c->s, st, user, 0, &r);
 	conn_say(c, &r);
 	conn_enter(c, CONN_LINE, server.conf.idle_time);
 }
@@ -121,7 +122,7 @@ recipient_found(struct conn *c, const struct ipc_auth_found *m)
 	}
 	if (st == CULVER_OK && c->own_only && m->uid != c->own_uid)
 		st = CULVER_E_PERM;
-	else if (st == CULVER_OK && full_has(m->user))
+	else if (st == CULVER_OK && full_has(m->user, c->s.size))
 		st = CULVER_E_QUOTA;
 	recipient_answer(c, st, m->user);
 }
@@ -157,7 +158,7 @@ result(struct conn *c, culver_status st)
 
 	deliver_forget(c);
 	if (st == CULVER_E_QUOTA)
-		full_add(user);
+		full_add(user, c->spool.size);
 	else if (st == CULVER_OK)
 		full_forget(user);
 	lmtp_result(&c->s, c->at, st, server.conf.quota_permanent != 0, &r);
@@ -238,19 +239,31 @@ hand_over(struct conn *c, uint64_t grant)
 	return 0;
 }
 
+/* Nobody will use the grant in M, if there is one: master need not keep it. */
+static void
+release(const struct ipc_auth_found *m)
+{
+	const struct ipc_release r = {.grant = m->grant, .serial = m->serial};
+
+	if (m->grant != 0)
+		(void)server_tell_master(IPC_RELEASE, &r, -1);
+}
+
 static void
 granted(struct conn *c, const struct ipc_auth_found *m)
 {
-	if (m->status != CULVER_OK || m->grant == 0)
+	_Bool mine = !c->own_only || m->uid == c->own_uid;
+
+	if (m->status != CULVER_OK || m->grant == 0) {
 		result(c, (culver_status)m->status == CULVER_E_NOUSER ||
 		    (culver_status)m->status == CULVER_E_DISABLED ?
 		    (culver_status)m->status : CULVER_E_TEMP);
-	else if (c->own_only && m->uid != c->own_uid)
-		result(c, CULVER_E_PERM);
-	else if (hand_over(c, m->grant))
+	} else if (mine && hand_over(c, m->grant)) {
 		conn_enter(c, CONN_STORE, STORE_TIME);
-	else
-		result(c, CULVER_E_TEMP);
+	} else {
+		release(m);
+		result(c, mine ? CULVER_E_TEMP : CULVER_E_PERM);
+	}
 }
 
 void
@@ -258,8 +271,10 @@ deliver_found(const struct ipc_auth_found *m)
 {
 	struct conn *c = find(m->serial);
 
-	if (c == NULL)
-		return;		/* it went away meanwhile */
+	if (c == NULL) {
+		release(m);	/* it went away meanwhile */
+		return;
+	}
 	if (c->state == CONN_ASKED)
 		recipient_found(c, m);
 	else if (c->state == CONN_GRANT)

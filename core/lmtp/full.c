@@ -1,6 +1,8 @@
 /*
- * full.c - whose quota was full when a message came last: RCPT is refused for
- * a while without asking again, so that a full mailbox costs no transfers.
+ * full.c - for whom a message was too large for his quota lately: RCPT is
+ * refused for a while if another one is said to be as large, so that a full
+ * mailbox costs no transfers.  A smaller one may fit: who sends large ones
+ * must not keep a user from the others.
  *
  * Runs in lmtp.  What is decided is decided by the storage plugin at the end
  * of a delivery; this is only the last that is known.
@@ -14,7 +16,7 @@
 
 static struct {
 	char user[256];
-	uint64_t until;
+	uint64_t octets, until;
 } full[FULL_USERS];
 static unsigned next;
 
@@ -28,7 +30,7 @@ find(const char *user)
 }
 
 void
-full_add(const char *user)
+full_add(const char *user, uint64_t octets)
 {
 	int i = find(user);
 
@@ -36,15 +38,18 @@ full_add(const char *user)
 		i = (int)(next++ % FULL_USERS);
 		snprintf(full[i].user, sizeof(full[i].user), "%s", user);
 	}
+	full[i].octets = octets;
 	full[i].until = clock_now() + FULL_TIME;
 }
 
 _Bool
-full_has(const char *user)
+full_has(const char *user, uint64_t octets)
 {
 	int i = find(user);
 
-	return i >= 0 && full[i].until > clock_now();
+	/* not all count the octets of a message alike */
+	return i >= 0 && full[i].until > clock_now() &&
+	    octets >= full[i].octets - full[i].octets / 8 && octets > 0;
 }
 
 void

@@ -94,6 +94,7 @@ struct server {
 	struct loop_timer resume;
 	struct conn *all, *dead;
 	unsigned n_conn;
+	unsigned n_own;			/* of those with own_only */
 	uint64_t serial;		/* the last one given out */
 	uint64_t spooled;		/* octets in all spool files */
 	uint32_t id;			/* instance */
@@ -110,6 +111,7 @@ _Bool server_init(void);
 int server_run(void);
 /* The coordinator was asked, or could not be. */
 _Bool server_ask(enum ipc_type type, const void *msg);
+/* FD -1: none goes along. */
 _Bool server_tell_master(enum ipc_type type, const void *msg, int fd);
 void server_conn_gone(void);
 
@@ -155,8 +157,10 @@ _Bool peer_look(struct conn *c, int fd, uint32_t listen);
 
 /* --- full.c: users whose quota was full lately ------------------------------- */
 
-void full_add(const char *user);
-_Bool full_has(const char *user);
+/* A message of OCTETS did not fit. */
+void full_add(const char *user, uint64_t octets);
+/* Is there no use in sending one of OCTETS (0: unknown)? */
+_Bool full_has(const char *user, uint64_t octets);
 void full_forget(const char *user);
 
 #endif /* LMTP_LMTP_H */

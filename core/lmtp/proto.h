@@ -89,6 +89,7 @@ struct lmtp_session {
 	unsigned bad;		/* wrong commands */
 	char helo[256];		/* printable, no space */
 	struct lmtp_addr sender;
+	uint64_t size;		/* that MAIL declared; 0: none */
 	_Bool smtputf8;
 	unsigned chunks;	/* BDATs in this transaction */
 	_Bool last;		/* it was the last one */

@@ -45,7 +45,8 @@ server_ask(enum ipc_type type, const void *msg)
 _Bool
 server_tell_master(enum ipc_type type, const void *msg, int fd)
 {
-	return ipc_send(server.master.fd, type, msg, &fd, 1) == CULVER_OK;
+	return ipc_send(server.master.fd, type, msg, &fd, fd >= 0) ==
+	    CULVER_OK;
 }
 
 /* --- listening sockets ------------------------------------------------------ */

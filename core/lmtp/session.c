@@ -130,6 +130,7 @@ on_mail(struct lmtp_session *s, const struct lmtp_command *c,
 	} else {
 		s->state = LMTP_HAS_SENDER;
 		s->sender = c->addr;
+		s->size = c->size;
 		s->smtputf8 = c->smtputf8;
 		say(out, "250 2.1.0 Sender ok\r\n");
 	}

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from culver import ROOT, numbered
-from lmtp import LISTEN, body
+from lmtp import LISTEN, Lmtp, body
 
 EX_USAGE, EX_NOUSER, EX_CANTCREAT, EX_TEMPFAIL, EX_NOPERM = 64, 67, 73, 75, 77
 
@@ -162,3 +162,26 @@ def test_who_may(make_instance):
     assert stored(one) == [numbered(1), numbered(2)]
     good(inst, "-u", "user2", uid=one.uid, groups=[64998, 64999])
     assert stored(two) == [b"x\n"]
+
+
+@pytest.mark.needs_root
+def test_one_user_does_not_keep_mail_out(make_instance):
+    """A quarter of the connections, and no more, is for who comes for
+    himself."""
+    inst = make_instance(users=1, listen=LISTEN,
+                         limits="connections = 8").start()
+    inst.conf.chmod(0o644)
+    (one,) = inst.users
+    os.seteuid(one.uid)
+    try:
+        held = [Lmtp(inst.dir / "run/deliver") for _ in range(2)]
+        with Lmtp(inst.dir / "run/deliver", hello=False) as third:
+            assert third.greeting[0] == 421
+    finally:
+        os.seteuid(0)
+    good(inst, "-u", "user1", text=numbered(1))
+    with Lmtp(inst.dir / "run/lmtp") as mta:
+        assert mta.message(["user1"], numbered(2))[0][0] == 250
+    for c in held:
+        c.close()
+    inst.wait_log("limit what=lmtp-connections")

@@ -51,13 +51,17 @@ def test_octets_and_messages(inst):
     assert sums(user) == ("10240S,5C", *real(user))
     assert send(inst, user, numbered(4, 5000)) == TEMP
     assert len(user.files()) == 4
-    # and without a transfer for a while, also for what would fit
+    # and without a transfer for a while, if as much is announced
     with Lmtp(inst.dir / "run/lmtp") as c:
-        assert c.envelope([user.name])[0][:2] == TEMP
+        assert c.envelope([user.name], params=" SIZE=5000")[0][:2] == TEMP
     line = inst.wait_log("delivery user=user1", "reason=over-quota")
     assert len(line) == 1
     assert inst.wait_log("recipient-refused recipient=user1",
                          "reason=over-quota")
+    # which keeps out nobody who may fit
+    with Lmtp(inst.dir / "run/lmtp") as c:
+        assert c.message([user.name], numbered(5, 500),
+                         params=" SIZE=600")[0][0] == 250
 
 
 def test_room_again(make_instance):
