@@ -24,6 +24,7 @@ put(struct sink *o, uint8_t c)
 {
 	*o->p++ = c;
 	o->b->last = c;
+	o->b->some = 1;
 }
 
 static void
@@ -106,7 +107,7 @@ lmtp_body_end(struct lmtp_body *b, uint8_t *out)
 
 	if (b->at == LMTP_AT_CR)
 		put(&o, '\r');
-	if (b->last != '\n' && b->last != 0)
+	if (b->some && b->last != '\n')
 		put_line_end(&o);
 	b->ended = 1;
 	return (size_t)(o.p - out);

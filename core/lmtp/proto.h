@@ -165,7 +165,8 @@ struct lmtp_body {
 	enum lmtp_at at;
 	_Bool dots;		/* DATA, not BDAT */
 	_Bool ended;		/* its last dot came */
-	uint8_t last;		/* octet that was written */
+	_Bool some;		/* something was written, last: */
+	uint8_t last;
 };
 
 /* Octets that N octets of input become at most. */

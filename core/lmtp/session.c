@@ -84,6 +84,11 @@ static enum lmtp_act
 wrong(struct lmtp_session *s, const struct lmtp_command *c,
     enum lmtp_wrong what, struct lmtp_reply *out)
 {
+	if (c->verb == LMTP_BDAT) {
+		/* its octets follow, and nobody knows how many */
+		say(out, "501 5.5.4 Syntax error\r\n");
+		return LMTP_CLOSE;
+	}
 	if (what == LMTP_PARAMETER)
 		return bad(s, out, "555 5.5.4 Parameter not known");
 	if (what == LMTP_ADDRESS)

@@ -114,8 +114,12 @@ states(void **state)
 		    "RCPT TO:<user@x> NOTIFY=NEVER\r\n",
 		    "220 250 250 250 552 501 501 555 555 555 250 555"},
 		{HI "DATA x\r\nRSET x\r\nQUIT x\r\nNOOP x\r\nFOO\r\n\r\n"
-		    "LHLOX y\r\nBDAT\r\nBDAT x\r\nBDAT 1 LAST x\r\n",
-		    "220 250 501 501 501 250 500 500 500 501 501 501"},
+		    "LHLOX y\r\n", "220 250 501 501 501 250 500 500 500"},
+		/* what follows could be a message */
+		{HI MAIL RCPT "BDAT\r\n" MAIL, "220 250 250 250 501"},
+		{HI MAIL RCPT "BDAT x\r\n" MAIL, "220 250 250 250 501"},
+		{HI MAIL RCPT "BDAT 1 LAST x\r\n" MAIL,
+		    "220 250 250 250 501"},
 		/* UTF-8 needs SMTPUTF8 */
 		{HI "MAIL FROM:<\xc3\xa4@b>\r\n"
 		    "MAIL FROM:<\xc3\xa4@b> SMTPUTF8\r\n"
