@@ -106,21 +106,24 @@ static bool
 sum_up(const struct culver_store *store, char *text, struct usage *u)
 {
 	char *line = strsep(&text, "\n"), *end;
+	bool over = false;
 
 	if (!quota_is(store, line))
 		return false;
 	while (text != NULL && *text != '\0') {
 		line = strsep(&text, "\n");
-		u->size += strtoll(line, &end, 10);
+		over |= __builtin_add_overflow(u->size,
+		    strtoll(line, &end, 10), &u->size);
 		if (end == line || *end != ' ')
 			return false;
 		line = end;
-		u->count += strtoll(line, &end, 10);
+		over |= __builtin_add_overflow(u->count,
+		    strtoll(line, &end, 10), &u->count);
 		if (end == line || end[strspn(end, " ")] != '\0')
 			return false;
 		u->lines++;
 	}
-	return u->lines > 0 && u->size >= 0 && u->count >= 0;
+	return u->lines > 0 && !over && u->size >= 0 && u->count >= 0;
 }
 
 /* What maildirsize says; false if it has to be made anew. */
@@ -200,7 +203,8 @@ count_dir(const struct culver_store *store, int parent, const char *sub,
 		size = message_size(fd, de->d_name);
 		if (size < 0)
 			continue;
-		u->size += size;
+		if (__builtin_add_overflow(u->size, size, &u->size))
+			u->size = INT64_MAX;	/* names can say anything */
 		u->count++;
 		status = md_in_time(store, call);
 	}

@@ -90,6 +90,8 @@ def test_room_again(make_instance):
     ("3C\n100 1\n", True), ("3C\n         100            1\n", True),
     ("99S,3C\n100 1\n", False), ("junk", False), ("3C\n", False),
     ("3C\n1 2 3\n", False), ("3C\n-5 -1\n", False), ("", False),
+    ("3C\n9223372036854775807 1\n9223372036854775807 1\n", False),
+    ("3C\n1 9223372036854775807\n1 9223372036854775807\n", False),
     ("3C\n" + "1 0\n" * 2000, False)))
 def test_existing_file(inst, text, kept):
     """One that another program keeps goes on, in its format; one that is not
