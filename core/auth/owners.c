@@ -60,10 +60,11 @@ owners_take(struct owners *o, uint32_t uid, const char *user)
 	s = slot_of(o, uid);
 	if (s->user != NULL)
 		return strcmp(s->user, user) == 0 ? NULL : s->user;
-	s->user = strdup(user);
-	s->uid = uid;
-	o->n += s->user != NULL;
-	return s->user != NULL ? NULL : "";
+	*s = (struct owner){.uid = uid, .user = strdup(user)};
+	if (s->user == NULL)
+		return "";
+	o->n++;
+	return NULL;
 }
 
 void

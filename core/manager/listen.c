@@ -22,6 +22,7 @@ enum { PASSED_MAX = 60 };		/* master keeps no more */
 
 static struct passed {
 	int fd;
+	uint32_t number;		/* of the descriptor, for messages */
 	struct sockaddr_storage addr;
 	socklen_t len;
 	_Bool used;
@@ -39,7 +40,8 @@ passed_get(const struct generation *gen)
 
 	for (uint32_t i = 0; !got && i < PASSED_MAX && (fd =
 	     master_open(OPEN_PASSED, gen, i, &answer)) >= 0; i++) {
-		struct passed p = {.fd = fd, .len = sizeof(p.addr)};
+		struct passed p = {.fd = fd, .number = 3 + i,
+		    .len = sizeof(p.addr)};
 
 		if (getsockname(fd, (struct sockaddr *)&p.addr, &p.len) != 0 ||
 		    p.len > sizeof(p.addr) ||
@@ -48,7 +50,7 @@ passed_get(const struct generation *gen)
 		    SO_ACCEPTCONN, &listens, &n) != 0 || !listens) {
 			log_warnx("descriptor %u that the service manager "
 			    "passed is no listening stream socket: not used",
-			    3 + i);
+			    p.number);
 			close(fd);
 			continue;
 		}
@@ -129,9 +131,8 @@ gen_listen(struct generation *gen, const struct generation *old, int diag)
 	     p++)
 		if (!p->used)
 			dprintf(diag, "%s: warning: the service manager "
-			    "listens on a socket (descriptor %d of its list) "
-			    "with an address that no section listen has: its "
-			    "clients wait for ever\n", manager.conf_path,
-			    (int)(p - passed));
+			    "passed descriptor %u, a socket with an address "
+			    "that no section listen has: its clients wait for "
+			    "ever\n", manager.conf_path, p->number);
 	return ok;
 }

@@ -69,7 +69,7 @@ def test_sockets_of_the_service_manager(make_instance):
             c.connect(str(inst.dir / "run/pop3"))
             assert c.recv(100).startswith(b"+OK")
         text = inst.log_text()
-        assert "no section listen has" in text and "no listening" in text
+        assert "that no section listen has" in text and "no listening" in text
         assert text.count("no section listen has") == 1
         gates = {os.stat(f"/proc/{pid}/fd/{fd}").st_ino
                  for pid in inst.role("gate")

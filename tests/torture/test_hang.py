@@ -10,12 +10,14 @@ from culver import numbered, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-ROLES = ("gate", "auth", "pool", "log", "manager")
+ROLES = ("gate", "auth", "pool", "log", "manager", "lmtp")
+LMTP = 'listen lmtp { address = {"{address}:3024"}  protocol = lmtp }'
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_role_that_hangs_is_replaced(make_instance, role):
-    inst = make_instance(users=2, top="gates = 1", auth="processes = 1")
+    inst = make_instance(users=2, top="gates = 1", auth="processes = 1",
+                         listen=LMTP)
     inst.users[0].deliver(numbered(1))
     inst.start()
     with inst.login(inst.users[0]) as session:
