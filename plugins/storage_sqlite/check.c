@@ -127,6 +127,7 @@ compare(struct findings *f, sqlite3_stmt *msg, sqlite3_stmt *chunk)
 			    sqlite3_column_text(msg, 3), (long long)octets,
 			    (long long)sqlite3_column_int64(msg, 2));
 	}
+	octets = n = 0;
 	rc = take_chunks(f, chunk, rc, INT64_MAX, INT64_MAX, &octets, &n);
 	return more != SQLITE_DONE ? more : rc;
 }

@@ -63,7 +63,7 @@ never_was(const struct culver_store *store, struct culver_call *call)
 		snprintf(path, sizeof(path), "%s%c%s", store->path,
 		    i == 0 ? '.' : '-', left[i]);
 		if (lstat(path, &st) == 0)
-			return sq_fail_as(call, CULVER_E_TEMP, "%s is gone, "
+			return plug_fail_as(call, CULVER_E_TEMP, "%s is gone, "
 			    "but there was one: put it back, or remove %s to "
 			    "begin with an empty mailbox", store->path, path);
 	}
@@ -88,42 +88,17 @@ make_image(const struct culver_store *store, sqlite3_int64 *n)
 	return image;
 }
 
-static bool
-write_all(int fd, const unsigned char *p, size_t n)
-{
-	while (n > 0) {
-		ssize_t w = write(fd, p, n);
-
-		if (w < 0 && errno == EINTR)
-			continue;
-		if (w <= 0)
-			return false;
-		p += w;
-		n -= (size_t)w;
-	}
-	return true;
-}
-
 /* Give the file TMP the database's name, unless something has it. */
 static culver_status
 publish(const struct culver_store *store, const char *tmp,
     struct culver_call *call)
 {
-	culver_status status = CULVER_OK;
-	int dir;
-
 	if (link(tmp, store->path) != 0 && errno != EEXIST)
-		return sq_fail_errno(call, errno, "cannot link %s",
+		return plug_fail(call, errno, "cannot link %s",
 		    store->path);
 	/* with EEXIST somebody else made it just now: as good */
 	unlink(tmp);
-	dir = open(store->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0 || fsync(dir) != 0)
-		status = sq_fail_errno(call, errno, "cannot sync %s",
-		    store->dir);
-	if (dir >= 0)
-		close(dir);
-	return status;
+	return plug_sync_dir(store->dir, call);
 }
 
 static culver_status
@@ -137,15 +112,16 @@ make_file(struct culver_store *store, struct culver_call *call)
 	int fd;
 
 	if (image == NULL)
-		return sq_fail_as(call, CULVER_E_NOMEM,
+		return plug_fail_as(call, CULVER_E_NOMEM,
 		    "%s: cannot make a database", store->path);
 	store->host->random(store->host, &bits, sizeof(bits));
 	snprintf(tmp, sizeof(tmp), "%s.new%08" PRIx32, store->path,
 	    (uint32_t)bits);
 	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
 	    0600);
-	if (fd < 0 || !write_all(fd, image, (size_t)n) || fsync(fd) != 0)
-		status = sq_fail_errno(call, errno, "cannot write %s", tmp);
+	if (fd < 0 || !plug_write_all(fd, image, (size_t)n) ||
+	    fsync(fd) != 0)
+		status = plug_fail(call, errno, "cannot write %s", tmp);
 	else
 		status = publish(store, tmp, call);
 	if (fd >= 0) {
@@ -165,12 +141,12 @@ make(struct culver_store *store, struct culver_call *call)
 	struct stat st;
 
 	if (!store->create)
-		return sq_fail_errno(call, ENOENT, "%s", store->path);
+		return plug_fail(call, ENOENT, "%s", store->path);
 	if (stat(store->dir, &st) != 0)
-		return sq_fail_errno(call, errno, "%s", store->dir);
+		return plug_fail(call, errno, "%s", store->dir);
 	if (st.st_uid != store->uid)
-		return sq_fail_as(call, CULVER_E_TEMP, "%s is missing, and not "
-		    "made because %s is not a directory of uid %lu",
+		return plug_fail_as(call, CULVER_E_TEMP, "%s is missing, and "
+		    "not made because %s is not a directory of uid %lu",
 		    store->path, store->dir, (unsigned long)store->uid);
 	status = never_was(store, call);
 	return status == CULVER_OK ? make_file(store, call) : status;
@@ -184,20 +160,20 @@ sq_file_ready(struct culver_store *store, struct culver_call *call)
 
 	if (lstat(store->path, &st) != 0) {
 		if (errno != ENOENT)
-			return sq_fail_errno(call, errno, "cannot look at %s",
+			return plug_fail(call, errno, "cannot look at %s",
 			    store->path);
 		status = make(store, call);
 		/* or another process made it meanwhile */
 		if (lstat(store->path, &st) != 0)
 			return status != CULVER_OK ? status :
-			    sq_fail_errno(call, errno, "cannot look at %s",
+			    plug_fail(call, errno, "cannot look at %s",
 			    store->path);
 	}
 	if (!S_ISREG(st.st_mode))
-		return sq_fail_as(call, CULVER_E_PERM,
+		return plug_fail_as(call, CULVER_E_PERM,
 		    "%s is not a regular file", store->path);
 	if (st.st_size == 0)
-		return sq_fail_as(call, CULVER_E_CORRUPT,
+		return plug_fail_as(call, CULVER_E_CORRUPT,
 		    "%s is an empty file and no database", store->path);
 	return CULVER_OK;
 }

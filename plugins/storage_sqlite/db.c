@@ -166,7 +166,7 @@ sq_db_open_raw(struct culver_store *store, struct culver_call *call)
 		sq_db_close(store);
 	sq_db_use(store, call);
 	if (db->db != NULL)
-		return sq_in_time(store, call);
+		return plug_in_time(store->host, store->path, call);
 	status = connect_db(store, call);
 	if (status != CULVER_OK)
 		sq_db_close(store);
@@ -291,7 +291,7 @@ sq_write_begin(struct culver_store *store, struct culver_call *call)
 	if (sq_db_is_named(store))
 		return CULVER_OK;
 	roll_back(store);
-	return sq_fail_as(call, CULVER_E_STALE,
+	return plug_fail_as(call, CULVER_E_STALE,
 	    "%s is another file than it was: nothing is written", store->path);
 }
 

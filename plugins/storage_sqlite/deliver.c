@@ -29,7 +29,7 @@ struct culver_delivery {
 	int fd;			/* of the spill file, or -1 */
 	uint64_t octets, spilled;
 	int64_t received;
-	char uid[SQ_UID_MAX + 1];	/* kept from another mailbox, or "" */
+	char uid[PLUG_UID_MAX + 1];	/* kept from another mailbox, or "" */
 	unsigned char last;	/* octet; LF before the first one */
 	bool bare_cr, dot;	/* seen */
 	size_t n, cap;
@@ -45,17 +45,6 @@ free_delivery(struct culver_delivery *d)
 	free(d);
 }
 
-static bool
-uid_is_legal(const char *s)
-{
-	size_t n = strnlen(s, SQ_UID_MAX + 1), i;
-
-	for (i = 0; i < n; i++)
-		if (s[i] < 0x21 || s[i] > 0x7e)
-			return false;
-	return n > 0 && n <= SQ_UID_MAX;
-}
-
 culver_status
 sq_deliver_begin(struct culver_store *store, const struct culver_envelope *env,
     struct culver_delivery **out, struct culver_call *call)
@@ -67,15 +56,16 @@ sq_deliver_begin(struct culver_store *store, const struct culver_envelope *env,
 		return status;
 	d = calloc(1, sizeof(*d));
 	if (d == NULL)
-		return sq_fail_errno(call, ENOMEM, "%s", store->path);
+		return plug_fail(call, ENOMEM, "%s", store->path);
 	d->store = store;
 	d->fd = -1;
 	d->last = '\n';
 	if (CULVER_HAS(struct culver_envelope, env, received)) {
 		d->received = env->received;
-		if (env->uid != NULL && !uid_is_legal(env->uid)) {
+		if (env->uid != NULL && !plug_uid_legal(env->uid,
+		    strnlen(env->uid, PLUG_UID_MAX + 1))) {
 			free(d);
-			return sq_fail_as(call, CULVER_E_PERM,
+			return plug_fail_as(call, CULVER_E_PERM,
 			    "%s: the message brings an illegal UIDL",
 			    store->path);
 		}
@@ -114,7 +104,7 @@ spill(struct culver_delivery *d, struct culver_call *call)
 	ssize_t w;
 
 	if (d->fd < 0 && (d->fd = open_spill(d->store)) < 0) {
-		d->failed = sq_fail_errno(call, errno,
+		d->failed = plug_fail(call, errno,
 		    "cannot make a file in %s", d->store->dir);
 		return;
 	}
@@ -123,7 +113,7 @@ spill(struct culver_delivery *d, struct culver_call *call)
 		if (w < 0 && errno == EINTR)
 			continue;
 		if (w <= 0) {
-			d->failed = sq_fail_errno(call, w < 0 ? errno : EIO,
+			d->failed = plug_fail(call, w < 0 ? errno : EIO,
 			    "cannot write a file in %s", d->store->dir);
 			return;
 		}
@@ -140,7 +130,7 @@ grow(struct culver_delivery *d, struct culver_call *call)
 	unsigned char *buf = realloc(d->buf, cap);
 
 	if (buf == NULL) {
-		d->failed = sq_fail_errno(call, ENOMEM, "%s", d->store->path);
+		d->failed = plug_fail(call, ENOMEM, "%s", d->store->path);
 		return false;
 	}
 	d->buf = buf;
@@ -204,7 +194,7 @@ sq_deliver_write(struct culver_delivery *d, const void *buf, size_t n,
 		p++;
 	}
 	return d->failed != CULVER_OK ? d->failed :
-	    sq_in_time(d->store, call);
+	    plug_in_time(d->store->host, d->store->path, call);
 }
 
 /* Add the buffer as a chunk; *id is its number. */
@@ -224,7 +214,7 @@ add_chunk(struct culver_delivery *d, int64_t *id, struct culver_call *call)
 	if (rc != SQLITE_OK)
 		return sq_fail(d->store, call, rc, "cannot add a message");
 	*id = sqlite3_last_insert_rowid(db->db);
-	return sq_in_time(d->store, call);
+	return plug_in_time(d->store->host, d->store->path, call);
 }
 
 /* The next part of the spill file to the buffer. */
@@ -241,7 +231,7 @@ load_chunk(struct culver_delivery *d, uint64_t at, struct culver_call *call)
 			    (off_t)(at + d->n));
 		} while (got < 0 && errno == EINTR);
 		if (got <= 0)
-			return sq_fail_errno(call, got < 0 ? errno : EIO,
+			return plug_fail(call, got < 0 ? errno : EIO,
 			    "cannot read a file in %s", d->store->dir);
 	}
 	return CULVER_OK;
@@ -266,7 +256,7 @@ add_chunks(struct culver_delivery *d, int64_t *first, int64_t *chunks,
 		if (status == CULVER_OK && *chunks == 0)
 			*first = id;
 		if (status == CULVER_OK && id != *first + *chunks)
-			status = sq_fail_as(call, CULVER_E_CORRUPT,
+			status = plug_fail_as(call, CULVER_E_CORRUPT,
 			    "%s: chunks are not numbered one by one",
 			    d->store->path);
 		(*chunks)++;
@@ -295,7 +285,7 @@ add_message(struct culver_delivery *d, int64_t id, int64_t chunks,
 	    (d->dot ? 0 : SQ_NO_DOT));
 	rc = sq_run(db, SQ_ADD_MESSAGE);
 	if (rc == SQLITE_CONSTRAINT_UNIQUE)
-		return sq_fail_as(call, CULVER_E_PERM,
+		return plug_fail_as(call, CULVER_E_PERM,
 		    "%s: another message has the UIDL %s", d->store->path,
 		    uid);
 	return rc == SQLITE_OK ? CULVER_OK :
@@ -315,7 +305,7 @@ check_quota(struct culver_delivery *d, struct culver_call *call)
 	if (status != CULVER_OK || culver_quota_fits(store->quota_octets,
 	    store->quota_messages, have.octets, have.messages, d->octets))
 		return status;
-	return sq_fail_as(call, CULVER_E_QUOTA, "%s: over quota with %lu "
+	return plug_fail_as(call, CULVER_E_QUOTA, "%s: over quota with %lu "
 	    "messages, %llu octets", store->path,
 	    (unsigned long)have.messages, (unsigned long long)have.octets);
 }
@@ -343,17 +333,17 @@ sq_deliver_commit(struct culver_delivery *d, struct culver_str *uid,
     struct culver_call *call)
 {
 	const struct culver_host *host = d->store->host;
-	char *name = culver_alloc(host, call, SQ_UID_MAX + 1);
+	char *name = culver_alloc(host, call, PLUG_UID_MAX + 1);
 	culver_status status;
 	uint64_t bits[2];
 
 	if (name == NULL)
-		d->failed = sq_fail_errno(call, ENOMEM, "%s", d->store->path);
+		d->failed = plug_fail(call, ENOMEM, "%s", d->store->path);
 	else if (d->uid[0] != '\0')
 		memcpy(name, d->uid, sizeof(d->uid));
 	else {
 		host->random(host, bits, sizeof(bits));
-		snprintf(name, SQ_UID_MAX + 1, "%016" PRIx64 "%016" PRIx64,
+		snprintf(name, PLUG_UID_MAX + 1, "%016" PRIx64 "%016" PRIx64,
 		    bits[0], bits[1]);
 	}
 	d->bare_cr |= d->last == '\r';

@@ -52,14 +52,14 @@ sq_expunge(struct culver_mailbox *mb, const uint32_t *index, uint32_t n,
 
 	res->removed = 0;
 	if ((mb->flags & CULVER_OPEN_READONLY) != 0)
-		return sq_fail_as(call, CULVER_E_PERM,
+		return plug_fail_as(call, CULVER_E_PERM,
 		    "%s was opened for reading only", store->path);
 	status = sq_write_begin(store, call);
 	if (status != CULVER_OK)
 		return status;
 	for (i = 0; i < n && status == CULVER_OK; i++) {
 		if (index[i] >= mb->n) {
-			status = sq_fail_as(call, CULVER_E_TEMP,
+			status = plug_fail_as(call, CULVER_E_TEMP,
 			    "%s: there is no message %lu", store->path,
 			    (unsigned long)index[i]);
 			break;
@@ -68,7 +68,7 @@ sq_expunge(struct culver_mailbox *mb, const uint32_t *index, uint32_t n,
 		if (rc != SQLITE_OK)
 			status = sq_fail(store, call, rc, "cannot remove");
 		else
-			status = sq_in_time(store, call);
+			status = plug_in_time(store->host, store->path, call);
 	}
 	status = sq_write_end(store, status, call);
 	if (status == CULVER_OK)

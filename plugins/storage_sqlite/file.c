@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,43 +20,6 @@
 #include <unistd.h>
 
 #include <culver/util.h>
-
-static __attribute__((format(printf, 2, 0))) void
-set_text(struct culver_call *call, const char *fmt, va_list ap)
-{
-	char *p = call->err->text;
-
-	vsnprintf(p, sizeof(call->err->text), fmt, ap);
-	for (; *p != '\0'; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = '?';
-}
-
-culver_status
-sq_fail_errno(struct culver_call *call, int err, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	set_text(call, fmt, ap);
-	va_end(ap);
-	call->err->sys_errno = err;	/* the host says what it means */
-	if (err == ENOSPC || err == EDQUOT)
-		return CULVER_E_NOSPACE;
-	return err == ENOMEM ? CULVER_E_NOMEM : CULVER_E_TEMP;
-}
-
-culver_status
-sq_fail_as(struct culver_call *call, culver_status st, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	set_text(call, fmt, ap);
-	va_end(ap);
-	call->err->sys_errno = 0;
-	return st;
-}
 
 /* What a result code of SQLite means to the core. */
 static culver_status
@@ -111,72 +73,18 @@ sq_fail(struct culver_store *store, struct culver_call *call, int rc,
 	/* a code that we made up has no text of its own in the connection */
 	if (db->db != NULL && sqlite3_extended_errcode(db->db) == rc)
 		text = sqlite3_errmsg(db->db);
+	if ((rc & 0xff) == SQLITE_BUSY)
+		text = "another program holds its lock";
 	if ((rc & 0xff) == SQLITE_IOERR)
 		db->bad = true;
-	sq_fail_as(call, CULVER_OK, "%s: %s: %s (SQLite %d)", store->path, what,
-	    (rc & 0xff) == SQLITE_BUSY ? "another program holds its lock" :
-	    text, rc);
+	plug_fail_as(call, CULVER_OK, "%s: %s: %s (SQLite %d)", store->path,
+	    what, text, rc);
 	if ((rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_CANTOPEN)
 		call->err->sys_errno = err;
 	return status_of(rc, err);
 }
 
-culver_status
-sq_in_time(const struct culver_store *store, struct culver_call *call)
-{
-	if (call->deadline == UINT64_MAX ||
-	    store->host->now(store->host) < call->deadline)
-		return CULVER_OK;
-	return sq_fail_as(call, CULVER_E_TIMEOUT,
-	    "%s: not done before the deadline", store->path);
-}
-
 /* --- the directory ------------------------------------------------------ */
-
-/* Make the new entry in the directory PATH survive a power cut. */
-static culver_status
-sync_dir(const char *path, struct culver_call *call)
-{
-	culver_status status = CULVER_OK;
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0 || fsync(fd) != 0)
-		status = sq_fail_errno(call, errno, "cannot sync %s", path);
-	if (fd >= 0)
-		close(fd);
-	return status;
-}
-
-/* Make the directory if it is missing and its parent is the user's. */
-static culver_status
-make_dir(const struct culver_store *store, struct culver_call *call)
-{
-	const char *path = store->dir;
-	char parent[PATH_MAX];
-	struct stat st;
-	char *slash;
-
-	if (stat(path, &st) == 0)
-		return CULVER_OK;
-	if (errno != ENOENT)
-		return sq_fail_errno(call, errno, "cannot look at %s", path);
-	snprintf(parent, sizeof(parent), "%s", path);
-	slash = strrchr(parent, '/');
-	if (slash == NULL || slash == parent)
-		return sq_fail_as(call, CULVER_E_TEMP,
-		    "%s is missing, and not made in the root directory", path);
-	*slash = '\0';
-	if (stat(parent, &st) != 0)
-		return sq_fail_errno(call, errno,
-		    "%s is missing, and so is %s", path, parent);
-	if (!S_ISDIR(st.st_mode) || st.st_uid != store->uid)
-		return sq_fail_as(call, CULVER_E_TEMP, "%s is missing, and not "
-		    "made because %s is not a directory of uid %lu", path,
-		    parent, (unsigned long)store->uid);
-	if (mkdir(path, 0700) != 0 && errno != EEXIST)
-		return sq_fail_errno(call, errno, "cannot make %s", path);
-	return sync_dir(parent, call);
-}
 
 /* Links on the way to the directory are followed, here and once. */
 static culver_status
@@ -196,7 +104,7 @@ resolve_dir(struct culver_store *store, struct culver_call *call)
 	path = malloc(n);
 	if (path == NULL) {
 		free(real);
-		return sq_fail_errno(call, ENOMEM, "%s", store->path);
+		return plug_fail(call, ENOMEM, "%s", store->path);
 	}
 	snprintf(path, n, "%s/%s", real, name);
 	free(store->dir);
@@ -213,7 +121,7 @@ sq_paths(struct culver_store *store, struct culver_path *out, uint32_t cap,
 	culver_status status = CULVER_OK;
 
 	if (store->create)
-		status = make_dir(store, call);
+		status = plug_make_dir(store->dir, store->uid, call);
 	if (status == CULVER_OK)
 		status = resolve_dir(store, call);
 	if (status != CULVER_OK)
@@ -227,7 +135,7 @@ sq_paths(struct culver_store *store, struct culver_path *out, uint32_t cap,
 	    .access = CULVER_PATH_READ | CULVER_PATH_WRITE |
 		CULVER_PATH_CREATE | CULVER_PATH_DIR };
 	if (out[0].path == NULL)
-		return sq_fail_errno(call, ENOMEM, "%s", store->dir);
+		return plug_fail(call, ENOMEM, "%s", store->dir);
 	return CULVER_OK;
 }
 
@@ -247,7 +155,7 @@ sq_lock(const struct culver_store *store, int *fd, struct culver_call *call)
 		*fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC |
 		    O_NONBLOCK, 0600);
 		if (*fd < 0)
-			return sq_fail_errno(call, errno, "cannot open %s",
+			return plug_fail(call, errno, "cannot open %s",
 			    path);
 		if (fcntl(*fd, F_OFD_SETLK, &fl) != 0)
 			break;
@@ -261,7 +169,7 @@ sq_lock(const struct culver_store *store, int *fd, struct culver_call *call)
 		close(*fd);
 	*fd = -1;
 	if (errno == EAGAIN || errno == EACCES)
-		return sq_fail_as(call, CULVER_E_IN_USE,
+		return plug_fail_as(call, CULVER_E_IN_USE,
 		    "%s is held by another session", path);
-	return sq_fail_errno(call, errno, "cannot lock %s", path);
+	return plug_fail(call, errno, "cannot lock %s", path);
 }

@@ -30,7 +30,7 @@ make_room(struct culver_mailbox *mb, struct growth *g)
 			return false;
 		mb->msg = p;
 	}
-	if (g->uids_cap - mb->uids_len <= SQ_UID_MAX) {
+	if (g->uids_cap - mb->uids_len <= PLUG_UID_MAX) {
 		g->uids_cap = g->uids_cap == 0 ? 4096 : g->uids_cap * 2;
 		p = realloc(mb->uids, g->uids_cap);
 		if (p == NULL)
@@ -54,7 +54,7 @@ add_row(struct culver_mailbox *mb, sqlite3_stmt *st)
 	int n = sqlite3_column_bytes(st, 5);
 
 	if (id < 1 || octets < 0 || chunks < 1 || chunks > INT32_MAX ||
-	    uid == NULL || n < 1 || n > SQ_UID_MAX ||
+	    uid == NULL || n < 1 || n > PLUG_UID_MAX ||
 	    (last != NULL && id < last->id + last->chunks))
 		return false;
 	*m = (struct sq_message){ .id = id, .octets = (uint64_t)octets,
@@ -83,11 +83,11 @@ take_snapshot(struct culver_mailbox *mb, struct culver_call *call)
 	    (rc = sqlite3_step(st)) == SQLITE_ROW) {
 		rc = SQLITE_OK;
 		if (mb->n == SQ_MESSAGES || !make_room(mb, &g))
-			status = sq_fail_errno(call, ENOMEM,
+			status = plug_fail(call, ENOMEM,
 			    "%s: %lu messages", store->path,
 			    (unsigned long)mb->n);
 		else if (!add_row(mb, st))
-			status = sq_fail_as(call, CULVER_E_CORRUPT,
+			status = plug_fail_as(call, CULVER_E_CORRUPT,
 			    "%s: the row of message %lld is wrong",
 			    store->path,
 			    (long long)sqlite3_column_int64(st, 0));
@@ -120,7 +120,7 @@ sq_open(struct culver_store *store, uint32_t flags,
 	culver_status status;
 
 	if (mb == NULL)
-		return sq_fail_errno(call, ENOMEM, "%s", store->path);
+		return plug_fail(call, ENOMEM, "%s", store->path);
 	mb->store = store;
 	mb->flags = flags;
 	mb->lock = -1;

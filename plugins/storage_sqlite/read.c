@@ -31,14 +31,14 @@ explain(struct culver_content *c, int rc, struct culver_call *call)
 	rc = sqlite3_step(st);
 	sqlite3_reset(st);
 	if (rc == SQLITE_DONE)
-		return sq_fail_as(call, CULVER_E_GONE,
+		return plug_fail_as(call, CULVER_E_GONE,
 		    "%s: message %lld was removed", store->path,
 		    (long long)m->id);
 	if (rc != SQLITE_ROW)
 		return sq_fail(store, call, rc, "cannot read a message");
-	return sq_fail_as(call, CULVER_E_CORRUPT,
+	return plug_fail_as(call, CULVER_E_CORRUPT,
 	    "%s: message %lld lacks its chunk %lld", store->path,
-	    (long long)m->id, (long long)(m->id + c->chunk));
+	    (long long)m->id, (long long)m->id + c->chunk);
 }
 
 /* The next piece of the chunk at hand to c->buf; *n is 0 at its end. */
@@ -86,7 +86,7 @@ fill(struct culver_content *c, struct culver_call *call)
 	if (status != CULVER_OK)
 		return status;
 	if (c->n > c->left || (c->n == 0 && c->left > 0))
-		return sq_fail_as(call, CULVER_E_CORRUPT,
+		return plug_fail_as(call, CULVER_E_CORRUPT,
 		    "%s: message %lld does not have the %llu octets that its "
 		    "row says", c->mb->store->path, (long long)m->id,
 		    (unsigned long long)m->octets);
@@ -102,11 +102,11 @@ sq_read(struct culver_mailbox *mb, uint32_t index,
 	culver_status status;
 
 	if (index >= mb->n || c->mb != NULL)
-		return sq_fail_as(call, CULVER_E_TEMP,
+		return plug_fail_as(call, CULVER_E_TEMP,
 		    "%s: read of message %lu out of turn", mb->store->path,
 		    (unsigned long)index);
 	if (c->buf == NULL && (c->buf = malloc(SQ_CHUNK)) == NULL)
-		return sq_fail_errno(call, ENOMEM, "%s", mb->store->path);
+		return plug_fail(call, ENOMEM, "%s", mb->store->path);
 	*c = (struct culver_content){ .mb = mb, .index = index,
 	    .left = mb->msg[index].octets, .buf = c->buf, .last_lf = true };
 	/* what is wrong should be known before the first octet is sent */

@@ -89,17 +89,17 @@ compare(struct culver_store *store, const struct sq_schema *s,
 	    (rc = sqlite3_step(st)) == SQLITE_ROW) {
 		rc = SQLITE_OK;
 		if (!is_ours(s, st, &seen))
-			status = sq_fail_as(call, CULVER_E_CORRUPT,
+			status = plug_fail_as(call, CULVER_E_CORRUPT,
 			    "%s: the schema is not Culver's: see %s",
 			    store->path, sqlite3_column_text(st, 0));
 	}
 	if (rc != SQLITE_DONE && status == CULVER_OK)
 		status = sq_fail(store, call, rc, "cannot read the schema");
 	sqlite3_finalize(st);
-	while (s->create[n] != NULL && n < OBJECTS_MAX)
+	while (n < OBJECTS_MAX && s->create[n] != NULL)
 		n++;
 	if (status == CULVER_OK && seen != (1u << n) - 1)
-		status = sq_fail_as(call, CULVER_E_CORRUPT,
+		status = plug_fail_as(call, CULVER_E_CORRUPT,
 		    "%s: a table of Culver's is missing", store->path);
 	return status;
 }
@@ -118,17 +118,17 @@ look(struct culver_store *store, const struct sq_schema *s, int64_t *version,
 	if (rc != SQLITE_OK)
 		return sq_fail(store, call, rc, "cannot read it");
 	if (application != SQ_APPLICATION)
-		return sq_fail_as(call, CULVER_E_CORRUPT,
+		return plug_fail_as(call, CULVER_E_CORRUPT,
 		    "%s is a database, but no mailbox: its application_id is "
 		    "%lld and not %d", store->path, (long long)application,
 		    SQ_APPLICATION);
 	if (*version > s->version)
-		return sq_fail_as(call, CULVER_E_PERM,
+		return plug_fail_as(call, CULVER_E_PERM,
 		    "%s has format %lld, but this Culver knows none after %d: "
 		    "a newer one made it", store->path, (long long)*version,
 		    s->version);
 	if (*version < 1)
-		return sq_fail_as(call, CULVER_E_CORRUPT,
+		return plug_fail_as(call, CULVER_E_CORRUPT,
 		    "%s has the impossible format %lld", store->path,
 		    (long long)*version);
 	return CULVER_OK;

@@ -94,7 +94,7 @@ library_start(struct culver_call *call)
 	sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
 	sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 128, 64);
 	if (sqlite3_initialize() != SQLITE_OK)
-		return sq_fail_as(call, CULVER_E_NOMEM,
+		return plug_fail_as(call, CULVER_E_NOMEM,
 		    "SQLite does not start");
 	sqlite3_hard_heap_limit64(HEAP_MAX);
 	sqlite3_randomness(sizeof(seed), &seed);
@@ -118,7 +118,7 @@ sqlite_create(struct culver_store **out, const struct culver_host *host,
 		path = vals->v[OPT_PATH].u.s.p;
 	store = calloc(1, sizeof(*store));
 	if (store == NULL)
-		return sq_fail_errno(call, ENOMEM, "no memory");
+		return plug_fail(call, ENOMEM, "no memory");
 	*store = (struct culver_store){ .host = host, .uid = user->uid,
 	    .quota_octets = user->quota_octets,
 	    .quota_messages = user->quota_messages,
@@ -130,7 +130,7 @@ sqlite_create(struct culver_store **out, const struct culver_host *host,
 	store->db.store = store;
 	if (store->path == NULL) {
 		sqlite_destroy(store);
-		return sq_fail_as(call, CULVER_E_PERM, "%s is no absolute "
+		return plug_fail_as(call, CULVER_E_PERM, "%s is no absolute "
 		    "path of a file; has the user a home?", path);
 	}
 	slash = strrchr(store->path, '/');
@@ -138,7 +138,7 @@ sqlite_create(struct culver_store **out, const struct culver_host *host,
 	    (size_t)(slash - store->path));
 	if (store->dir == NULL) {
 		sqlite_destroy(store);
-		return sq_fail_errno(call, ENOMEM, "no memory");
+		return plug_fail(call, ENOMEM, "no memory");
 	}
 	*out = store;
 	return CULVER_OK;

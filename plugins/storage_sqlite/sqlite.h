@@ -21,11 +21,12 @@
 
 #include <culver/storage.h>
 
+#include "plugins/common/plug.h"
+
 #define SQ_APPLICATION	0x436c7672	/* bytes 'C' 'l' 'v' 'r' */
 #define SQ_CHUNK	65536	/* octets of a row of `chunk' */
 #define SQ_PAGE		8192		/* bytes of a page of a new database */
 #define SQ_MESSAGES	(1 << 22)
-#define SQ_UID_MAX	70		/* RFC 1939 section 7 */
 
 enum {				/* message.flags; kept in files: never change */
 	SQ_CRLF = 1u << 0,	/* each CR has its LF */
@@ -109,18 +110,6 @@ int sq_number(struct sq_db *db, const char *sql, int64_t *out);
 /* Fail with the status that the result code RC of SQLite calls for. */
 culver_status sq_fail(struct culver_store *store, struct culver_call *call,
     int rc, const char *what);
-
-/* Fail with the status that the errno ERR calls for. */
-culver_status sq_fail_errno(struct culver_call *call, int err,
-    const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-
-/* As culver_fail(), with control bytes kept out of the text. */
-culver_status sq_fail_as(struct culver_call *call, culver_status st,
-    const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-
-/* CULVER_E_TIMEOUT if the deadline of the call is past, else OK. */
-culver_status sq_in_time(const struct culver_store *store,
-    struct culver_call *call);
 
 /* --- files (file.c, create.c) ------------------------------------------- */
 
