@@ -66,7 +66,7 @@ file_run_dir(const char *run_dir)
 	static char locked[CONF_PATH];
 	char path[CONF_PATH + 16];
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	int fd, n;
+	int fd;
 
 	snprintf(path, sizeof(path), "%s/empty", run_dir);
 	if (locked[0] != 0) {
@@ -87,8 +87,7 @@ file_run_dir(const char *run_dir)
 		fds_close(&fd, 1);
 		return -1;
 	}
-	n = snprintf(path, sizeof(path), "%d\n", (int)getpid());
-	if (ftruncate(fd, 0) != 0 || write(fd, path, (size_t)n) != n)
+	if (ftruncate(fd, 0) != 0 || dprintf(fd, "%d\n", (int)getpid()) < 0)
 		log_warn("run_dir %s: cannot write the file pid", run_dir);
 	memcpy(locked, run_dir, sizeof(locked));
 	return file_run_dir(run_dir);

@@ -300,9 +300,8 @@ go_background(void)
 		_exit(waitpid(pid, &status, 0) == pid && WIFEXITED(status) ?
 		    WEXITSTATUS(status) : EX_SOFTWARE);
 	}
+	/* session_setup() takes the numbers of the pair */
 	ready_pipe = fcntl(p[1], F_DUPFD_CLOEXEC, HIGH_FD);
-	close(p[0]);
-	close(p[1]);
 	setsid();
 }
 
