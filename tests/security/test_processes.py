@@ -16,7 +16,7 @@ pytestmark = pytest.mark.needs_root
 
 @pytest.fixture(scope="module")
 def instance(make_instance):
-    inst = make_instance(users=4)
+    inst = make_instance(users=4, limits="gid_min = 100")
     for user in inst.users:
         user.deliver(numbered(1))
     return inst.start()
@@ -296,6 +296,8 @@ def test_refused_ids(instance, uid, gid, why):
         # the pool looks at the file again when it changed
         until(f"refusal of {why}", refused)
         assert uid not in workers(instance) or uid == 0
+        if why.startswith("below"):
+            instance.wait_log(f"user={user.name}", why)
     finally:
         user.uid, user.gid = kept
         instance.write_users()
