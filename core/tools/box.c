@@ -184,8 +184,8 @@ compare_text(const void *a, const void *b)
 }
 
 /* The wanted UIDLs in order, and each once; how many there are. */
-static uint32_t
-wanted_sort(const struct box_job *job)
+uint32_t
+box_wanted_sort(const struct box_job *job)
 {
 	uint32_t n = 0;
 
@@ -198,14 +198,21 @@ wanted_sort(const struct box_job *job)
 	return n;
 }
 
+_Bool
+box_is_wanted(const struct box_job *job, uint32_t n, const char *uid)
+{
+	return n > 0 && bsearch(&uid, job->uidl, n, sizeof(char *),
+	    compare_text) != NULL;
+}
+
 /* Is message I to go? */
 static _Bool
 wanted(const struct box *b, uint32_t i)
 {
 	const char *uid = b->store->msg[i].uid;
 
-	return b->job->what == BOX_EMPTY || bsearch(&uid, b->job->uidl,
-	    b->n_uidl, sizeof(char *), compare_text) != NULL;
+	return b->job->what == BOX_EMPTY ||
+	    box_is_wanted(b->job, b->n_uidl, uid);
 }
 
 static void
@@ -231,7 +238,7 @@ expunge(struct box *b)
 
 	if (index == NULL)
 		return CULVER_E_NOMEM;
-	b->n_uidl = wanted_sort(b->job);
+	b->n_uidl = box_wanted_sort(b->job);
 	for (uint32_t i = 0; i < b->store->n; i++)
 		if (wanted(b, i))
 			index[n++] = i;
@@ -331,6 +338,8 @@ run(struct box *b)
 
 	if (what == BOX_IMPORT)
 		return import(b);
+	if (what >= BOX_SUMS)
+		return box_copy(b->store, b->job, &b->done);
 	if (what == BOX_CHECK)
 		return check(b);
 	st = store_open(b->store, changes ? CULVER_OPEN_EXCLUSIVE :

@@ -10,19 +10,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "core/base/log.h"
-#include "core/base/priv.h"
-#include "core/master/spawn.h"
 #include "core/tools/ctl_auth.h"
 #include "core/tools/ctl_mailbox.h"
 
@@ -41,76 +35,6 @@ struct work {
 
 static struct ctl_conf conf;
 static struct ctl_user user;
-static struct ipc_in in;
-
-/* --- the child ------------------------------------------------------------------- */
-
-/* Root until priv_drop() returns. */
-static void __attribute__((noreturn))
-child(struct work *w, int data, int channel, const uint8_t *tail, size_t n)
-{
-	const struct conf_storage_section *sec =
-	    &conf.master.storage[user.section];
-	struct worker_start ws = {.client = 3, .channel = 4, .snapshot = 5,
-	    .tail = tail, .tail_len = n, .uid = user.answer.uid,
-	    .gid = user.answer.gid, .remote = "culverctl", .mech = "",
-	    .job = box_run, .job_arg = &w->job};
-	struct priv_ids ids = {.uid = ws.uid, .gid = ws.gid,
-	    .n_groups = sec->n_groups};
-	int from[3] = {data, channel, conf.storage_snap[user.section]};
-
-	for (int i = 0; i < 3; i++)
-		from[i] = fcntl(from[i], F_DUPFD, 10);
-	for (int i = 0; i < 3; i++)
-		if (dup2(from[i], 3 + i) < 0)
-			_exit(71);
-	/* the caller's terminal is not for what the user owns */
-	if (!spawn_std_null() || syscall(SYS_close_range, 6, ~0u, 0) != 0)
-		_exit(71);
-	for (unsigned i = 0; i < sec->n_groups; i++)
-		ids.groups[i] = sec->groups[i];
-	if (!priv_drop(&ids, 0))
-		_exit(71);
-	w->job.fd = ws.client;
-	_exit(worker_main(&ws));
-}
-
-static pid_t
-child_start(struct work *w, int data[2], int channel[2])
-{
-	static uint8_t tail[16384];
-	const struct ipc_pool_answer *a = &user.answer;
-	struct ipc_userdata d = {.user = user.name, .home = a->home,
-	    .location = a->location, .quota_octets = a->quota_octets,
-	    .quota_messages = a->quota_messages, .fields = a->fields};
-	size_t n = ipc_encode(IPC_USERDATA, &d, 0, tail, sizeof(tail));
-	pid_t pid;
-
-	data[0] = data[1] = channel[0] = channel[1] = -1;
-	if (n == 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0,
-	    data) != 0 || !ipc_pair(channel))
-		return -1;
-	fflush(NULL);
-	pid = fork();
-	if (pid == 0)
-		child(w, data[1], channel[1], tail, n);
-	close(data[1]);
-	close(channel[1]);
-	return pid;
-}
-
-/* What the child logged; it is the reason behind its status. */
-static void
-log_print(int channel)
-{
-	while (ipc_recv(channel, &in, R_WORKER, R_MASTER, P_START) ==
-	    IPC_GOT) {
-		if (in.type == IPC_WORKER_LOG &&
-		    in.m.worker_log.level >= LOG_INFO_)
-			ctl_warnx("%s", in.m.worker_log.text);
-		ipc_done(&in);
-	}
-}
 
 /* --- frames --------------------------------------------------------------------- */
 
@@ -221,14 +145,14 @@ on_frame(struct work *w, enum frame_type type, uint8_t *p, size_t n)
 }
 
 static void
-frames_read(struct work *w, int fd, int channel)
+frames_read(struct work *w, const struct box_child *child)
 {
 	static uint8_t buf[FRAME_MAX];
 	enum frame_type type;
 	size_t n;
 
-	while (!w->ended && (type = frame_get(fd, buf, &n)) != 0) {
-		log_print(channel);
+	while (!w->ended && (type = frame_get(child->data, buf, &n)) != 0) {
+		box_log(child);
 		w->stopped = !on_frame(w, type, buf, n);
 		if (w->stopped)
 			break;
@@ -252,27 +176,7 @@ exit_status(const struct work *w, int status)
 		    WEXITSTATUS(status));
 		return EX_SOFTWARE;
 	}
-	switch (w->done.status) {
-	case CULVER_OK:
-		return 0;
-	case CULVER_E_IN_USE:
-		ctl_warnx("somebody is logged in: try later, or `culverctl "
-		    "kick %s`", user.name);
-		return EX_TEMPFAIL;
-	case CULVER_E_GONE:
-		return 1;
-	case CULVER_E_CORRUPT:
-		return EX_DATAERR;
-	case CULVER_E_UNSUPPORTED:
-		return EX_UNAVAILABLE;
-	case CULVER_E_NOSPACE:
-		ctl_warnx("no space");
-		return EX_CANTCREAT;
-	case CULVER_E_PERM:
-		return EX_NOPERM;
-	default:
-		return EX_TEMPFAIL;
-	}
+	return box_exit_status(&w->done, user.name);
 }
 
 static void
@@ -300,29 +204,18 @@ summary(const struct work *w)
 static int
 work_run(struct work *w, const char *name)
 {
-	int data[2], channel[2], status, sent = 0, wstatus = 0;
-	pid_t pid;
+	struct box_child child;
+	int status, sent = 0;
 
 	status = auth_ask(w->ctl, &conf, name, NULL, 0, &user);
 	if (status != 0)
 		return status;
-	if (!auth_may_become(&conf, &user))
+	if (!box_start(&child, &conf, &user, user.section, &w->job))
 		return EX_NOPERM;
-	pid = child_start(w, data, channel);
-	if (pid < 0) {
-		ctl_warn("cannot start a mailbox process");
-		return EX_OSERR;
-	}
 	if (w->job.what == BOX_IMPORT)
-		sent = import_send(w->path, data[0]);
-	frames_read(w, data[0], channel[0]);
-	close(data[0]);
-	shutdown(channel[0], SHUT_WR);
-	while (waitpid(pid, &wstatus, 0) < 0 && errno == EINTR)
-		;
-	log_print(channel[0]);
-	close(channel[0]);
-	status = exit_status(w, wstatus);
+		sent = import_send(w->path, child.data);
+	frames_read(w, &child);
+	status = exit_status(w, box_end(&child));
 	return status != 0 ? status : sent;
 }
 
@@ -390,11 +283,8 @@ ctl_mailbox(struct ctl *ctl)
 	    .progress = isatty(2) == 1 && !ctl->json};
 	int more = ctl->argc - 3, status;
 
-	if (ctl->argc >= 2 && strcmp(ctl->argv[1], "copy") == 0) {
-		ctl_warnx("mailbox copy: this version has one storage plugin "
-		    "and copies nothing");
-		return EX_USAGE;
-	}
+	if (ctl->argc >= 3 && strcmp(ctl->argv[1], "copy") == 0)
+		return ctl_mailbox_copy(ctl);
 	for (size_t i = 0; i < sizeof(what) / sizeof(what[0]); i++) {
 		if (ctl->argc < 3 || strcmp(ctl->argv[1], what[i].name) != 0 ||
 		    more < what[i].min || more > what[i].max)

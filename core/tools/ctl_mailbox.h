@@ -24,7 +24,11 @@ enum frame_type {
 	/* to the child */
 	FRAME_FILE,		/* import: a file begins; struct frame_file */
 	FRAME_FILE_END,
-	FRAME_END		/* import: no more files */
+	FRAME_END,		/* import: no more files */
+	/* copy, both ways */
+	FRAME_SUM,		/* struct frame_sum: what a message is */
+	FRAME_BEGIN,		/* struct frame_sum: a message comes */
+	FRAME_LAST = FRAME_BEGIN
 };
 
 enum { FRAME_MAX = 65536 };
@@ -36,8 +40,16 @@ struct frame_message {
 	char uidl[72];
 };
 
+struct frame_sum {
+	uint64_t octets;	/* as RETR sends it */
+	int64_t received;	/* Unix seconds; 0: unknown */
+	uint64_t hash[2];	/* of its octets, with the job's seed */
+	char uidl[72];
+};
+
 struct frame_done {
 	int32_t status;		/* culver_status */
+	uint32_t keeps_uids;	/* this storage can */
 	uint32_t n;		/* messages listed, imported, removed ... */
 	uint64_t octets;
 };
@@ -55,13 +67,24 @@ _Bool frame_put(int fd, enum frame_type type, const void *p, size_t n);
 enum frame_type frame_get(int fd, uint8_t *buf, size_t *n);
 
 enum box_what { BOX_LIST, BOX_STAT, BOX_CHECK, BOX_EXPORT, BOX_IMPORT,
-	BOX_DELETE, BOX_EMPTY };
+	BOX_DELETE, BOX_EMPTY,
+	BOX_SUMS,		/* what each message is */
+	BOX_SEND,		/* those of UIDL, in order */
+	BOX_TAKE		/* what another one sends */
+};
 
 struct box_job {
 	enum box_what what;
 	int fd;			/* the child's end */
 	int n_uidl;
-	char **uidl;		/* BOX_DELETE */
+	char **uidl;		/* BOX_DELETE, BOX_SEND */
+	uint64_t seed[2];	/* BOX_SUMS: of the hashes */
+};
+
+/* A child with a job in a mailbox. */
+struct box_child {
+	pid_t pid;
+	int data, channel;	/* our ends */
 };
 
 /* The job of the child: runs in worker_main(). */
@@ -72,9 +95,34 @@ worker_job box_run;
 typedef _Bool box_frame(void *arg, enum frame_type type, const uint8_t *p,
     size_t n);
 
+/* The wanted UIDLs in order, and each once; how many there are. */
+uint32_t box_wanted_sort(const struct box_job *job);
+/* Is UID one of the N? */
+_Bool box_is_wanted(const struct box_job *job, uint32_t n, const char *uid);
+
+/* BOX_SUMS, BOX_SEND, BOX_TAKE: box_copy.c */
+culver_status box_copy(struct store *store, const struct box_job *job,
+    struct frame_done *done);
+
+/*
+ * Start a child for JOB in the storage section SECTION of USER; false after a
+ * message.  box_end() waits for its end, prints what it logged, and returns
+ * the status as of wait(2).
+ */
+struct ctl_conf;
+struct ctl_user;
+_Bool box_start(struct box_child *child, const struct ctl_conf *conf,
+    const struct ctl_user *user, uint32_t section, struct box_job *job);
+int box_end(struct box_child *child);
+/* What the child logged so far. */
+void box_log(const struct box_child *child);
+
+/* The exit status for what a child said last, after a message. */
+int box_exit_status(const struct frame_done *done, const char *user);
+
 /* Send the files below PATH; an exit status.  ctl_import.c */
 int import_send(const char *path, int fd);
 
-ctl_command ctl_mailbox;
+ctl_command ctl_mailbox, ctl_mailbox_copy;
 
 #endif /* TOOLS_CTL_MAILBOX_H */

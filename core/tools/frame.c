@@ -67,7 +67,7 @@ frame_get(int fd, uint8_t *buf, size_t *n)
 	struct frame_head head;
 
 	if (!get_all(fd, &head, sizeof(head)) || head.length > FRAME_MAX ||
-	    head.type < FRAME_MESSAGE || head.type > FRAME_END ||
+	    head.type < FRAME_MESSAGE || head.type > FRAME_LAST ||
 	    !get_all(fd, buf, head.length))
 		return 0;
 	*n = head.length;

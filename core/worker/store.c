@@ -229,6 +229,19 @@ seen_add(struct seen *t, const struct store *s, uint32_t index)
 	return CULVER_OK;
 }
 
+static bool
+dates_grow(struct store *s, uint32_t n)
+{
+	int64_t *received = reallocarray(s->received, n, sizeof(*received));
+
+	if (received == NULL) {
+		log_errorx("storage: no memory for %u messages", n);
+		return false;
+	}
+	s->received = received;
+	return true;
+}
+
 static culver_status
 list_add(struct store *s, const struct culver_message *m, uint32_t n,
     struct seen *seen, uint32_t *cap)
@@ -246,6 +259,8 @@ list_add(struct store *s, const struct culver_message *m, uint32_t n,
 			return CULVER_E_NOMEM;
 		}
 		s->msg = msg;
+		if (s->want_dates && !dates_grow(s, more))
+			return CULVER_E_NOMEM;
 		*cap = more;
 	}
 	for (i = 0; i < n; i++) {
@@ -253,6 +268,8 @@ list_add(struct store *s, const struct culver_message *m, uint32_t n,
 		    .octets = m[i].octets,
 		    .flags = (m[i].flags & CULVER_MSG_OCTETS_EXACT) != 0 ?
 		    STORE_EXACT : 0 };
+		if (s->want_dates)
+			s->received[s->n] = m[i].received;
 		if (m[i].octets > INT64_MAX / STORE_MAX_MESSAGES)
 			return store_broken("list", "an impossible size");
 		st = seen_add(seen, s, s->n);
@@ -322,7 +339,9 @@ store_close(struct store *s)
 		s->ops->close(s->mailbox);
 	s->mailbox = NULL;
 	free(s->msg);
+	free(s->received);
 	s->msg = NULL;
+	s->received = NULL;
 	s->n = 0;
 }
 

@@ -44,6 +44,8 @@ struct store {
 	struct culver_error err;
 	struct store_message *msg;
 	uint32_t n;
+	_Bool want_dates;	/* set it before store_open() */
+	int64_t *received;	/* Unix seconds or 0, as many as msg */
 };
 
 /* Prepare S for calls to OPS, which with CAPS were checked at load time; both

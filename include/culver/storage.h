@@ -119,8 +119,9 @@ struct culver_envelope {		/* of a delivery */
 	uint64_t octets_hint;	/* 0 if unknown */
 	/* of a message that comes from another mailbox */
 	const char *uid;	/* the one that it had, or NULL; a plugin with
-				 * KEEP_UID gives it this one, or fails the
-				 * commit with PERM if another message has it */
+				 * KEEP_UID gives it this one; if another
+				 * message has it, it fails the commit with
+				 * PERM, or gives a new one */
 	int64_t received;	/* Unix seconds; 0: now */
 };
 

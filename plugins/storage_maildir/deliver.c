@@ -27,6 +27,7 @@ struct culver_delivery {
 	struct culver_store *store;
 	int top, tmp, new, fd;
 	int64_t received;	/* 0: now */
+	char uid[PLUG_UID_MAX + 1];	/* that it brings, or "" */
 	char name[48];		/* in tmp/ */
 	culver_status failed;
 	uint64_t size, octets;
@@ -66,12 +67,24 @@ make_name(const struct culver_host *host, char *out, size_t n)
 	    (long long)now.tv_sec, now.tv_nsec / 1000, bits);
 }
 
+static culver_status
+uid_take(struct culver_delivery *d, const char *uid, struct culver_call *call)
+{
+	size_t n = strlen(uid);
+
+	if (!plug_uid_legal(uid, n))
+		return plug_fail_as(call, CULVER_E_PERM, "%s: no legal UIDL",
+		    d->store->path);
+	memcpy(d->uid, uid, n + 1);
+	return CULVER_OK;
+}
+
 culver_status
 md_deliver_begin(struct culver_store *store, const struct culver_envelope *env,
     struct culver_delivery **out, struct culver_call *call)
 {
 	struct culver_delivery *d = malloc(sizeof(*d));
-	culver_status status;
+	culver_status status = CULVER_OK;
 
 	if (d == NULL)
 		return plug_fail(call, ENOMEM, "%s", store->path);
@@ -80,7 +93,11 @@ md_deliver_begin(struct culver_store *store, const struct culver_envelope *env,
 	d->top = d->tmp = d->new = d->fd = -1;
 	if (CULVER_HAS(struct culver_envelope, env, received))
 		d->received = env->received;
-	status = plug_open_dir(AT_FDCWD, NULL, store->path, &d->top, call);
+	if (CULVER_HAS(struct culver_envelope, env, uid) && env->uid != NULL)
+		status = uid_take(d, env->uid, call);
+	if (status == CULVER_OK)
+		status = plug_open_dir(AT_FDCWD, NULL, store->path, &d->top,
+		    call);
 	if (status == CULVER_OK)
 		status = plug_open_dir(d->top, "tmp", store->path, &d->tmp,
 		    call);
@@ -146,23 +163,26 @@ md_deliver_write(struct culver_delivery *d, const void *buf, size_t n,
 	return d->failed;
 }
 
-/* The name of the message, and with it its UIDL. */
-static void
-final_name(const struct culver_delivery *d, char out[PLUG_UID_MAX + 1])
+/* The name of the message, and with it its UIDL; false if it has no room. */
+static bool
+final_name(const struct culver_delivery *d, char out[NAME_MAX + 1])
 {
 	char name[48];
 	int n;
 
 	make_name(d->store->host, name, sizeof(name));
-	n = snprintf(out, PLUG_UID_MAX + 1, "%s,S=%" PRIu64 ",W=%" PRIu64, name,
+	n = snprintf(out, NAME_MAX + 1, "%s,S=%" PRIu64 ",W=%" PRIu64, name,
 	    d->size, d->octets);
+	if (d->uid[0] != '\0')
+		return md_uid_append(out, d->uid);
 	if (n > PLUG_UID_MAX)	/* terabytes: do without the sizes */
-		snprintf(out, PLUG_UID_MAX + 1, "%s", name);
+		snprintf(out, NAME_MAX + 1, "%s", name);
+	return true;
 }
 
 /* Give the written file its name in new/, durably, or remove it again. */
 static culver_status
-publish(struct culver_delivery *d, char name[PLUG_UID_MAX + 1],
+publish(struct culver_delivery *d, char name[NAME_MAX + 1],
     struct culver_call *call)
 {
 	const char *path = d->store->path;
@@ -170,7 +190,9 @@ publish(struct culver_delivery *d, char name[PLUG_UID_MAX + 1],
 	int i;
 
 	for (i = 0; i < 5; i++) {
-		final_name(d, name);
+		if (!final_name(d, name))
+			return plug_fail_as(call, CULVER_E_PERM,
+			    "%s: no file name has room for this UIDL", path);
 		if (linkat(d->tmp, d->name, d->new, name, 0) == 0)
 			break;
 		if (errno != EEXIST || i == 4)
@@ -192,7 +214,7 @@ md_deliver_commit(struct culver_delivery *d, struct culver_str *uid,
 	    d->store->quota_messages > 0;
 	const struct timespec times[2] = { { .tv_sec = d->received },
 	    { .tv_sec = d->received } };
-	char *name = culver_alloc(d->store->host, call, PLUG_UID_MAX + 1);
+	char *name = culver_alloc(d->store->host, call, NAME_MAX + 1);
 	culver_status status;
 	int lock = -1;
 
@@ -222,6 +244,8 @@ md_deliver_commit(struct culver_delivery *d, struct culver_str *uid,
 		md_quota_add(d->store, d->top, (int64_t)d->size, 1);
 	if (lock >= 0)
 		close(lock);
+	if (status == CULVER_OK && d->uid[0] != '\0')
+		memcpy(name, d->uid, strlen(d->uid) + 1);
 	if (status == CULVER_OK)
 		*uid = (struct culver_str){ .p = name, .n = strlen(name) };
 	free_delivery(d);

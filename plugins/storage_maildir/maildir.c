@@ -154,7 +154,8 @@ CULVER_PLUGIN(storage_maildir) = {
 	.abi_minor = CULVER_ABI_MINOR,
 	.need_minor = 0,
 	.kind = CULVER_KIND_STORAGE,
-	.caps = CULVER_ST_DELIVER | CULVER_ST_SIZE_CACHE,
+	.caps = CULVER_ST_DELIVER | CULVER_ST_SIZE_CACHE |
+	    CULVER_ST_KEEP_UID,
 	.name = "maildir",
 	.version = "1.0",
 	.summary = "one file per message",

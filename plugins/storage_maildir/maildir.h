@@ -242,6 +242,14 @@ culver_status md_uidl_assign(struct culver_mailbox *mb,
 culver_status md_uidl_stamp(const struct plug_index *ix, struct plug_stamp *out,
     struct culver_call *call);
 
+/*
+ * A UIDL that a message brought from another mailbox is in its base name, as
+ * ",CU=UIDL" at the end, until culver-uidl has it: some characters as %XX.
+ * Appending gives false if OUT, of NAME_MAX + 1, has no room.
+ */
+bool md_uid_append(char *out, const char *uid);
+bool md_uid_brought(const char *base, char out[PLUG_UID_MAX + 1]);
+
 /* --- delivery (deliver.c) ------------------------------------------------ */
 
 culver_status md_deliver_begin(struct culver_store *store,

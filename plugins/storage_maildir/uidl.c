@@ -55,6 +55,45 @@ is_taken(const struct uidl_state *s, const char *uid)
 	    str_order) != NULL;
 }
 
+/* --- UIDLs that came with their messages ---------------------------------- */
+
+#define BROUGHT ",CU="
+
+bool
+md_uid_append(char *out, const char *uid)
+{
+	size_t n = strlen(out);
+
+	n += (size_t)snprintf(out + n, NAME_MAX + 1 - n, BROUGHT);
+	for (; *uid != '\0' && n < NAME_MAX - 3; uid++)
+		n += (size_t)snprintf(out + n, 4, strchr("/:,%", *uid) != NULL ?
+		    "%%%02X" : "%c", (unsigned char)*uid);
+	return *uid == '\0';
+}
+
+bool
+md_uid_brought(const char *base, char out[PLUG_UID_MAX + 1])
+{
+	const char *p = strstr(base, BROUGHT);
+	unsigned char c;
+	size_t n = 0;
+
+	if (p == NULL)
+		return false;
+	for (p += sizeof(BROUGHT) - 1; *p != '\0' && n < PLUG_UID_MAX; p++) {
+		c = (unsigned char)*p;
+		if (c == '%') {
+			if (sscanf(p, "%%%2hhX", &c) != 1 || p[1] == '\0' ||
+			    p[2] == '\0')
+				return false;
+			p += 2;
+		}
+		out[n++] = (char)c;
+	}
+	out[n] = '\0';
+	return *p == '\0' && plug_uid_legal(out, n);
+}
+
 static bool
 set_random(const struct culver_host *host, struct md_list *l,
     struct md_rec *r)
@@ -75,9 +114,16 @@ static bool
 set_unknown(const struct culver_host *host, const struct uidl_state *s,
     struct md_list *l, struct md_rec *r)
 {
+	char brought[PLUG_UID_MAX + 1];
+
 	if (r->uid != 0) {	/* the cache knew it: save it again */
 		r->flags |= MD_FRESH;
 		return true;
+	}
+	if (md_uid_brought(md_base(l, r), brought) &&
+	    !is_taken(s, brought)) {
+		r->flags |= MD_FRESH;
+		return md_list_set_uid(l, r, brought);
 	}
 	if (plug_uid_legal(md_base(l, r), r->base_len) &&
 	    !is_taken(s, md_base(l, r)))
@@ -85,12 +131,55 @@ set_unknown(const struct culver_host *host, const struct uidl_state *s,
 	return set_random(host, l, r);
 }
 
+struct owner {
+	const char *uid;
+	size_t index;
+	bool fresh;
+};
+
+static int
+owner_order(const void *a, const void *b)
+{
+	const struct owner *x = a, *y = b;
+	int c = strcmp(x->uid, y->uid);
+
+	return c != 0 ? c : (int)x->fresh - (int)y->fresh;
+}
+
+/* What was brought may be another message's already: whoever is new gives
+ * way, and gets a UIDL that nobody has. */
+static bool
+settle(const struct culver_host *host, struct md_list *l)
+{
+	struct owner *own = calloc(l->n + 1, sizeof(*own));
+	bool ok = own != NULL, *twice = calloc(l->n + 1, sizeof(*twice));
+	size_t i;
+
+	ok = ok && twice != NULL;
+	for (i = 0; ok && i < l->n; i++)
+		own[i] = (struct owner){ .uid = md_uid(l, &l->rec[i]),
+		    .index = i, .fresh = (l->rec[i].flags & MD_FRESH) != 0 };
+	if (ok && l->n > 0)
+		qsort(own, l->n, sizeof(*own), owner_order);
+	for (i = 1; ok && i < l->n; i++)
+		twice[own[i].index] = own[i].fresh &&
+		    strcmp(own[i - 1].uid, own[i].uid) == 0;
+	for (i = 0; ok && i < l->n; i++)	/* moves what OWN points to */
+		if (twice[i])
+			ok = set_random(host, l, &l->rec[i]);
+	free(own);
+	free(twice);
+	return ok;
+}
+
 /* Go through state and messages, both in order; how many are new, or -1. */
 static long
 match(const struct culver_host *host, struct uidl_state *s, struct md_list *l)
 {
 	size_t i = 0, j;
+	char brought[PLUG_UID_MAX + 1];
 	long fresh = 0;
+	bool any = false;
 
 	for (j = 0; j < l->n; j++) {
 		struct md_rec *r = &l->rec[j];
@@ -109,7 +198,11 @@ match(const struct culver_host *host, struct uidl_state *s, struct md_list *l)
 		} else if (!set_unknown(host, s, l, r))
 			return -1;
 		fresh += (r->flags & MD_FRESH) != 0;
+		any |= (r->flags & MD_FRESH) != 0 &&
+		    md_uid_brought(md_base(l, r), brought);
 	}
+	if (any && !settle(host, l))
+		return -1;
 	return fresh;
 }
 
