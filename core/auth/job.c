@@ -155,7 +155,8 @@ job_broken(struct job *j, culver_status status, const char *why)
 	snprintf(text, sizeof(text), "section %s: %s",
 	    j->coord->conf->section[j->section].name, why);
 	job_log(j, perm ? LOG_ERROR_ : LOG_WARN_, "auth-error", "error", text);
-	job_no(j, perm ? CULVER_E_PERM : CULVER_E_TEMP, 0);
+	/* no mail goes back for a mistake of ours */
+	job_no(j, perm && !j->delivery ? CULVER_E_PERM : CULVER_E_TEMP, 0);
 }
 
 /* Too much waits already; nothing was verified. */

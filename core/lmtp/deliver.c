@@ -110,10 +110,20 @@ recipient_ask(struct conn *c)
 	candidate_ask(c);
 }
 
+/* All but these passes. */
+static culver_status
+found_status(const struct ipc_auth_found *m)
+{
+	culver_status st = (culver_status)m->status;
+
+	return st == CULVER_OK || st == CULVER_E_NOUSER ||
+	    st == CULVER_E_DISABLED ? st : CULVER_E_TEMP;
+}
+
 static void
 recipient_found(struct conn *c, const struct ipc_auth_found *m)
 {
-	culver_status st = (culver_status)m->status;
+	culver_status st = found_status(m);
 
 	if (st == CULVER_E_NOUSER) {
 		c->candidate++;
@@ -255,9 +265,8 @@ granted(struct conn *c, const struct ipc_auth_found *m)
 	_Bool mine = !c->own_only || m->uid == c->own_uid;
 
 	if (m->status != CULVER_OK || m->grant == 0) {
-		result(c, (culver_status)m->status == CULVER_E_NOUSER ||
-		    (culver_status)m->status == CULVER_E_DISABLED ?
-		    (culver_status)m->status : CULVER_E_TEMP);
+		result(c, m->status != CULVER_OK ? found_status(m) :
+		    CULVER_E_TEMP);
 	} else if (mine && hand_over(c, m->grant)) {
 		conn_enter(c, CONN_STORE, STORE_TIME);
 	} else {

@@ -281,3 +281,20 @@ def test_confined(inst):
     assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0
     assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
     assert os.readlink(f"/proc/{pid}/root") == str(inst.dir / "state/spool")
+
+
+def test_a_user_database_that_fails_sends_no_mail_back(make_instance):
+    """Damaged or unreadable: 451, for the users are there all the same."""
+    inst = make_instance(users=1, listen=LISTEN).start()
+    users = inst.dir / "users"
+    text = users.read_text()
+    with Lmtp(inst.dir / "run/lmtp") as c:
+        assert c.envelope(["user1"])[0][0] == 250
+        users.rename(inst.dir / "users.away")
+        assert c.cmd("RCPT TO:<user1>")[:2] == (451, "4.3.0")
+        users.mkdir()
+        assert c.cmd("RCPT TO:<user1>")[:2] == (451, "4.3.0")
+        users.rmdir()
+        users.write_text(text)
+        users.chmod(0)
+        assert c.cmd("RCPT TO:<user1>")[:2] == (451, "4.3.0")

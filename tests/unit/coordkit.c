@@ -161,6 +161,14 @@ add_gate(uint32_t id)
 }
 
 int
+add_lmtp(uint32_t id)
+{
+	struct ipc_auth_gate m = {.gate = id, .lmtp = 1};
+
+	return add(IPC_AUTH_GATE, &m);
+}
+
+int
 add_pool(uint32_t n)
 {
 	struct ipc_auth_pool m = {.section = n, .instance = n};

@@ -37,6 +37,7 @@ int coord_kit_teardown(void **state);
 
 /* A new gate or a pool of section N; our end of its channel, the caller's. */
 int add_gate(uint32_t id);
+int add_lmtp(uint32_t id);
 int add_pool(uint32_t n);
 
 /* What a gate sends: USER and PASS, another mechanism, a response, the end. */

@@ -429,6 +429,45 @@ test_user_case(void **state)
 	close(pool);
 }
 
+/* What lmtp is told of a user: what is no answer passes. */
+static void
+test_delivery(void **state)
+{
+	static const struct {
+		culver_status said, told;
+	} rows[] = {
+		{CULVER_OK, CULVER_OK}, {CULVER_E_NOUSER, CULVER_E_NOUSER},
+		{CULVER_E_DECLINE, CULVER_E_NOUSER},
+		{CULVER_E_DISABLED, CULVER_E_DISABLED},
+		{CULVER_E_TEMP, CULVER_E_TEMP}, {CULVER_E_PERM, CULVER_E_TEMP},
+		{CULVER_E_CORRUPT, CULVER_E_TEMP},
+		{CULVER_E_CONFIG, CULVER_E_TEMP},
+	};
+	int lmtp = add_lmtp(9), pool = add_pool(0);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct ipc_auth_user m = {.serial = i + 1, .want_grant = 1,
+		    .user = "tim", .remote = "unix"};
+
+		assert_int_equal(ipc_send(lmtp, IPC_AUTH_USER, &m, NULL, 0),
+		    CULVER_OK);
+		pump();
+		verdict(pool, CULVER_OK, rows[i].said);
+		if (rows[i].said == CULVER_OK) {
+			expect(t.master, R_MASTER, IPC_GRANT);
+			assert_int_equal(in.m.grant.kind, IPC_GRANT_DELIVERY);
+		}
+		silent(t.master, R_MASTER);
+		expect(lmtp, R_LMTP, IPC_AUTH_FOUND);
+		assert_int_equal(in.m.auth_found.serial, i + 1);
+		assert_int_equal((culver_status)in.m.auth_found.status,
+		    rows[i].told);
+	}
+	close(lmtp);
+	close(pool);
+}
+
 int
 main(void)
 {
@@ -436,7 +475,7 @@ main(void)
 		T(test_grant), T(test_bad_users), T(test_one_user_a_uid),
 		T(test_master_full), T(test_chain), T(test_reasons),
 		T(test_userdb), T(test_sasl), T(test_sasl_has_a_deadline),
-		T(test_user_case),
+		T(test_user_case), T(test_delivery),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
