@@ -12,7 +12,7 @@ from culver import numbered, until
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs("strace")]
 
 CALLS = ("openat,openat2,open,mmap,execve,execveat,setresuid,clone,clone3,"
-         "fork,vfork,sendmsg")
+         "fork,vfork,sendmsg,chroot")
 WORKER_UP = r'"F\0\0\0'       # the head of its message: number 70
 
 
@@ -96,6 +96,17 @@ def test_root_loads_nothing(trace):
         assert not re.search(r"\.so\b|/culver/0/|ld\.so|nsswitch", args), \
             (pid, call, args)
         assert call != "mmap" or "PROT_EXEC" not in args, (pid, args)
+
+
+def test_who_parses_what_clients_or_files_say_is_chrooted(trace):
+    """Also the first certcheck, before any gate runs."""
+    for role in ("certcheck", "gate"):
+        pids = {pid for pid, call, args, result in trace
+                if call == "execve" and f"/{role}\"" in args
+                and result == "0"}
+        assert len(pids) >= 2
+        assert {pid for pid, call, _, result in trace if call == "chroot"
+                and result == "0"} >= pids, role
 
 
 def test_root_executes_nothing(trace):
