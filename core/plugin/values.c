@@ -232,6 +232,16 @@ int_fits(const struct culver_option *o, const struct culver_value *v)
 	}
 }
 
+/* Does the user's own location take the place of option O? */
+static _Bool
+overridden(const struct in *in, const struct culver_option *o)
+{
+	const char *location = in->user->location;
+
+	return location != NULL && location[0] != 0 &&
+	    strcmp(o->name, "path") == 0;
+}
+
 /* Replace a template by what it means for this user. */
 static _Bool
 expand(struct in *in, const struct culver_option *o, struct culver_value *v)
@@ -240,6 +250,10 @@ expand(struct in *in, const struct culver_option *o, struct culver_value *v)
 	char *copy;
 
 	if (!values_expand(v->u.s.p, in->user, text, why)) {
+		if (overridden(in, o)) {
+			v->u.s = (struct culver_str){.p = "", .n = 0};
+			return 1;
+		}
 		snprintf(in->err, PLUGIN_ERR, "option %s: %.1400s", o->name,
 		    why);
 		return 0;

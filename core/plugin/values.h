@@ -39,8 +39,10 @@ uint8_t *values_encode(const struct plugin *p, const struct culver_value *v,
 /*
  * Read the values of the section whose snapshot is open at FD with HEAD, for
  * P.  USER (storage only; NULL for auth plugins) is what templates are
- * expanded from.  NULL with one line in ERR, fit for the log: malformed, not
- * made for this module, or a template that this user cannot have.
+ * expanded from; the template "path" of a user with a location, which goes
+ * before it, is empty if this user cannot have it.  NULL with one line in ERR,
+ * fit for the log: malformed, not made for this module, or another template
+ * that this user cannot have.
  */
 struct values *values_read(int fd, const struct conf_head *head,
     const struct plugin *p, const struct culver_user *user,

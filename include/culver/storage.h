@@ -40,7 +40,9 @@ struct culver_user {
 				 * lookup_user(): ids to become, not 0 */
 	const char *name;	/* canonical login name */
 	const char *home;	/* absolute, or NULL */
-	const char *location;	/* userdb override of the path, or NULL */
+	const char *location;	/* userdb override of the option "path",
+				 * which is empty if it needs a home that the
+				 * user lacks; or NULL */
 	const char *storage;	/* storage section to use, or NULL: default */
 	uint64_t quota_octets, quota_messages;	/* 0: none */
 	const struct culver_field *fields;	/* further settings, by name */

@@ -163,6 +163,48 @@ values_arrive_as_they_were(void **state)
 	free(buf);
 }
 
+/* A template that needs a home says so, but "path" does not stand in the way
+ * of the user's own location. */
+static void
+a_location_takes_the_place_of_the_path(void **state)
+{
+	struct culver_user user = user_named("bob");
+	struct culver_option renamed[N_OPTIONS];
+	struct plugin other = plugin;
+	char err[PLUGIN_ERR] = "";
+	struct values *v;
+	uint8_t *buf;
+	size_t n;
+
+	(void)state;
+	buf = values_encode(&plugin, values, &n);
+	assert_non_null(buf);
+	user.location = "/srv/bob";
+	v = values_decode(buf, n, &plugin, &user, err);
+	assert_non_null(v);
+	assert_string_equal(v->c.v[0].u.s.p, "/home/bob/bob");
+	values_destroy(&v);
+	user.home = NULL;
+	v = values_decode(buf, n, &plugin, &user, err);
+	assert_non_null(v);
+	assert_int_equal(v->c.v[0].u.s.n, 0);
+	assert_string_equal(v->c.v[0].u.s.p, "");
+	values_destroy(&v);
+	user.location = "";
+	assert_null(values_decode(buf, n, &plugin, &user, err));
+	free(buf);
+
+	user.location = "/srv/bob";
+	memcpy(renamed, options, sizeof(options));
+	renamed[0].name = "index";
+	other.desc.options = renamed;
+	buf = values_encode(&other, values, &n);
+	assert_non_null(buf);
+	assert_null(values_decode(buf, n, &other, &user, err));
+	assert_non_null(strstr(err, "option index: ~/: the user has no home"));
+	free(buf);
+}
+
 /* Cut anywhere, any octet changed: refused or read, but never believed
  * beyond its bounds (the sanitizers watch). */
 static void
@@ -319,6 +361,7 @@ main(void)
 	    cmocka_unit_test(names_lead_nowhere_else),
 	    cmocka_unit_test(wrong_templates_are_explained),
 	    cmocka_unit_test(values_arrive_as_they_were),
+	    cmocka_unit_test(a_location_takes_the_place_of_the_path),
 	    cmocka_unit_test(damaged_values_are_refused),
 	    cmocka_unit_test(another_module_is_noticed),
 	    cmocka_unit_test(an_arena_is_bounded_zeroed_and_aligned),
