@@ -207,20 +207,27 @@ lookup_answer(struct job *j, const struct ipc_pool_answer *m)
 		job_broken(j, st, m->error);
 }
 
+/* Slots were given back: those that wait ask again. */
+static void
+slots_freed(struct coord *c)
+{
+	struct job *h;
+
+	TAILQ_FOREACH(h, &c->held, list)
+		h->start_at = 0;
+	c->held_next = 0;
+}
+
 /* The password was right. */
 static void
 job_verified(struct job *j, const struct ipc_pool_answer *m)
 {
 	struct coord *c = j->coord;
 	_Bool looked = c->conf->section[j->section].caps & CULVER_AU_USER;
-	struct job *h;
 
 	secret_drop(c, &j->secret);
-	if (throttle_passed(c->throttle, &j->key, &j->slot, c->setup.now())) {
-		TAILQ_FOREACH(h, &c->held, list)
-			h->start_at = 0;	/* ask again */
-		c->held_next = 0;
-	}
+	if (throttle_passed(c->throttle, &j->key, &j->slot, c->setup.now()))
+		slots_freed(c);
 	if (j->gate == NULL) {
 		job_free(j);
 		return;
@@ -237,6 +244,18 @@ job_verified(struct job *j, const struct ipc_pool_answer *m)
 	}
 	j->asked |= 1u << j->section;
 	lookup_answer(j, m);
+}
+
+/* The section could not tell, so the client learned nothing and has not
+ * failed. */
+static void
+job_undecided(struct job *j, const struct ipc_pool_answer *m)
+{
+	struct coord *c = j->coord;
+
+	if (throttle_spared(c->throttle, &j->key, &j->slot))
+		slots_freed(c);
+	job_broken(j, (culver_status)m->verify, m->error);
 }
 
 static const char *
@@ -276,7 +295,7 @@ verify_answer(struct job *j, const struct ipc_pool_answer *m)
 		job_no(j, CULVER_E_DELAY, 0);
 		break;
 	default:
-		job_broken(j, st, m->error);
+		job_undecided(j, m);
 	}
 }
 

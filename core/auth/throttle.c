@@ -283,8 +283,8 @@ lane_of(const struct throttle *t, const struct throttle_key *key,
 {
 	if (known(t, key) != NULL)
 		return LANE_KNOWN;
-	return failing(t, &t->table[ADDR], key->addr, now) != NULL ? LANE_DIRTY :
-	    LANE_CLEAN;
+	return failing(t, &t->table[ADDR], key->addr, now) != NULL ?
+	    LANE_DIRTY : LANE_CLEAN;
 }
 
 uint64_t
@@ -369,8 +369,8 @@ throttle_failed(struct throttle *t, const struct throttle_key *key,
 
 	if (t->delay == 0)
 		return 0;
-	addr_end = count(t, table_get(&t->table[ADDR], key->addr), slot->addr_end,
-	    now);
+	addr_end = count(t, table_get(&t->table[ADDR], key->addr),
+	    slot->addr_end, now);
 	user = table_get(&t->table[USER], key->user);
 	count(t, user, slot->lane == LANE_DIRTY ? slot->user_end : 0, now);
 	user->clean_next = max64(user->clean_next, slot->start + t->delay);
@@ -393,6 +393,20 @@ give_back(struct table *table, uint64_t key, uint64_t end, uint64_t start)
 }
 
 _Bool
+throttle_spared(struct throttle *t, const struct throttle_key *key,
+    const struct throttle_slot *slot)
+{
+	_Bool gave = give_back(&t->table[ADDR], key->addr, slot->addr_end,
+	    slot->start);
+
+	gave |= give_back(&t->table[USER], key->user, slot->user_end,
+	    slot->start);
+	gave |= give_back(&t->table[PAIR], key->pair, slot->pair_end,
+	    slot->start);
+	return gave;
+}
+
+_Bool
 throttle_passed(struct throttle *t, const struct throttle_key *key,
     const struct throttle_slot *slot, uint64_t now)
 {
@@ -401,10 +415,7 @@ throttle_passed(struct throttle *t, const struct throttle_key *key,
 
 	if (t->delay == 0)
 		return 0;
-	gave = give_back(&t->table[ADDR], key->addr, slot->addr_end,
-	    slot->start);
-	gave |= give_back(&t->table[USER], key->user, slot->user_end,
-	    slot->start);
+	gave = throttle_spared(t, key, slot);
 	pair = table_get(&t->table[PAIR], key->pair);
 	gave |= pair->failures > 0;
 	pair->failures = 0;

@@ -80,4 +80,9 @@ uint64_t throttle_failed(struct throttle *t, const struct throttle_key *key,
 _Bool throttle_passed(struct throttle *t, const struct throttle_key *key,
     const struct throttle_slot *slot, uint64_t now);
 
+/* Nobody can say whether it was right: the slot is given back, and what failed
+ * before still counts.  True if others may gain by that. */
+_Bool throttle_spared(struct throttle *t, const struct throttle_key *key,
+    const struct throttle_slot *slot);
+
 #endif /* AUTH_THROTTLE_H */

@@ -59,6 +59,31 @@ test_slots(void **state)
 	close(pool);
 }
 
+/* A section that cannot tell is not the client's failure: the next attempt
+ * waits no longer for it, and earlier failures count as before. */
+static void
+test_server_faults(void **state)
+{
+	int gate = add_gate(1), pool = add_pool(0);
+	uint64_t t0 = t.now;
+
+	(void)state;
+	begin(gate, 1, "tim", "guess");
+	verdict(pool, CULVER_E_AUTH, 0);
+	assert_int_equal(expect_no(gate, 1, CULVER_E_AUTH), t0 + S);
+	wait_until(t0 + S);
+	for (uint64_t i = 2; i <= 5; i++) {
+		begin(gate, i, "tim", "right");
+		verdict(pool, CULVER_E_TEMP, 0);
+		assert_int_equal(expect_no(gate, i, CULVER_E_TEMP), 0);
+	}
+	begin(gate, 6, "tim", "guess");
+	verdict(pool, CULVER_E_AUTH, 0);
+	assert_int_equal(expect_no(gate, 6, CULVER_E_AUTH), t0 + 3 * S);
+	close(gate);
+	close(pool);
+}
+
 /* A client that hangs up does not get its guess for nothing. */
 static void
 test_hang_up(void **state)
@@ -465,7 +490,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_slots), T(test_hang_up), T(test_cancel_waiting),
+		T(test_slots), T(test_server_faults),
+		T(test_hang_up), T(test_cancel_waiting),
 		T(test_too_many_waiting),
 		T(test_malformed_flood_locks_nobody_out), T(test_known_first),
 		T(test_log_rate), T(test_pool_death), T(test_deadline),
