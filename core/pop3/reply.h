@@ -40,6 +40,7 @@ enum { POP3_REPLY_MAX = 512 };	/* octets, line end included */
 			"later\r\n"
 #define POP3_OK		"+OK\r\n"
 #define POP3_NO_MESSAGE	"-ERR No such message\r\n"
+#define POP3_READONLY	"-ERR [SYS/PERM] Mailbox is read-only\r\n"
 #define POP3_DELETED	"-ERR Message is deleted\r\n"
 
 /* Where a status meets the client; the wording and some codes differ. */

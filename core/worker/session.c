@@ -184,7 +184,7 @@ do_dele(struct session *s, const struct pop3_command *cmd)
 	if (!get_message(s, cmd, &i))
 		return;
 	if ((s->store->caps & CULVER_ST_READONLY) != 0) {
-		session_fail(s, CULVER_E_PERM);
+		client_text(s->client, POP3_READONLY);
 		return;
 	}
 	s->store->msg[i].flags |= STORE_DELETED;

@@ -58,6 +58,7 @@ session_setup(void **state)
 	memset(&t, 0, sizeof(t));
 	t.type = SOCK_STREAM;
 	t.idle_time = 60 * NS_PER_S;
+	t.caps = MEM_CAPS;
 	t.session = (struct session){ .store = &t.store, .client = &t.client,
 	    .expire_days = POP3_EXPIRE_NONE, .bad_commands = 20 };
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, t.channel), 0);
@@ -89,7 +90,7 @@ run_bytes(const void *in, size_t n)
 	if (!t.keep_open)
 		shutdown(t.fd, SHUT_WR);
 	assert_int_equal(pthread_create(&reader, NULL, read_all, NULL), 0);
-	assert_true(store_init(&t.store, &mem_ops, MEM_CAPS));
+	assert_true(store_init(&t.store, &mem_ops, t.caps));
 	assert_int_equal(store_create(&t.store, NULL, NULL, NULL), CULVER_OK);
 	client_start(&t.client, pair[0], t.channel[0], t.idle_time);
 	session_run(&t.session);

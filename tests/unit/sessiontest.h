@@ -21,6 +21,7 @@ extern struct sessiontest {
 	int channel[2];		/* [1] is master's end */
 	int type;		/* of the socket pair */
 	uint64_t idle_time;
+	uint64_t caps;		/* of the plugin */
 	bool keep_open;		/* the client does not close its side */
 	unsigned warnings;
 	char last[2048];	/* log line */

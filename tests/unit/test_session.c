@@ -170,6 +170,18 @@ empty_mailbox(void **state)
 /* --- how a session ends -------------------------------------------------- */
 
 static void
+read_only_mailbox(void **state)
+{
+	(void)state;
+	three_messages();
+	t.caps |= CULVER_ST_READONLY;
+	run("DELE 1\r\nQUIT\r\n");
+	expect(IN "-ERR [SYS/PERM] Mailbox is read-only\r\n" BYE);
+	expect_reason("quit");
+	assert_int_equal(mem.expunged, 0);
+}
+
+static void
 no_update_without_quit(void **state)
 {
 	(void)state;
@@ -334,7 +346,8 @@ main(void)
 		T(all_commands), T(deleting), T(reading),
 		T(reading_octet_by_octet), T(bad_commands), T(capabilities),
 		T(capabilities_in_tls), T(empty_mailbox),
-		T(no_update_without_quit), T(no_update_for_half_a_quit),
+		T(read_only_mailbox), T(no_update_without_quit),
+		T(no_update_for_half_a_quit),
 		T(quit_with_lf_alone), T(nothing_counts_after_quit),
 		T(idle_time_is_no_quit), T(master_says_end),
 		T(master_says_end_and_the_client_takes_nothing),
