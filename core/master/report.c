@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
@@ -92,6 +93,9 @@ kick_one(const struct session *s, void *arg)
 	    (k->m->generation != 0 && s->gen->number != k->m->generation) ||
 	    s->state != S_RUNNING)
 		return;
+	/* an octet before the end: it is neither a stop nor a reload */
+	if (k->m->generation == 0)
+		send(s->io.fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 	session_end(s, NULL);
 	k->n++;
 }

@@ -31,7 +31,7 @@ enum client_end {		/* why it is over */
 
 struct client {
 	int fd;
-	int channel;		/* to master; readable: end */
+	int channel;		/* to master; readable: end, an octet: kick */
 	uint64_t idle_time;	/* ns */
 	enum client_end end;
 	_Bool told;		/* master wants us to end; seen amid a reply */

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "core/base/log.h"
 #include "core/pop3/capa.h"
@@ -351,14 +352,24 @@ serve(struct session *s)
 	}
 }
 
+/* Why master wants us to end: for a kick it says an octet first. */
 static const char *
-reason_of(enum client_end end)
+told_reason(int channel)
 {
-	switch (end) {
+	uint8_t octet;
+
+	return recv(channel, &octet, 1, MSG_DONTWAIT) == 1 ? "kick" :
+	    "shutdown";
+}
+
+static const char *
+reason_of(const struct client *c)
+{
+	switch (c->end) {
 	case CLIENT_IDLE:
 		return "timeout";
 	case CLIENT_SHUTDOWN:
-		return "shutdown";
+		return told_reason(c->channel);
 	case CLIENT_FLOOD:
 		return "flood";
 	case CLIENT_BROKEN:
@@ -405,7 +416,7 @@ session_run(struct session *s)
 	client_text(s->client, POP3_LOGGED_IN);
 	serve(s);
 	if (s->reason == NULL)
-		s->reason = reason_of(s->client->end);
+		s->reason = reason_of(s->client);
 	if (s->store->mailbox != NULL)
 		count_left(s, false);
 	s->report.reason = s->reason;

@@ -65,6 +65,7 @@ def test_who_and_kick(instance):
         assert pop.cmd("NOOP").startswith(b"+OK")
         assert answer(instance, "kick", user.name) == {"ended": 1}
         assert pop.eof() == b""
+    instance.wait_log("session-end", user.name, "reason=kick")
     until("nobody is there", lambda: answer(instance, "who") == [])
 
 

@@ -288,6 +288,19 @@ master_says_end(void **state)
 }
 
 static void
+master_passes_a_kick_on(void **state)
+{
+	(void)state;
+	three_messages();
+	t.keep_open = true;
+	assert_int_equal(send(t.channel[1], "", 1, 0), 1);
+	shutdown(t.channel[1], SHUT_WR);
+	run("");
+	expect(IN);
+	expect_reason("kick");
+}
+
+static void
 master_is_gone(void **state)
 {
 	(void)state;
@@ -350,6 +363,7 @@ main(void)
 		T(no_update_for_half_a_quit),
 		T(quit_with_lf_alone), T(nothing_counts_after_quit),
 		T(idle_time_is_no_quit), T(master_says_end),
+		T(master_passes_a_kick_on),
 		T(master_says_end_and_the_client_takes_nothing),
 		T(master_is_gone), T(endless_line),
 		T(long_lines_are_bad_commands),
