@@ -57,6 +57,17 @@ on_nonsense(void)
 	return 0;
 }
 
+/* Only when the mailbox is open: an error has no heading. */
+static void
+list_start(struct work *w)
+{
+	static const struct ctl_column columns[] = {{"number", 6},
+	    {"octets", 10}, {"uidl", 20}};
+
+	if (w->list.columns == NULL)
+		list_begin(&w->list, columns, 3, w->ctl->json);
+}
+
 static _Bool
 on_message(struct work *w, const uint8_t *p, size_t n)
 {
@@ -68,6 +79,7 @@ on_message(struct work *w, const uint8_t *p, size_t n)
 	memcpy(&m, p, sizeof(m));
 	m.uidl[sizeof(m.uidl) - 1] = 0;
 	if (w->job.what == BOX_LIST) {
+		list_start(w);
 		list_u64(&w->list, m.number);
 		list_u64(&w->list, m.octets);
 		list_text(&w->list, m.uidl);
@@ -249,16 +261,14 @@ export_close(struct work *w, int status)
 static int
 mailbox_do(struct ctl *ctl, struct work *w)
 {
-	static const struct ctl_column columns[] = {{"number", 6},
-	    {"octets", 10}, {"uidl", 20}};
 	int status;
 
 	if (w->job.what == BOX_EXPORT && !export_open(w))
 		return EX_CANTCREAT;
-	if (w->job.what == BOX_LIST)
-		list_begin(&w->list, columns, 3, ctl->json);
 	status = work_run(w, ctl->argv[2]);
-	if (w->job.what == BOX_LIST) {
+	if (w->job.what == BOX_LIST && status == 0)
+		list_start(w);
+	if (w->list.columns != NULL) {
 		list_end(&w->list);
 		if (ctl->json)
 			putchar('\n');

@@ -186,6 +186,18 @@ def test_list_is_what_a_client_sees(instance, box):
     assert instance.ctl("mailbox", "check", box.name).returncode == 0
 
 
+@pytest.mark.parametrize("options", ((), ("--json",)))
+def test_no_list_of_what_cannot_be_opened(instance, box, options):
+    box.maildir.rename(box.home / "away")
+    try:
+        done = instance.ctl(*options, "mailbox", "list", box.name)
+    finally:
+        (box.home / "away").rename(box.maildir)
+    assert done.returncode != 0 and done.stdout == ""
+    assert str(box.maildir) in done.stderr
+    assert "status" not in done.stderr
+
+
 def test_looking_needs_no_lock(instance, box):
     with instance.login(box):
         assert len(answer(instance, "mailbox", "list", box.name)) == \
