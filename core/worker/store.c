@@ -64,6 +64,28 @@ level_of(culver_status st)
 	}
 }
 
+/* A normal failure, for people. */
+static const char *
+status_text(culver_status st)
+{
+	static const char *const text[] = {
+		[-CULVER_E_TEMP] = "a temporary failure",
+		[-CULVER_E_PERM] = "an administrator must act",
+		[-CULVER_E_IN_USE] = "the mailbox is in use",
+		[-CULVER_E_STALE] = "another program changed the mailbox",
+		[-CULVER_E_GONE] = "the message is gone",
+		[-CULVER_E_NOSPACE] = "no space is left",
+		[-CULVER_E_CORRUPT] = "the mailbox is damaged",
+		[-CULVER_E_TIMEOUT] = "it took too long",
+		[-CULVER_E_NOMEM] = "out of memory",
+		[-CULVER_E_UNSUPPORTED] = "the plugin cannot do that",
+		[-CULVER_E_CONFIG] = "the options are wrong",
+		[-CULVER_E_QUOTA] = "over quota",
+	};
+
+	return text[-st];
+}
+
 /* The end of every call: one log line for a failure, a status to go on with. */
 culver_status
 store_end(struct store *s, const char *what, culver_status st,
@@ -78,8 +100,8 @@ store_end(struct store *s, const char *what, culver_status st,
 		sep = ": ";
 		text = strerror(s->err.sys_errno);
 	}
-	log_at(level_of(n), "storage: %s: %s%s%s (status %d)", what,
-	    plugin_error_text(&s->err), sep, text, (int)st);
+	log_at(level_of(n), "storage: %s: %s%s%s (%s)", what,
+	    plugin_error_text(&s->err), sep, text, status_text(n));
 	return n;
 }
 
