@@ -145,6 +145,7 @@ static const struct culver_storage_ops maildir_ops = {
 	.deliver_write = md_deliver_write,
 	.deliver_commit = md_deliver_commit,
 	.deliver_abort = md_deliver_abort,
+	.check = md_check,
 };
 
 CULVER_PLUGIN(storage_maildir) = {
@@ -155,7 +156,7 @@ CULVER_PLUGIN(storage_maildir) = {
 	.need_minor = 0,
 	.kind = CULVER_KIND_STORAGE,
 	.caps = CULVER_ST_DELIVER | CULVER_ST_SIZE_CACHE |
-	    CULVER_ST_KEEP_UID,
+	    CULVER_ST_KEEP_UID | CULVER_ST_CHECK,
 	.name = "maildir",
 	.version = "1.0",
 	.summary = "one file per message",

@@ -250,6 +250,10 @@ culver_status md_uidl_stamp(const struct plug_index *ix, struct plug_stamp *out,
 bool md_uid_append(char *out, const char *uid);
 bool md_uid_brought(const char *base, char out[PLUG_UID_MAX + 1]);
 
+/* Directories, culver-uidl, and what is no message (check.c). */
+culver_status md_check(struct culver_store *store, struct culver_str *out,
+    uint32_t cap, uint32_t *n, struct culver_call *call);
+
 /* --- delivery (deliver.c) ------------------------------------------------ */
 
 culver_status md_deliver_begin(struct culver_store *store,

@@ -349,6 +349,37 @@ test_location_and_paths(void **state)
 	    CULVER_E_PERM);
 }
 
+static uint32_t
+check(struct culver_str out[5])
+{
+	uint32_t n = 9;
+
+	assert_int_equal(mdtest.ops->check(mdtest.store, out, 5, &n,
+	    fakehost_call(&mdtest.host)), CULVER_OK);
+	return n;
+}
+
+static void
+test_check_finds_what_reading_does_not(void **state)
+{
+	struct culver_str out[5];
+
+	(void)state;
+	mdtest_put("new/1.a b", "no UIDL\n");
+	mdtest_put("cur/2.x:2,S", "a message\n");
+	mdtest_open(2);
+	drive_close(&mdtest);
+	assert_int_equal(check(out), 0);
+	assert_int_equal(symlink("2.x:2,S", mdtest_path("M/cur/3.y")), 0);
+	assert_int_equal(mkdir(mdtest_path("M/cur/4.z"), 0700), 0);
+	assert_int_equal(rmdir(mdtest_path("M/tmp")), 0);
+	mdtest_spill(mdtest_path("M/culver-uidl"), "rubbish", 7);
+	assert_int_equal(check(out), 3);
+	assert_non_null(strstr(out[0].p, "cur: 2 entries are no files"));
+	assert_non_null(strstr(out[1].p, "M/tmp"));
+	assert_non_null(strstr(out[2].p, "culver-uidl"));
+}
+
 int
 main(void)
 {
@@ -369,6 +400,7 @@ main(void)
 		T(test_create),
 		T(test_create_only_in_a_directory_of_the_user),
 		T(test_location_and_paths),
+		T(test_check_finds_what_reading_does_not),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
