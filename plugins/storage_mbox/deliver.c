@@ -11,7 +11,6 @@
 
 #include "plugins/storage_mbox/mbox.h"
 
-#include <dirent.h>
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -23,8 +22,6 @@
 #include <unistd.h>
 
 #include <culver/util.h>
-
-#define SPOOL_AGE (36 * 3600L)	/* seconds */
 
 struct culver_delivery {
 	struct culver_store *store;
@@ -42,6 +39,8 @@ struct culver_delivery {
 	struct mb_look look;
 	uint64_t octets;
 	char uid[PLUG_UID_MAX + 1];
+	bool keep_uid;		/* the envelope named it */
+	uint64_t seal_at;	/* where in the spool file the seal goes */
 	uint64_t size;		/* of the spool file, without buf */
 	size_t n;
 	unsigned char buf[32768];
@@ -231,6 +230,7 @@ culver_status
 mb_deliver_begin(struct culver_store *store, const struct culver_envelope *env,
     struct culver_delivery **out, struct culver_call *call)
 {
+	static const char no_seal[33] = "00000000000000000000000000000000";
 	static const struct mb_append none;
 	struct culver_delivery *d = malloc(sizeof(*d));
 	culver_status status;
@@ -244,8 +244,11 @@ mb_deliver_begin(struct culver_store *store, const struct culver_envelope *env,
 	d->store = store;
 	d->fd = d->index.fd = -1;
 	d->header = d->bol = true;
-	if (CULVER_HAS(struct culver_envelope, env, uid) && env->uid != NULL)
+	if (CULVER_HAS(struct culver_envelope, env, uid) && env->uid != NULL) {
 		snprintf(d->uid, sizeof(d->uid), "%s", env->uid);
+		d->keep_uid = true;
+	} else
+		mb_uidl_random(store->host, d->uid);
 	status = mb_index_open(store, &d->index, call);
 	if (status == CULVER_OK)
 		status = make_spool(d, call);
@@ -260,6 +263,12 @@ mb_deliver_begin(struct culver_store *store, const struct culver_envelope *env,
 	    env->received != 0 ? env->received : now.tv_sec);
 	put(d, &none, sizeof(none), call);
 	put(d, from, n, call);
+	put_newline(d, call);
+	n = (size_t)snprintf(from, sizeof(from), "%s %s ", MB_OWN_NAME,
+	    d->uid);
+	put(d, from, n, call);
+	d->seal_at = d->n;
+	put(d, no_seal, 32, call);
 	put_newline(d, call);
 	*out = d;
 	return CULVER_OK;
@@ -360,36 +369,30 @@ check_mailbox(struct culver_delivery *d, struct mb_file *f,
 	return status;
 }
 
-/* The message gets its UIDL before it is there, so that it never has none. */
+/* The message says itself which UIDL it has, sealed with the state's key. */
 static culver_status
-give_uidl(struct culver_delivery *d, struct mb_file *f,
-    struct culver_call *call)
+seal(struct culver_delivery *d, struct mb_file *f, struct culver_call *call)
 {
 	const struct culver_store *store = d->store;
-	struct mb_state state;
+	unsigned char key[16];
 	culver_status status;
 	uint64_t id[2];
+	char text[33];
 
-	status = mb_state_load(store, &d->index, &state, call);
+	status = mb_state_key(d->store, &d->index, f->st.st_size == 0, key,
+	    call);
 	if (status == CULVER_OK)
-		status = hash_spool(d, state.key, id, call);
-	if (status == CULVER_OK && (d->uid[0] != '\0' ||
-	    store->quota_octets != 0 || store->quota_messages != 0)) {
+		status = hash_spool(d, key, id, call);
+	if (status == CULVER_OK && (d->keep_uid || store->quota_octets != 0 ||
+	    store->quota_messages != 0))
 		status = check_mailbox(d, f, call);
-		/* that may have written the state */
-		mb_state_free(&state);
-		if (status == CULVER_OK)
-			status = mb_state_load(store, &d->index, &state, call);
-		if (status == CULVER_OK)
-			status = hash_spool(d, state.key, id, call);
-	}
-	if (status == CULVER_OK && d->uid[0] == '\0')
-		mb_uidl_random(store->host, d->uid);
-	if (status == CULVER_OK)
-		status = mb_uidl_promise(d->store, &d->index, &state, d->uid,
-		    id, f->st.st_size == 0, call);
-	mb_state_free(&state);
-	return status;
+	if (status != CULVER_OK)
+		return status;
+	mb_seal(key, d->uid, id, text);
+	if (!mb_pwrite(d->fd, text, 32, d->seal_at))
+		return plug_fail(call, errno, "cannot write %s/%s",
+		    d->index.path, d->name);
+	return CULVER_OK;
 }
 
 /* What the mbox lacks before a From_ line: it ends in an empty line. */
@@ -501,7 +504,7 @@ append_locked(struct culver_delivery *d, struct mb_file *f,
 		    "%s may not be written", d->store->path);
 	status = mb_recover(d->store, &d->index, f, call);
 	if (status == CULVER_OK)
-		status = give_uidl(d, f, call);
+		status = seal(d, f, call);
 	if (status == CULVER_OK)
 		status = make_intent(d, f, &a, call);
 	if (status != CULVER_OK)
@@ -562,33 +565,4 @@ void
 mb_deliver_abort(struct culver_delivery *d)
 {
 	free_delivery(d);
-}
-
-void
-mb_clean_spool(const struct culver_store *store, const struct plug_index *ix,
-    struct culver_call *call)
-{
-	struct timespec now;
-	struct dirent *de;
-	struct stat st;
-	DIR *dir;
-	int fd;
-
-	fd = openat(ix->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	dir = fdopendir(fd);
-	if (dir == NULL) {
-		close(fd);
-		return;
-	}
-	clock_gettime(CLOCK_REALTIME, &now);
-	while ((de = readdir(dir)) != NULL && (call->deadline == UINT64_MAX ||
-	    store->host->now(store->host) < call->deadline))
-		if (strncmp(de->d_name, MB_SPOOL, sizeof(MB_SPOOL) - 1) == 0 &&
-		    fstatat(ix->fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) ==
-		    0 && S_ISREG(st.st_mode) &&
-		    st.st_mtim.tv_sec < now.tv_sec - SPOOL_AGE)
-			unlinkat(ix->fd, de->d_name, 0);
-	closedir(dir);
 }

@@ -22,6 +22,7 @@
 #define MB_APPEND	"culver-append"
 #define MB_SPOOL	"culver-deliver."
 
+#define MB_OWN_NAME	"X-Culver-UIDL:"	/* UIDL and seal */
 #define MB_QUOTED	"X-Culver-"
 #define MB_NAME		128	/* the bytes of a header that decide this */
 #define MB_LINE		4096	/* no From_ line is longer */
@@ -97,8 +98,10 @@ struct mb_msg {
 	bool has_length, pseudo;
 	bool blank, blank_eoh;	/* the last line was empty; and ended headers */
 	bool newline;		/* the last byte shown was LF */
+	bool own;		/* the last line was MB_OWN_NAME */
 	unsigned char blank_len;
 	char x_uidl[PLUG_UID_MAX + 1];
+	char own_uid[PLUG_UID_MAX + 1], own_seal[33];
 };
 
 void mb_msg_begin(struct mb_msg *m, const struct mb_look *look,
@@ -127,6 +130,13 @@ bool mb_is_metadata(const unsigned char *p, size_t n);
  */
 size_t mb_msg_end(struct mb_msg *m, bool separated, uint64_t id[2]);
 
+/*
+ * What stands behind the UIDL in an MB_OWN_NAME header of the message ID, so
+ * that nobody else can write one.
+ */
+void mb_seal(const unsigned char key[16], const char *uid,
+    const uint64_t id[2], char out[33]);
+
 /* The UIDL of popa3d, after mb_msg_end(). */
 void mb_msg_popa3d(struct mb_msg *m, char out[17]);
 
@@ -134,7 +144,8 @@ void mb_msg_popa3d(struct mb_msg *m, char out[17]);
 
 enum {				/* mb_rec.flags */
 	MB_FRESH = 1u << 0,	/* its UIDL is not on disk yet */
-	MB_GONE = 1u << 1	/* removed since the snapshot */
+	MB_GONE = 1u << 1,	/* removed since the snapshot */
+	MB_SEALED = 1u << 2	/* hint is the UIDL that we gave it */
 };
 
 struct mb_rec {
@@ -229,14 +240,11 @@ culver_status mb_is_boundary(const struct culver_store *store,
 
 /* --- culver-uidl (uidl.c, uidlfile.c) ------------------------------------------ */
 
-/* Where the message of an entry was; in the order in which they match. */
-enum { MB_HERE, MB_PROMISED, MB_ABSENT };
-
 struct mb_ent {
 	const char *uid;
 	uint64_t id[2];
 	uint32_t order;
-	unsigned char where;	/* MB_HERE or another, at the last save */
+	bool absent;		/* was not in the mailbox at the last save */
 	bool here;		/* in the mailbox, now */
 };
 
@@ -265,7 +273,7 @@ void mb_state_free(struct mb_state *state);
 struct mb_line {
 	const char *uid;
 	uint64_t id[2];
-	unsigned char where;
+	bool absent;
 };
 
 /* Replace the state, durably.  The caller holds the lock of the mbox. */
@@ -291,12 +299,12 @@ culver_status mb_uidl_forget(struct culver_store *store,
     struct culver_call *call);
 
 /*
- * Add UID for a message ID that is about to be there to STATE, and save it.
- * With FIRST it is the first one, and no other server had the mailbox.
+ * The key of the state, which is made if there is none.  With FIRST no other
+ * server had the mailbox.
  */
-culver_status mb_uidl_promise(struct culver_store *store,
-    const struct plug_index *ix, struct mb_state *state, const char *uid,
-    const uint64_t id[2], bool first, struct culver_call *call);
+culver_status mb_state_key(struct culver_store *store,
+    const struct plug_index *ix, bool first, unsigned char key[16],
+    struct culver_call *call);
 
 /* 128 random bits as digits. */
 void mb_uidl_random(const struct culver_host *host,
@@ -417,6 +425,10 @@ culver_status mb_recover(struct culver_store *store,
 /* Is there something to finish? */
 bool mb_recover_needed(const struct plug_index *ix);
 
+/* Remove what crashed deliveries left there 36 hours ago. */
+void mb_clean_spool(const struct culver_store *store,
+    const struct plug_index *ix, struct culver_call *call);
+
 /* The head of culver-append, what follows is the message; little-endian. */
 struct mb_append {
 	char magic[8];
@@ -441,9 +453,5 @@ culver_status mb_deliver_write(struct culver_delivery *d, const void *buf,
 culver_status mb_deliver_commit(struct culver_delivery *d,
     struct culver_str *uid, struct culver_call *call);
 void mb_deliver_abort(struct culver_delivery *d);
-
-/* Remove what crashed deliveries left there 36 hours ago. */
-void mb_clean_spool(const struct culver_store *store,
-    const struct plug_index *ix, struct culver_call *call);
 
 #endif /* STORAGE_MBOX_H */

@@ -11,6 +11,8 @@
 
 #include "plugins/storage_mbox/mbox.h"
 
+#include <endian.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -19,7 +21,7 @@ const char *const mb_styles[MB_STYLES + 1] = { "auto", "own", "dovecot",
     "uw", "popa3d", "qpopper", "mailutils", NULL };
 
 enum { H_NONE, H_STATUS, H_LENGTH, H_UID, H_BASE, H_IMAP, H_UIDL, H_LINES,
-    H_SUBJECT };
+    H_SUBJECT, H_OWN };
 
 static const struct {
 	const char *name;
@@ -33,6 +35,7 @@ static const struct {
 	{ "X-UID:", H_UID, true, true },
 	{ "X-IMAPbase:", H_BASE, true, true },
 	{ "X-IMAP:", H_IMAP, true, true },
+	{ MB_OWN_NAME, H_OWN, true, true },
 	{ "X-UIDL:", H_UIDL, false, true },
 	{ "Lines:", H_LINES, false, true },
 	{ "X-Mozilla-Status:", H_LINES, false, true },
@@ -108,6 +111,40 @@ only_spaces(const unsigned char *p, const unsigned char *end)
 	return p == end;
 }
 
+/* "UIDL SEAL", with the one space that we write. */
+static void
+note_own(struct mb_msg *m, const unsigned char *p, const unsigned char *end)
+{
+	const unsigned char *space;
+
+	if (p < end && *p == ' ')
+		p++;
+	space = memchr(p, ' ', (size_t)(end - p));
+	if (m->own_uid[0] != '\0' || space == NULL || end - space < 33 ||
+	    !only_spaces(space + 33, end) ||
+	    !plug_uid_legal((const char *)p, (size_t)(space - p)))
+		return;
+	memcpy(m->own_uid, p, (size_t)(space - p));
+	m->own_uid[space - p] = '\0';
+	memcpy(m->own_seal, space + 1, 32);
+	m->own_seal[32] = '\0';
+}
+
+void
+mb_seal(const unsigned char key[16], const char *uid, const uint64_t id[2],
+    char out[33])
+{
+	uint64_t w[2] = { htole64(id[0]), htole64(id[1]) };
+	struct sip s;
+
+	sip_init(&s, key);
+	sip_add(&s, "seal", 4);
+	sip_add(&s, w, sizeof(w));
+	sip_add(&s, uid, strlen(uid));
+	sip_end(&s, w);
+	snprintf(out, 33, "%016" PRIx64 "%016" PRIx64, w[0], w[1]);
+}
+
 /* The value of header WHAT stands from P to END. */
 static void
 note_value(struct mb_msg *m, unsigned what, const unsigned char *p,
@@ -150,6 +187,9 @@ note_value(struct mb_msg *m, unsigned what, const unsigned char *p,
 			memcpy(m->x_uidl, p, n);
 			m->x_uidl[n] = '\0';
 		}
+		break;
+	case H_OWN:
+		note_own(m, p, end);
 		break;
 	case H_SUBJECT:
 		m->pseudo |= memmem(p, (size_t)(end - p), internal,
@@ -201,12 +241,13 @@ mb_is_metadata(const unsigned char *p, size_t n)
 
 	if (n > MB_NAME)
 		n = MB_NAME;
-	for (; has_prefix(p, n, MB_QUOTED); p += k)
-		n -= k;
-	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (known[i].hide && has_prefix(p, n, known[i].name))
-			return true;
-	return false;
+	for (;; p += k, n -= k) {
+		for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+			if (known[i].hide && has_prefix(p, n, known[i].name))
+				return true;
+		if (!has_prefix(p, n, MB_QUOTED))
+			return false;
+	}
 }
 
 /* A header begins at P: find out which. */
@@ -215,7 +256,7 @@ header_begin(struct mb_msg *m, const unsigned char *p, size_t n, size_t *name)
 {
 	size_t i;
 
-	m->hidden = m->fleeting = false;
+	m->hidden = m->fleeting = m->own = false;
 	*name = 0;
 	if (has_prefix(p, n, MB_QUOTED) && mb_is_metadata(
 	    p + sizeof(MB_QUOTED) - 1, n - (sizeof(MB_QUOTED) - 1)))
@@ -224,7 +265,8 @@ header_begin(struct mb_msg *m, const unsigned char *p, size_t n, size_t *name)
 		if (!has_prefix(p, n, known[i].name))
 			continue;
 		*name = strlen(known[i].name);
-		m->hidden = known[i].hide && m->look->hide;
+		m->own = known[i].what == H_OWN;
+		m->hidden = m->own || (known[i].hide && m->look->hide);
 		m->fleeting = known[i].fleeting;
 		note_value(m, known[i].what, p + *name, p + n);
 		if (known[i].what == H_BASE)
@@ -304,6 +346,9 @@ header_line(struct mb_msg *m, const unsigned char *p, size_t n,
 		popa3d_line(m, p, n);
 	if (m->bol && *p != ' ' && *p != '\t')
 		cut = header_begin(m, p, n, &name);
+	else if (m->bol && m->own)
+		/* we never fold it: a message that begins with a space */
+		m->hidden = m->fleeting = m->own = false;
 	k = m->bol && *p == '>' ? quotes(p, n) : 0;
 	if (!m->fleeting)
 		hash_line(m, p + k, n - k);

@@ -10,15 +10,19 @@
 
 #include "plugins/storage_mbox/journal.h"
 
+#include <dirent.h>
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <culver/util.h>
+
+#define SPOOL_AGE (36 * 3600L)	/* seconds */
 
 bool
 mb_recover_needed(const struct plug_index *ix)
@@ -364,4 +368,33 @@ mb_recover(struct culver_store *store, const struct plug_index *ix,
 		status = plug_fail(call, errno, "cannot stat %s",
 		    store->path);
 	return status;
+}
+
+void
+mb_clean_spool(const struct culver_store *store, const struct plug_index *ix,
+    struct culver_call *call)
+{
+	struct timespec now;
+	struct dirent *de;
+	struct stat st;
+	DIR *dir;
+	int fd;
+
+	fd = openat(ix->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	dir = fdopendir(fd);
+	if (dir == NULL) {
+		close(fd);
+		return;
+	}
+	clock_gettime(CLOCK_REALTIME, &now);
+	while ((de = readdir(dir)) != NULL && (call->deadline == UINT64_MAX ||
+	    store->host->now(store->host) < call->deadline))
+		if (strncmp(de->d_name, MB_SPOOL, sizeof(MB_SPOOL) - 1) == 0 &&
+		    fstatat(ix->fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) ==
+		    0 && S_ISREG(st.st_mode) &&
+		    st.st_mtim.tv_sec < now.tv_sec - SPOOL_AGE)
+			unlinkat(ix->fd, de->d_name, 0);
+	closedir(dir);
 }

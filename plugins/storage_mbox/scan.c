@@ -135,8 +135,17 @@ use_length(struct scan *s)
 static bool
 keep_hint(struct scan *s)
 {
-	char popa3d[17];
+	char popa3d[17], seal[33];
 
+	if (s->msg.own_uid[0] != '\0') {
+		mb_seal(s->key, s->msg.own_uid, s->rec.id, seal);
+		if (strcmp(seal, s->msg.own_seal) == 0) {
+			s->rec.flags |= MB_SEALED;
+			s->rec.hint = mb_list_keep(s->list, s->msg.own_uid,
+			    strlen(s->msg.own_uid));
+			return s->rec.hint != 0;
+		}
+	}
 	s->rec.x_uid = s->msg.x_uid;
 	if (s->look->style == MB_POPA3D) {
 		mb_msg_popa3d(&s->msg, popa3d);

@@ -55,8 +55,8 @@ ent_order(const void *va, const void *vb)
 
 	if (c != 0)
 		return c;
-	if (a->where != b->where)
-		return a->where < b->where ? -1 : 1;
+	if (a->absent != b->absent)
+		return a->absent ? 1 : -1;
 	return a->order < b->order ? -1 : a->order > b->order;
 }
 
@@ -66,6 +66,66 @@ file_order(const void *va, const void *vb)
 	const struct mb_ent *a = va, *b = vb;
 
 	return a->order < b->order ? -1 : a->order > b->order;
+}
+
+/* A UIDL that is or may be in use; REC is NULL if the state has it. */
+struct use {
+	const char *uid;
+	struct mb_rec *rec;
+	struct mb_ent *ent;
+};
+
+static int
+use_order(const void *va, const void *vb)
+{
+	const struct use *a = va, *b = vb;
+	int c = strcmp(a->uid, b->uid);
+
+	if (c != 0)
+		return c;
+	if (a->rec == NULL || b->rec == NULL)
+		return (a->rec != NULL) - (b->rec != NULL);
+	return a->rec < b->rec ? -1 : a->rec > b->rec;
+}
+
+/* Messages that were delivered by us say which UIDL they have. */
+static bool
+match_sealed(struct mb_state *s, struct mb_list *l)
+{
+	struct use *use = calloc(s->n + l->n + 1, sizeof(*use));
+	size_t i, n = 0;
+
+	if (use == NULL)
+		return false;
+	for (i = 0; i < s->n; i++)
+		use[n++] = (struct use){ .uid = s->ent[i].uid,
+		    .ent = &s->ent[i] };
+	for (i = 0; i < l->n; i++) {
+		struct mb_rec *r = &l->rec[i];
+
+		r->uid = 0;
+		if ((r->flags & MB_SEALED) != 0)
+			use[n++] = (struct use){ .uid = l->blob + r->hint,
+			    .rec = r };
+	}
+	qsort(use, n, sizeof(*use), use_order);
+	for (i = 0; i < n; i++) {
+		struct mb_rec *r = use[i].rec;
+		bool known = i > 0 && strcmp(use[i].uid, use[i - 1].uid) == 0;
+
+		/* a copy that somebody made of it is another message */
+		if (r == NULL || (known && use[i - 1].rec != NULL))
+			continue;
+		if (known && id_order(use[i - 1].ent->id, r->id) != 0)
+			continue;
+		r->uid = r->hint;
+		if (known)
+			use[i - 1].ent->here = true;
+		else
+			r->flags |= MB_FRESH;
+	}
+	free(use);
+	return true;
 }
 
 /* Give each message the entry that is its own, if there is one. */
@@ -87,8 +147,10 @@ match(struct mb_state *s, struct mb_list *l)
 	for (i = 0; i < l->n && ok; i++) {
 		struct mb_rec *r = &l->rec[key[i].index];
 
-		r->uid = 0;
-		while (j < s->n && id_order(s->ent[j].id, r->id) < 0)
+		if (r->uid != 0)
+			continue;
+		while (j < s->n && (id_order(s->ent[j].id, r->id) < 0 ||
+		    s->ent[j].here))
 			j++;
 		if (j == s->n || id_order(s->ent[j].id, r->id) != 0)
 			continue;
@@ -123,6 +185,8 @@ mb_uidl_detect(const struct mb_list *l)
 	size_t i, x_uidl = 0, x_uid = 0;
 
 	for (i = 0; i < l->n; i++) {
+		if ((l->rec[i].flags & MB_SEALED) != 0)
+			return MB_OWN;
 		if (l->rec[i].hint != 0) {
 			if (is_mailutils(l->blob + l->rec[i].hint))
 				return MB_MAILUTILS;
@@ -156,7 +220,7 @@ old_uidl(const struct mb_list *l, const struct mb_rec *r, unsigned style,
 	case MB_POPA3D:
 	case MB_QPOPPER:
 	case MB_MAILUTILS:
-		if (r->hint != 0)
+		if (r->hint != 0 && (r->flags & MB_SEALED) == 0)
 			snprintf(out, PLUG_UID_MAX + 1, "%s",
 			    l->blob + r->hint);
 		return;
@@ -185,25 +249,6 @@ set_random(const struct culver_host *host, struct mb_list *l,
 	mb_uidl_random(host, uid);
 	r->uid = mb_list_keep(l, uid, strlen(uid));
 	return r->uid != 0;
-}
-
-/* A UIDL that is or may be in use; REC is NULL if the state has it. */
-struct use {
-	const char *uid;
-	struct mb_rec *rec;
-};
-
-static int
-use_order(const void *va, const void *vb)
-{
-	const struct use *a = va, *b = vb;
-	int c = strcmp(a->uid, b->uid);
-
-	if (c != 0)
-		return c;
-	if (a->rec == NULL || b->rec == NULL)
-		return (a->rec != NULL) - (b->rec != NULL);
-	return a->rec < b->rec ? -1 : a->rec > b->rec;
 }
 
 /* No UIDL twice: the state goes first, then the file's order. */
@@ -260,8 +305,7 @@ save(const struct culver_store *store, const struct plug_index *ix,
 			drop--;
 		else
 			line[n++] = (struct mb_line){ .uid = e->uid,
-			    .id = { e->id[0], e->id[1] },
-			    .where = MB_ABSENT };
+			    .id = { e->id[0], e->id[1] }, .absent = true };
 	}
 	for (i = 0; i < l->n; i++) {
 		const struct mb_rec *r = &l->rec[i];
@@ -285,7 +329,7 @@ check_replaced(const struct culver_store *store, const struct plug_index *ix,
 	struct stat dir;
 
 	for (i = 0; i < s->n; i++)
-		known += s->ent[i].where == MB_HERE;
+		known += !s->ent[i].absent;
 	if (l->n > 0 || known == 0 || s->copied)
 		return CULVER_OK;
 	if (stat(store->dir, &dir) != 0)
@@ -310,7 +354,7 @@ mb_uidl_assign(struct culver_store *store, const struct plug_index *ix,
 	status = check_replaced(store, ix, s, l, call);
 	if (status != CULVER_OK)
 		return status;
-	if (!match(s, l))
+	if (!match_sealed(s, l) || !match(s, l))
 		return plug_fail(call, ENOMEM, "%s", store->path);
 	for (i = 0; i < l->n; i++) {
 		struct mb_rec *r = &l->rec[i];
@@ -318,10 +362,10 @@ mb_uidl_assign(struct culver_store *store, const struct plug_index *ix,
 		/* with `auto' only the first session takes them over */
 		old_uidl(l, r, store->style != MB_AUTO || !s->known ?
 		    s->style : MB_OWN, &before, uid);
+		fresh += (r->flags & MB_FRESH) != 0 || r->uid == 0;
 		if (r->uid != 0)
 			continue;
 		r->flags |= MB_FRESH;
-		fresh++;
 		if (uid[0] != '\0' &&
 		    (r->uid = mb_list_keep(l, uid, strlen(uid))) == 0)
 			return plug_fail(call, ENOMEM, "%s", store->path);
@@ -334,7 +378,7 @@ mb_uidl_assign(struct culver_store *store, const struct plug_index *ix,
 		/* the rename of a session that died may not be on disk */
 		return plug_fail(call, errno, "cannot sync %s", ix->path);
 	for (i = 0; i < l->n; i++)
-		l->rec[i].flags &= ~(unsigned)MB_FRESH;
+		l->rec[i].flags &= ~(unsigned)(MB_FRESH | MB_SEALED);
 	return status;
 }
 
@@ -367,40 +411,12 @@ mb_uidl_forget(struct culver_store *store, const struct plug_index *ix,
 		if (found == NULL)
 			line[k++] = (struct mb_line){ .uid = s.ent[i].uid,
 			    .id = { s.ent[i].id[0], s.ent[i].id[1] },
-			    .where = s.ent[i].where };
+			    .absent = s.ent[i].absent };
 	}
 	status = mb_state_save(store, ix, &s, line, k, call);
 out:
 	free(gone);
 	free(line);
 	mb_state_free(&s);
-	return status;
-}
-
-culver_status
-mb_uidl_promise(struct culver_store *store, const struct plug_index *ix,
-    struct mb_state *s, const char *uid, const uint64_t id[2], bool first,
-    struct culver_call *call)
-{
-	struct mb_line *line = calloc(s->n + 2, sizeof(*line));
-	culver_status status;
-	size_t i, n = 0;
-
-	if (line == NULL)
-		return plug_fail(call, ENOMEM, "%s", store->path);
-	if (first && s->style == MB_AUTO)
-		s->style = MB_OWN;
-	for (i = 0; i < s->n; i++) {
-		const struct mb_ent *e = &s->ent[i];
-
-		if (strcmp(e->uid, uid) != 0)
-			line[n++] = (struct mb_line){ .uid = e->uid,
-			    .id = { e->id[0], e->id[1] },
-			    .where = e->where };
-	}
-	line[n++] = (struct mb_line){ .uid = uid, .id = { id[0], id[1] },
-	    .where = MB_PROMISED };
-	status = mb_state_save(store, ix, s, line, n, call);
-	free(line);
 	return status;
 }

@@ -3,12 +3,11 @@
  *
  *	culver-uidl mbox 1
  *	dir DEV:INO self DEV:INO style STYLE key KEY
- *	UIDL HASH [+|-]
+ *	UIDL HASH [-]
  *	...
  *	end COUNT CHECKSUM
  *
- * In the order of the file; "-" marks a message that was not there any more,
- * "+" one that was about to be delivered.
+ * In the order of the file; "-" marks a message that was not there any more.
  * Runs in the worker as the mailbox's owner.  A user may have edited the file
  * or a disk damaged it: everything is checked, the checksum first.
  */
@@ -83,7 +82,7 @@ be64(const unsigned char *p)
 	return v;
 }
 
-/* Split "UIDL HASH [+|-]"; what is wrong with it, or NULL. */
+/* Split "UIDL HASH [-]"; what is wrong with it, or NULL. */
 static const char *
 parse_entry(char *line, struct mb_ent *ent)
 {
@@ -97,14 +96,8 @@ parse_entry(char *line, struct mb_ent *ent)
 		return "no hash";
 	end = space + 1 + 2 * sizeof(id);
 	*ent = (struct mb_ent){ .uid = line, .id = { be64(id), be64(id + 8) },
-	    .where = MB_HERE };
-	if (strcmp(end, " +") == 0)
-		ent->where = MB_PROMISED;
-	else if (strcmp(end, " -") == 0)
-		ent->where = MB_ABSENT;
-	else if (*end != '\0')
-		return "too long";
-	return NULL;
+	    .absent = *end != '\0' };
+	return *end == '\0' || strcmp(end, " -") == 0 ? NULL : "too long";
 }
 
 /* Check the last line, cut it off, and give the count it states. */
@@ -219,8 +212,6 @@ make_text(const struct culver_store *store, const struct mb_state *s,
     const struct stat *self, const struct mb_line *line, size_t count,
     size_t *len)
 {
-	static const char *const mark[] = { [MB_HERE] = "",
-	    [MB_PROMISED] = " +", [MB_ABSENT] = " -" };
 	size_t room = 512 + count * LINE_ROOM, n, i;
 	char key[33], *text = malloc(room);
 	struct stat dir;
@@ -239,7 +230,7 @@ make_text(const struct culver_store *store, const struct mb_state *s,
 	for (i = 0; i < count; i++)
 		n += (size_t)snprintf(text + n, room - n, "%s %016" PRIx64
 		    "%016" PRIx64 "%s\n", line[i].uid, line[i].id[0],
-		    line[i].id[1], mark[line[i].where]);
+		    line[i].id[1], line[i].absent ? " -" : "");
 	n += (size_t)snprintf(text + n, room - n, "end %zu %016" PRIx64 "\n",
 	    count, plug_hash(count, text, n));
 	*len = n;
@@ -284,5 +275,37 @@ mb_state_stamp(const struct plug_index *ix, struct plug_stamp *out,
 	else if (errno != ENOENT)
 		return plug_fail(call, errno, "cannot stat %s/%s", ix->path,
 		    MB_UIDL);
+	return CULVER_OK;
+}
+
+culver_status
+mb_state_key(struct culver_store *store, const struct plug_index *ix,
+    bool first, unsigned char key[16], struct culver_call *call)
+{
+	struct mb_state s = { .style = first && store->style == MB_AUTO ?
+	    MB_OWN : store->style };
+	char buf[512], *p = NULL;
+	ssize_t n;
+	int fd;
+
+	fd = openat(ix->fd, MB_UIDL, O_RDONLY | O_NOFOLLOW | O_CLOEXEC |
+	    O_NONBLOCK);
+	if (fd < 0 && errno != ENOENT)
+		return plug_fail(call, errno, "cannot open %s/%s", ix->path,
+		    MB_UIDL);
+	if (fd < 0) {
+		store->host->random(store->host, s.key, sizeof(s.key));
+		memcpy(key, s.key, sizeof(s.key));
+		return mb_state_save(store, ix, &s, NULL, 0, call);
+	}
+	n = pread(fd, buf, sizeof(buf) - 1, 0);
+	close(fd);
+	if (n > 0) {
+		buf[n] = '\0';
+		p = strstr(buf, " key ");
+	}
+	/* the session that reads all of it says what else is wrong */
+	if (p == NULL || !parse_hex(p + 5, key, 16))
+		return damaged(ix, 2, "no key", call);
 	return CULVER_OK;
 }
