@@ -26,8 +26,6 @@ ssize_t __real_pwrite(int fd, const void *buf, size_t n, off_t at);
 ssize_t __wrap_pwrite(int fd, const void *buf, size_t n, off_t at);
 ssize_t __real_write(int fd, const void *buf, size_t n);
 ssize_t __wrap_write(int fd, const void *buf, size_t n);
-int __real_open(const char *path, int how, ...);
-int __wrap_open(const char *path, int how, mode_t mode);
 int __real_fsync(int fd);
 int __wrap_fsync(int fd);
 
@@ -70,16 +68,6 @@ ssize_t
 __wrap_write(int fd, const void *buf, size_t n)
 {
 	return write_fails() ? -1 : __real_write(fd, buf, n);
-}
-
-int
-__wrap_open(const char *path, int how, mode_t mode)
-{
-	size_t n = strlen(path);
-
-	if (n > 2 && strcmp(path + n - 2, "/M") == 0)
-		mbtest_hook.opens++;
-	return __real_open(path, how, mode);
 }
 
 int

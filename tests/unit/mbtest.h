@@ -24,7 +24,6 @@ extern const struct culver_plugin storage_mbox_LTX_culver_plugin;
 extern struct mbtest_hook {
 	int64_t ahead;		/* seconds that CLOCK_REALTIME is ahead */
 	uint64_t bytes;		/* what pread() gave */
-	unsigned opens;		/* open() of the mbox */
 	unsigned syncs;		/* fsync() */
 	unsigned fail_sync;	/* n: the n-th fsync() fails with EIO */
 	unsigned fail_write;	/* n: the n-th write() or pwrite() fails */
