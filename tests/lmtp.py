@@ -6,7 +6,7 @@ import socket
 from culver import Failure
 
 LISTEN = 'listen lmtp { address = {"unix:{dir}/run/lmtp", ' \
-    '"{address}:3024"} protocol = lmtp }'
+    '"{address}:3024"} protocol = lmtp mode = "0666" }'
 PORT = 3024
 
 

@@ -116,7 +116,7 @@ const struct cf_option cf_options[O_COUNT] = {
 	    .o.help = "networks whose connections begin with a PROXY header; "
 	    "not there yet"},
 	LISTEN(O_MODE, "mode", CULVER_OPT_STRING),
-	    .o.min = 3, .o.max = 4, .computed = "0666",
+	    .o.min = 3, .o.max = 4, .computed = "0660 for lmtp, 0666 for pop3",
 	    .o.help = "permissions of unix sockets, in octal"},
 	LISTEN(O_OWNER, "owner", CULVER_OPT_STRING),
 	    .o.min = 1, .o.max = 255, .computed = "the user that starts "

@@ -237,6 +237,14 @@ def test_which_user(make_instance, kind, codes):
         assert tuple(r[0] for r in replies) == codes
 
 
+def test_socket_is_for_owner_and_group_only(one_instance):
+    """Who comes in there may write to anybody."""
+    inst = one_instance(users=1, listen='listen lmtp {'
+                        ' address = {"unix:{dir}/run/lmtp"}'
+                        ' protocol = lmtp }').start()
+    assert (inst.dir / "run/lmtp").stat().st_mode & 0o777 == 0o660
+
+
 def test_config_mistakes(make_instance):
     inst = make_instance(users=1, listen='''
 listen a { protocol = lmtp }
