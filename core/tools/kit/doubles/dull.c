@@ -7,7 +7,7 @@
  */
 #define _GNU_SOURCE
 #define storage_applog_LTX_culver_plugin dull_base
-#include "contrib/applog/applog.c"
+#include "core/tools/kit/doubles/base.h"
 
 enum { DULL_CALL = N_OPTIONS, DULL_HOW, DULL_OPTIONS };
 

@@ -24,7 +24,7 @@ static void *evil_calloc(size_t n, size_t size);
 #define pwrite evil_pwrite
 #define calloc evil_calloc
 #define storage_applog_LTX_culver_plugin evil_base
-#include "contrib/applog/applog.c"
+#include "core/tools/kit/doubles/base.h"
 #undef fsync
 #undef pwrite
 #undef calloc
