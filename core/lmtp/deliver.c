@@ -79,7 +79,7 @@ log_refused(const struct conn *c, culver_status st)
 static void
 recipient_answer(struct conn *c, culver_status st, const char *user)
 {
-	struct lmtp_reply r;
+	struct lmtp_reply r = {.n = 0};
 
 	c->serial = 0;
 	if (st != CULVER_OK)
@@ -142,7 +142,7 @@ recipient_found(struct conn *c, const struct ipc_auth_found *m)
 static void
 next_recipient(struct conn *c)
 {
-	struct lmtp_reply r;
+	struct lmtp_reply r = {.n = 0};
 
 	while (c->at < c->s.n_rcpt) {
 		if (c->spool.status == CULVER_OK &&
@@ -164,7 +164,7 @@ static void
 result(struct conn *c, culver_status st)
 {
 	const char *user = c->s.rcpt[c->at].user;
-	struct lmtp_reply r;
+	struct lmtp_reply r = {.n = 0};
 
 	deliver_forget(c);
 	if (st == CULVER_E_QUOTA)

@@ -42,7 +42,7 @@ lmtp_user(const struct lmtp_addr *a, enum lmtp_names names,
 {
 	size_t plain = a->local_n > 0 ? 1 + strcspn(a->name + 1, delimiters) :
 	    0, len = strlen(a->name);
-	_Bool tagged = delimiters[0] != 0 && plain < a->local_n;
+	unsigned cuts = delimiters[0] != 0 && plain < a->local_n ? 2 : 1;
 	_Bool has_domain = len > a->local_n;
 	unsigned n = 0;
 
@@ -50,7 +50,7 @@ lmtp_user(const struct lmtp_addr *a, enum lmtp_names names,
 		if (has_domain ? names == (whole ? LMTP_LOCAL_NAME :
 		    LMTP_WHOLE_NAME) : whole)
 			continue;
-		for (unsigned cut = 0; cut <= tagged; cut++) {
+		for (unsigned cut = 0; cut < cuts; cut++) {
 			size_t local = cut ? plain : a->local_n;
 
 			if (n++ != k)

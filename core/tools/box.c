@@ -23,6 +23,9 @@ struct box {
 	uint32_t n_uidl;	/* of job->uidl, each once */
 	_Bool gone;		/* culverctl does not listen any more */
 	struct split split;
+	struct box_known known;	/* with job->resume */
+	struct box_sum sum;
+	uint64_t before;	/* octets, at the message's beginning */
 	uint8_t buf[FRAME_MAX];
 };
 
@@ -260,7 +263,11 @@ on_begin(void *arg)
 	static const struct culver_envelope env = {.size = sizeof(env),
 	    .sender = "", .recipient = ""};
 
-	return store_deliver_begin(((struct box *)arg)->store, &env);
+	struct box *b = arg;
+
+	b->before = b->done.octets;
+	box_sum_begin(&b->sum, b->job);
+	return store_deliver_begin(b->store, &env);
 }
 
 static culver_status
@@ -269,6 +276,8 @@ on_data(void *arg, const uint8_t *p, size_t n)
 	struct box *b = arg;
 
 	b->done.octets += n;
+	if (b->job->resume)
+		box_sum_add(&b->sum, p, n);
 	return store_deliver_write(b->store, p, n);
 }
 
@@ -276,8 +285,16 @@ static culver_status
 on_end(void *arg)
 {
 	struct box *b = arg;
-	culver_status st = store_deliver_commit(b->store);
+	culver_status st;
 
+	box_sum_end(&b->sum);
+	if (b->job->resume && box_known_take(&b->known, &b->sum)) {
+		store_deliver_abort(b->store);
+		b->done.left_out++;
+		b->done.octets = b->before;
+		return CULVER_OK;
+	}
+	st = store_deliver_commit(b->store);
 	b->done.n += st == CULVER_OK;
 	return st;
 }
@@ -310,9 +327,13 @@ static culver_status
 import(struct box *b)
 {
 	struct frame_file f = {0};
-	culver_status st;
+	culver_status st = CULVER_OK;
 	_Bool more;
 
+	if (b->job->resume)
+		st = box_known_read(&b->known, b->store, b->job);
+	if (st != CULVER_OK)
+		return st;
 	do {
 		st = import_file(b, &f, &more);
 	} while (st == CULVER_OK && more);

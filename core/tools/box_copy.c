@@ -21,7 +21,6 @@ struct end {
 	const struct box_job *job;
 	struct frame_done *done;
 	uint8_t last;			/* octet in wire form */
-	_Bool send;			/* else only add up */
 	struct frame_sum sum;
 	size_t n;
 	uint8_t out[FRAME_MAX];
@@ -32,25 +31,52 @@ struct end {
 
 /* Not cryptographic, but nobody knows the seed: it finds what is not equal. */
 static void
-mix(uint64_t *h, uint8_t c, uint64_t k)
+mix(struct box_sum *s, uint8_t c)
 {
-	*h = (*h ^ c) * k;
-	*h ^= *h >> 29;
+	static const uint64_t by[2] = {UINT64_C(0x9e3779b97f4a7c15),
+	    UINT64_C(0xd6e8feb86659fd93)};
+
+	for (int i = 0; i < 2; i++) {
+		s->hash[i] = (s->hash[i] ^ c) * by[i];
+		s->hash[i] ^= s->hash[i] >> 29;
+	}
+	s->octets++;
+	s->last = c;
+}
+
+void
+box_sum_begin(struct box_sum *s, const struct box_job *job)
+{
+	*s = (struct box_sum){.hash = {job->seed[0], job->seed[1]}};
+}
+
+void
+box_sum_add(struct box_sum *s, const uint8_t *p, size_t n)
+{
+	for (; n > 0; p++, n--) {
+		if (*p == '\n' && s->last != '\r')
+			mix(s, '\r');
+		mix(s, *p);
+	}
+}
+
+void
+box_sum_end(struct box_sum *s)
+{
+	if (s->octets == 0 || s->last == '\n')
+		return;
+	mix(s, '\r');		/* also behind a CR, which is not of it */
+	mix(s, '\n');
 }
 
 static culver_status
 flush(struct end *e)
 {
-	for (size_t i = 0; i < e->n; i++) {
-		mix(&e->sum.hash[0], e->out[i], UINT64_C(0x9e3779b97f4a7c15));
-		mix(&e->sum.hash[1], e->out[i], UINT64_C(0xd6e8feb86659fd93));
-	}
-	e->sum.octets += e->n;
-	if (e->send && e->n > 0 &&
-	    !frame_put(e->job->fd, FRAME_DATA, e->out, e->n))
-		return CULVER_E_TEMP;
+	size_t n = e->n;
+
 	e->n = 0;
-	return CULVER_OK;
+	return n == 0 || frame_put(e->job->fd, FRAME_DATA, e->out, n) ?
+	    CULVER_OK : CULVER_E_TEMP;
 }
 
 static void
@@ -75,30 +101,32 @@ add(struct end *e, const uint8_t *p, size_t n)
 	return st;
 }
 
-/* Message I whole: into e->sum, and to culverctl. */
+/* Message I whole: into SUM or, if that is NULL, to culverctl. */
 static culver_status
-message(struct end *e, uint32_t i)
+message(struct end *e, uint32_t i, struct box_sum *sum)
 {
 	struct store_reader r;
 	const uint8_t *p;
 	culver_status st = store_read(e->store, i, &r);
 	size_t n;
 
-	e->sum = (struct frame_sum){.received = e->store->received[i],
-	    .hash = {e->job->seed[0], e->job->seed[1]}};
-	snprintf(e->sum.uidl, sizeof(e->sum.uidl), "%s", e->store->msg[i].uid);
 	e->last = 0;
 	e->n = 0;
-	if (st == CULVER_OK && e->send &&
-	    !frame_put(e->job->fd, FRAME_BEGIN, &e->sum, sizeof(e->sum)))
-		st = CULVER_E_TEMP;
 	while (st == CULVER_OK &&
-	    (st = store_chunk(&r, &p, &n)) == CULVER_OK)
-		st = add(e, p, n);
+	    (st = store_chunk(&r, &p, &n)) == CULVER_OK) {
+		if (sum != NULL)
+			box_sum_add(sum, p, n);
+		else
+			st = add(e, p, n);
+	}
 	store_done(&r);
 	if (st != CULVER_DONE)
 		return st;
-	if (e->last != '\n' && (e->n > 0 || e->sum.octets > 0)) {
+	if (sum != NULL) {
+		box_sum_end(sum);
+		return CULVER_OK;
+	}
+	if (e->last != '\n' && e->last != 0) {
 		put(e, '\r');
 		put(e, '\n');
 	}
@@ -107,13 +135,29 @@ message(struct end *e, uint32_t i)
 
 /* --- the ends ---------------------------------------------------------------- */
 
+/* What message I is, into e->sum. */
+static culver_status
+message_sum(struct end *e, uint32_t i)
+{
+	struct box_sum sum;
+	culver_status st;
+
+	box_sum_begin(&sum, e->job);
+	st = message(e, i, &sum);
+	e->sum = (struct frame_sum){.octets = sum.octets,
+	    .received = e->store->received[i],
+	    .hash = {sum.hash[0], sum.hash[1]}};
+	snprintf(e->sum.uidl, sizeof(e->sum.uidl), "%s", e->store->msg[i].uid);
+	return st;
+}
+
 static culver_status
 sums(struct end *e)
 {
 	culver_status st = store_open(e->store, CULVER_OPEN_READONLY);
 
 	for (uint32_t i = 0; st == CULVER_OK && i < e->store->n; i++) {
-		st = message(e, i);
+		st = message_sum(e, i);
 		if (st == CULVER_E_GONE) {	/* others may remove mail */
 			st = CULVER_OK;
 			continue;
@@ -134,16 +178,21 @@ send_wanted(struct end *e)
 	uint32_t n = box_wanted_sort(e->job);
 	culver_status st = store_open(e->store, CULVER_OPEN_EXCLUSIVE);
 
-	e->send = 1;
 	for (uint32_t i = 0; st == CULVER_OK && i < e->store->n; i++) {
 		if (!box_is_wanted(e->job, n, e->store->msg[i].uid))
 			continue;
-		st = message(e, i);
+		e->sum = (struct frame_sum){.received =
+		    e->store->received[i]};
+		snprintf(e->sum.uidl, sizeof(e->sum.uidl), "%s",
+		    e->store->msg[i].uid);
+		if (!frame_put(e->job->fd, FRAME_BEGIN, &e->sum,
+		    sizeof(e->sum)))
+			return CULVER_E_TEMP;
+		st = message(e, i, NULL);
 		if (st == CULVER_OK &&
 		    !frame_put(e->job->fd, FRAME_FILE_END, "", 0))
 			st = CULVER_E_TEMP;
 		e->done->n += st == CULVER_OK;
-		e->done->octets += e->sum.octets;
 	}
 	return st;
 }
@@ -204,4 +253,64 @@ box_copy(struct store *store, const struct box_job *job,
 	store->want_dates = 1;
 	return job->what == BOX_SUMS ? sums(&e) :
 	    job->what == BOX_SEND ? send_wanted(&e) : take(&e);
+}
+
+/* --- import that goes on ------------------------------------------------------- */
+
+static int
+sum_order(const void *a, const void *b)
+{
+	const struct box_sum *x = a, *y = b;
+
+	return x->octets != y->octets ? (x->octets < y->octets ? -1 : 1) :
+	    memcmp(x->hash, y->hash, sizeof(x->hash));
+}
+
+culver_status
+box_known_read(struct box_known *k, struct store *store,
+    const struct box_job *job)
+{
+	static struct end e;
+	culver_status st;
+
+	e.store = store;
+	e.job = job;
+	st = store_open(store, CULVER_OPEN_READONLY);
+	k->n = store->n;
+	k->v = calloc((size_t)k->n + 1, sizeof(*k->v));
+	for (uint32_t i = 0; st == CULVER_OK && i < k->n; i++) {
+		if (k->v == NULL)
+			st = CULVER_E_NOMEM;
+		else {
+			box_sum_begin(&k->v[i], job);
+			st = message(&e, i, &k->v[i]);
+			if (st == CULVER_E_GONE)
+				st = CULVER_OK;
+		}
+	}
+	store_close(store);
+	if (st == CULVER_OK && k->v != NULL && k->n > 1)
+		qsort(k->v, k->n, sizeof(*k->v), sum_order);
+	return st;
+}
+
+_Bool
+box_known_take(struct box_known *k, const struct box_sum *sum)
+{
+	uint32_t lo = 0, hi = k->n;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (sum_order(&k->v[mid], sum) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (; lo < k->n && sum_order(&k->v[lo], sum) == 0; lo++)
+		if (!k->v[lo].taken) {
+			k->v[lo].taken = 1;
+			return 1;
+		}
+	return 0;
 }

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -201,6 +202,9 @@ summary(const struct work *w)
 
 	if (w->job.what == BOX_LIST)
 		return;
+	if (w->done.left_out > 0 && !w->ctl->json)
+		printf("%" PRIu32 " messages were there already\n",
+		    w->done.left_out);
 	if (w->ctl->json)
 		printf("{\"messages\": %" PRIu32 ", \"octets\": %" PRIu64
 		    "}\n", w->done.n, w->done.octets);
@@ -295,6 +299,14 @@ ctl_mailbox(struct ctl *ctl)
 
 	if (ctl->argc >= 3 && strcmp(ctl->argv[1], "copy") == 0)
 		return ctl_mailbox_copy(ctl);
+	if (ctl->argc > 3 && strcmp(ctl->argv[1], "import") == 0 &&
+	    strcmp(ctl->argv[ctl->argc - 1], "--resume") == 0) {
+		w.job.resume = 1;
+		more--;
+		if (getrandom(w.job.seed, sizeof(w.job.seed), 0) !=
+		    (ssize_t)sizeof(w.job.seed))
+			return EX_OSERR;
+	}
 	for (size_t i = 0; i < sizeof(what) / sizeof(what[0]); i++) {
 		if (ctl->argc < 3 || strcmp(ctl->argv[1], what[i].name) != 0 ||
 		    more < what[i].min || more > what[i].max)

@@ -51,6 +51,7 @@ struct frame_done {
 	int32_t status;		/* culver_status */
 	uint32_t keeps_uids;	/* this storage can */
 	uint32_t n;		/* messages listed, imported, removed ... */
+	uint32_t left_out;	/* import: that were there already */
 	uint64_t octets;
 };
 
@@ -78,7 +79,8 @@ struct box_job {
 	int fd;			/* the child's end */
 	int n_uidl;
 	char **uidl;		/* BOX_DELETE, BOX_SEND */
-	uint64_t seed[2];	/* BOX_SUMS: of the hashes */
+	uint64_t seed[2];	/* of the hashes of BOX_SUMS and RESUME */
+	_Bool resume;		/* BOX_IMPORT: leave out what is there */
 };
 
 /* A child with a job in a mailbox. */
@@ -99,6 +101,25 @@ typedef _Bool box_frame(void *arg, enum frame_type type, const uint8_t *p,
 uint32_t box_wanted_sort(const struct box_job *job);
 /* Is UID one of the N? */
 _Bool box_is_wanted(const struct box_job *job, uint32_t n, const char *uid);
+
+/* What a message is in wire form, however it is stored. */
+struct box_sum {
+	uint64_t octets, hash[2];
+	uint8_t last;			/* octet */
+	_Bool taken;			/* see box_known_take() */
+};
+void box_sum_begin(struct box_sum *s, const struct box_job *job);
+void box_sum_add(struct box_sum *s, const uint8_t *p, size_t n);
+void box_sum_end(struct box_sum *s);
+
+/* What is in a mailbox, to be free()d; each message can be taken once. */
+struct box_known {
+	struct box_sum *v;
+	uint32_t n;
+};
+culver_status box_known_read(struct box_known *k, struct store *store,
+    const struct box_job *job);
+_Bool box_known_take(struct box_known *k, const struct box_sum *sum);
 
 /* BOX_SUMS, BOX_SEND, BOX_TAKE: box_copy.c */
 culver_status box_copy(struct store *store, const struct box_job *job,

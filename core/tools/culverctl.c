@@ -42,7 +42,7 @@ static const struct command {
 	{"hash", ctl_hash, "[--scheme SCHEME]", "hash a password for a "
 	    "passwd file"},
 	{"mailbox", ctl_mailbox, "COMMAND USER ...", "list, stat, check, "
-	    "export DIR, import PATH, delete UIDL..., empty, copy --from "
+	    "export DIR, import PATH [--resume], delete UIDL..., empty, copy --from "
 	    "SECTION --to SECTION"},
 };
 

@@ -183,6 +183,31 @@ def test_uidl_that_is_taken(inst, box):
     assert uidls()[:7] == first and len(set(uidls())) == 8
 
 
+def test_import_goes_on(inst, kinds, box, tmp_path):
+    """--resume leaves out what is there, each as often as it is there."""
+    wanted = [numbered(i) for i in range(9)] + [numbered(3)]
+    for i, message in enumerate(wanted):
+        text = message if i % 2 else message.replace(b"\n", b"\r\n")
+        (tmp_path / f"{i}.eml").write_bytes(text)
+    half = tmp_path / "half"
+    half.mkdir()
+    for i in range(4):
+        (half / f"{i}.eml").write_bytes(wanted[i])
+    for kind in kinds:
+        set_section(inst, kind)
+        for path, new, old in ((half, 4, 0), (tmp_path, 6, 4),
+                               (tmp_path, 0, 10)):
+            done = inst.ctl("mailbox", "import", "user1", str(path),
+                            "--resume")
+            assert done.returncode == 0, done.stderr
+            lines = done.stdout.splitlines()
+            assert lines[-1].startswith(f"{new} messages "), done.stdout
+            assert old == 0 or lines[0] == \
+                f"{old} messages were there already"
+        there = look(inst, kind, tmp_path / kind)
+        assert sorted(m for _, m in there) == sorted(map(wire, wanted)), kind
+
+
 def test_usage(inst, box):
     for args, status in ((("maildir", "maildir"), 64),
                          (("maildir", "nowhere"), 64)):
