@@ -18,6 +18,7 @@
 #include "plugins/auth_passwdfile/passwdfile.h"
 
 enum {
+	MAX_UPPERS = 5,		/* line numbers with such names in the log */
 	MAX_COMPLAINTS = 20,	/* lines of one file that are logged */
 	MAX_TRIES = 3		/* to read a file that is being written */
 };
@@ -186,10 +187,46 @@ dummy_choose(struct pwfile *f, const struct kinds *k)
 
 /* --- loading ------------------------------------------------------------- */
 
+/* Names that no client can send if user_case is "lower"; only the core knows
+ * what it is. */
+struct uppers {
+	size_t n;
+	uint32_t line[MAX_UPPERS];
+};
+
+static void
+uppers_add(struct uppers *u, struct span user, uint32_t nr)
+{
+	for (size_t i = 0; i < user.n; i++)
+		if (user.p[i] >= 'A' && user.p[i] <= 'Z') {
+			if (u->n < MAX_UPPERS)
+				u->line[u->n] = nr;
+			u->n++;
+			return;
+		}
+}
+
+/* One line for all of them. */
+static void
+uppers_tell(const struct pwfile *f, const struct uppers *u)
+{
+	char text[MAX_UPPERS * 12] = "";
+	size_t n = 0;
+
+	for (size_t i = 0; i < u->n && i < MAX_UPPERS; i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%u",
+		    i > 0 ? ", " : "", u->line[i]);
+	if (u->n > 0)
+		culver_logf(f->host, CULVER_LOG_INFO, "%s: %zu users with "
+		    "upper-case letters in their names (line %s%s) can log in "
+		    "only if user_case = keep", f->path, u->n, text,
+		    u->n > MAX_UPPERS ? ", ..." : "");
+}
+
 /* Look at one line; what is wrong with it is told once, here. */
 static void
 line_add(struct pwfile *f, size_t at, uint32_t nr, struct kinds *kinds,
-    size_t *complaints)
+    struct uppers *uppers, size_t *complaints)
 {
 	struct span line = line_at(f, at);
 	struct entry e;
@@ -213,6 +250,7 @@ line_add(struct pwfile *f, size_t at, uint32_t nr, struct kinds *kinds,
 			    "this user cannot log in", f->path, nr, why);
 		return;
 	}
+	uppers_add(uppers, e.user, nr);
 	h = hash_parse(e.password, f->scheme);
 	if (h.state == HASH_GOOD)
 		kinds_count(kinds, &h);
@@ -223,6 +261,7 @@ index_build(struct pwfile *f, struct culver_call *call)
 {
 	size_t lines = 0, complaints = 0, at = 0, slots = 16;
 	struct kinds kinds = {.n = 0};
+	struct uppers uppers = {.n = 0};
 	uint32_t nr = 0;
 
 	for (const char *p = f->text; (p = memchr(p, '\n',
@@ -241,12 +280,14 @@ index_build(struct pwfile *f, struct culver_call *call)
 
 		nr++;
 		if (line.n > 0 && line.p[0] != '#' && line.p[0] != ':')
-			line_add(f, at, nr, &kinds, &complaints);
+			line_add(f, at, nr, &kinds, &uppers,
+			    &complaints);
 		at = (size_t)(lf - f->text) + 1;
 	}
 	if (complaints > MAX_COMPLAINTS)
 		culver_logf(f->host, CULVER_LOG_ERROR, "%s: %zu more lines "
 		    "like these", f->path, complaints - MAX_COMPLAINTS);
+	uppers_tell(f, &uppers);
 	dummy_choose(f, &kinds);
 	return CULVER_OK;
 }

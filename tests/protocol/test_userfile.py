@@ -67,3 +67,14 @@ def test_an_unreadable_file_is_told_at_the_start(instance):
     done = instance.ctl("user", instance.users[0].name)
     assert done.returncode != 0
     assert str(instance.userfile) in done.stderr + done.stdout
+
+
+def test_names_in_upper_case_are_told(instance):
+    a, b = instance.users
+    write(instance, entry(a) + "# Remark\n" + entry(b, name="User2") +
+          entry(b, name="Eve") + entry(b, name="eve"))
+    instance.start()
+    (line, *_) = instance.wait_log(" info ", "user_case = keep")
+    assert f"{instance.userfile}: 2 users" in line and "line 3, 4)" in line
+    with instance.connect() as pop:
+        assert pop.login("User2").startswith(b"-ERR [AUTH]")
