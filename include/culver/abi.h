@@ -4,8 +4,10 @@
  * Rules that hold for the whole ABI:
  *  - Nothing is owned across the boundary.  What a plugin returns lives in
  *    the arena of the call, or until the documented close of its object.
- *  - Every struct that may grow starts with its size, set by whoever fills
- *    it.  Members are only appended.  A reader uses CULVER_HAS() first.
+ *  - Every struct that may grow starts with its size, set by whoever made
+ *    the struct; where a call fills in what the caller made, that is the
+ *    caller, and the callee leaves size as it is.  Members are only appended.
+ *    Who reads or fills in one uses CULVER_HAS() first.
  *  - Members called reserved are 0, whoever fills the struct.
  *  - Calls come from one thread at a time.  A plugin never blocks past
  *    call->deadline, never exits, forks, or changes signals, cwd, umask,

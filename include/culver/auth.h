@@ -48,7 +48,11 @@ enum {				/* one wanted form per lookup_creds() */
 	CULVER_CRED_SCRAM_SHA256
 };
 
-/* All byte strings are in the call's arena, which the core wipes. */
+/*
+ * The core has set size and cleared the rest; the plugin fills in no member
+ * that size does not cover (CULVER_HAS()), and leaves size as it is.
+ * All byte strings are in the call's arena, which the core wipes.
+ */
 struct culver_cred {
 	uint32_t size;
 	uint32_t form;		/* CULVER_CRED_*, as asked */
@@ -58,7 +62,7 @@ struct culver_cred {
 	uint32_t reserved0;
 };
 
-/* Extra facts that come with a positive answer. */
+/* Extra facts that come with a positive answer; size as in culver_cred. */
 struct culver_auth_ok {
 	uint32_t size;
 	uint32_t reserved0;
@@ -97,7 +101,8 @@ struct culver_auth_ops {
 	    const struct culver_auth_req *rq, struct culver_cred *out,
 	    struct culver_auth_ok *ok, struct culver_call *call);
 
-	/* [USER] Ids, home and location; strings in the arena. */
+	/* [USER] Ids, home and location; strings in the arena.  The core has
+	 * set out->size, as in culver_cred. */
 	culver_status (*lookup_user)(struct culver_auth *au,
 	    const struct culver_auth_req *rq, struct culver_user *out,
 	    struct culver_call *call);

@@ -147,8 +147,10 @@ struct culver_plugin {
 /*
  * Defines the only exported symbol: CULVER_PLUGIN(storage_maildir) = { ... };
  * The _LTX_ part lets libltdl find it both in storage_maildir.so and preloaded.
+ * MOD may be a macro; it is expanded.
  */
-#define CULVER_PLUGIN(mod) \
+#define CULVER_PLUGIN(mod) CULVER_PLUGIN_(mod)
+#define CULVER_PLUGIN_(mod) \
 	CULVER_C_LINKAGE CULVER_EXPORT const struct culver_plugin mod##_LTX_culver_plugin; \
 	const struct culver_plugin mod##_LTX_culver_plugin
 

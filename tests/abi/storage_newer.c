@@ -128,10 +128,11 @@ static const struct culver_storage_ops ops = {
 };
 
 #ifdef NEEDY
-CULVER_PLUGIN(storage_needy) = {
+#define MODULE storage_needy
 #else
-CULVER_PLUGIN(storage_newer) = {
+#define MODULE storage_newer
 #endif
+CULVER_PLUGIN(MODULE) = {
 	.magic = CULVER_MAGIC, .size = sizeof(struct culver_plugin),
 	.abi_major = CULVER_ABI_MAJOR, .abi_minor = CULVER_ABI_MINOR,
 	.need_minor = NEED, .kind = CULVER_KIND_STORAGE,
