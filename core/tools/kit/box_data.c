@@ -39,6 +39,7 @@ static culver_status
 fetch(struct box *b, uint32_t index, size_t max, struct taken *t)
 {
 	struct culver_content *c = NULL;
+	struct culver_error err;
 	culver_status st;
 
 	*t = (struct taken){ .n = 0 };
@@ -51,10 +52,15 @@ fetch(struct box *b, uint32_t index, size_t max, struct taken *t)
 	do
 		st = next(b, c, t);
 	while (st == CULVER_OK && t->n < max);
+	err = b->err;
 	box_begin(b, "done");
 	b->ops->done(c);
 	if (box_hooks.after != NULL)
 		box_hooks.after(b, CULVER_OK);
+	if (st < CULVER_OK) {		/* that is what a report is about */
+		b->err = err;
+		b->doing = "next";
+	}
 	return st;
 }
 
