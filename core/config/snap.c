@@ -168,8 +168,8 @@ listen_fill(const struct snapper *s, const struct cf_section *sec,
 	*out = (struct conf_listen){.addr = a.ss, .addr_len = a.len,
 	    .type = SOCK_STREAM, .uid = UINT32_MAX, .gid = UINT32_MAX,
 	    .line = sec->at.line, .lmtp = sec->v[O_PROTOCOL].u.i == 1};
-	/* who comes in by LMTP may write to anybody: no user of the machine */
-	out->mode = out->lmtp ? 0660 : 0666;
+	/* who comes in by LMTP may write to anybody, but at our own listener */
+	out->mode = out->lmtp && !sec->implied ? 0660 : 0666;
 	TEXT(out->text, address);
 	if (!a.is_unix)
 		return;
