@@ -38,7 +38,8 @@ static const char usage_text[] =
     "       culver-plugin serve [--option KEY=VALUE]... [--home DIR] "
     "[--port N]\n"
     "           NAME | --module FILE\n"
-    "       culver-plugin new [--kind storage] [--template DIR] NAME\n";
+    "       culver-plugin new [--kind storage] [--template DIR] NAME\n"
+    "       culver-plugin --help | --version\n";
 
 struct options {
 	const char *dir, *module;
@@ -256,15 +257,20 @@ static void
 version_seen(void *ctx, const char *path)
 {
 	struct plugin p;
+	char *real;
 
 	(void)ctx;
-	if (load(path, &p))
-		printf("%s_%s %s ABI %u.%u needs %u.%u %s\n",
-		    plugin_kind_name(p.desc.kind), p.desc.name,
-		    p.desc.version != NULL ? p.desc.version : "-",
-		    (unsigned)p.desc.abi_major, (unsigned)p.desc.abi_minor,
-		    (unsigned)p.desc.abi_major, (unsigned)p.desc.need_minor,
-		    path);
+	if (!load(path, &p))
+		return;
+	/* what is preloaded has a name only */
+	real = strchr(path, '/') != NULL ? realpath(path, NULL) : NULL;
+	printf("%s_%s %s ABI %u.%u needs %u.%u %s\n",
+	    plugin_kind_name(p.desc.kind), p.desc.name,
+	    p.desc.version != NULL ? p.desc.version : "-",
+	    (unsigned)p.desc.abi_major, (unsigned)p.desc.abi_minor,
+	    (unsigned)p.desc.abi_major, (unsigned)p.desc.need_minor,
+	    real != NULL ? real : path);
+	free(real);
 }
 
 static int

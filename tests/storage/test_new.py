@@ -105,3 +105,12 @@ def test_same_file_in_the_next_minor(folder, build):
         server.stdout.close()
     assert sorted(p.name for p in (home / NAME).iterdir()) == \
         ["m1", "m3", "m4", "m5"]
+
+
+def test_versions_names_files_by_their_real_paths(tree):
+    first, *rest = run(tree / "usr/local/bin/culver-plugin",
+                       "versions").splitlines()
+    assert re.fullmatch(r"culver \S+ ABI \d+\.\d+", first) and rest
+    for line in rest:
+        path = line.split()[-1]
+        assert os.path.isfile(path) and path == os.path.realpath(path)
