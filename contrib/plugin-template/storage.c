@@ -15,7 +15,7 @@
 #include <culver/storage.h>
 #include <culver/util.h>
 
-struct culver_store { const struct culver_host *host; const char *path; };
+struct culver_store { const struct culver_host *host; char *path; };
 struct culver_content { int fd; uint64_t left; };
 struct culver_mailbox { struct dirent **file; int n, dir;
     const struct culver_host *host; struct culver_content content; };
@@ -31,16 +31,22 @@ create(struct culver_store **out, const struct culver_host *host,
     const struct culver_values *vals, const struct culver_user *user,
     struct culver_call *call)
 {
-	(void)user;
+	const char *path = user->location != NULL ? user->location :
+	    vals->v[0].u.s.p;
+
 	if ((*out = calloc(1, sizeof(**out))) == NULL)
 		return failed(call, "get memory");
-	**out = (struct culver_store){ host, vals->v[0].u.s.p };
-	return CULVER_OK;
+	**out = (struct culver_store){ host, strdup(path) };
+	if ((*out)->path != NULL)
+		return CULVER_OK;
+	free(*out);
+	return failed(call, "get memory");
 }
 
 static void
 destroy(struct culver_store *s)
 {
+	free(s->path);
 	free(s);
 }
 
