@@ -49,7 +49,7 @@ test_descriptor(void **state)
 	assert_int_equal(p->size, sizeof(*p));
 	assert_int_equal(p->needs, 0);
 	assert_int_equal(p->caps, CULVER_ST_DELIVER | CULVER_ST_SIZE_CACHE |
-	    CULVER_ST_KEEP_UID);
+	    CULVER_ST_KEEP_UID | CULVER_ST_CHECK);
 	assert_true(o->deliver_begin && o->deliver_write &&
 	    o->deliver_commit && o->deliver_abort && o->put_octets);
 	assert_null(o->keepalive);
