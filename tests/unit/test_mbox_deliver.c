@@ -47,8 +47,8 @@ test_round_trip(void **state)
 		"S: 1\r\n\r\n.\r\n..\r\n\r\n\r\n", "S: 1\r\n\r\nx\ry\r\n",
 		"S: 1\r\n\r\nx\r\r\ny\r\n", "S: 1\r\n\r\nx\r",
 		" begins with a space\r\n\r\nx\r\n",
-		"X-Culver-UIDL: forged 00000000000000000000000000000000\r\n"
-		"\r\nx\r\n", "X-Culver-X-Culver-UIDL: x\r\n\r\nx\r\n",
+		("X-Culver-UIDL: forged 00000000000000000000000000000000\r\n"
+		"\r\nx\r\n"), "X-Culver-X-Culver-UIDL: x\r\n\r\nx\r\n",
 		"S: 1\r\n\r\nFrom", "S: 1\r\n\r\n>", "S: 1\r\n\r\n\r\n\r\nx\r\n",
 	};
 	const size_t n = sizeof(text) / sizeof(text[0]);
