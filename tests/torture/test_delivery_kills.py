@@ -84,7 +84,11 @@ class DeliveryShard(Shard):
     def transaction(self, client, message, codes):
         if client.greeting[0] != 220:
             return "refused"
-        client.expect("MAIL FROM:<a@b>", 250)
+        code = client.code("MAIL FROM:<a@b>")
+        if code == 421:         # a reload, which comes between messages
+            return "refused"
+        if code != 250:
+            raise Failure(f"the answer to MAIL is {code}")
         accepted = [name for name in codes
                     if client.code(f"RCPT TO:<{name}@x>") == 250]
         if not accepted:
