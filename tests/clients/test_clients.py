@@ -254,15 +254,14 @@ class Getmail(Client):
     needs = ("getmail",)
     needs_account = True
     modes = ("plain", "tls")        # getmail6 knows no STLS
-    # getmail loses the wake-up of a child that ends early, and gives up after
-    # a minute: it is run with a wait that cannot.
+    # getmail asks after a child whose number it does not know yet if that ends
+    # early, and waits for ever: it is run with a plain waitpid().
     program = r"""
-import os, runpy, shutil, sys, time
+import os, runpy, shutil, sys
 from getmailcore.baseclasses import ForkingBase
 def wait(self, pid):
-    while self._ForkingBase__child_status is None:
-        time.sleep(0.001)
-    return os.waitstatus_to_exitcode(self._ForkingBase__child_status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+ForkingBase._prepare_child = lambda self: None
 ForkingBase._wait_for_child = wait
 sys.argv[0] = shutil.which("getmail")
 runpy.run_path(sys.argv[0], run_name="__main__")
