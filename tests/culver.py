@@ -206,6 +206,15 @@ def locks_below(directory):
     return held
 
 
+def own_mounts():
+    """What starts a command in a mount namespace of its own.  In a chroot
+    whose root is no mount the propagation can only stay what it is."""
+    private = ("unshare", "-m", "--propagation", "private")
+    tried = subprocess.run([*private, "true"], stderr=subprocess.DEVNULL)
+    return private if tried.returncode == 0 else \
+        ("unshare", "-m", "--propagation", "unchanged")
+
+
 class Background:
     """As much of Popen as is needed for a process that is no child."""
 

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from culver import ROOT, Failure, numbered, until
+from culver import ROOT, Failure, numbered, own_mounts, until
 
 N = 4
 
@@ -18,8 +18,7 @@ def instance(make_instance):
     for user in inst.users:
         user.deliver_all(numbered(i) for i in range(1, N + 1))
     # a mount namespace of its own: what is mounted ends with the daemon
-    return inst.start(prefix=("unshare", "-m", "--propagation", "private")
-                      if ROOT else ())
+    return inst.start(prefix=own_mounts() if ROOT else ())
 
 
 @pytest.fixture
@@ -135,8 +134,8 @@ def test_root_owns_what_is_there(instance, user):
 
 
 def nsenter(instance, *argv):
-    subprocess.run(["nsenter", "-t", str(instance.pid), "-m", *map(str, argv)],
-                   check=True)
+    subprocess.run(["nsenter", "-t", str(instance.pid), "-m", "-r",
+                    *map(str, argv)], check=True)
 
 
 @pytest.mark.needs_root

@@ -8,7 +8,8 @@ import threading
 
 import pytest
 
-from culver import (Failure, Instance, numbered, proc_status, until, wire)
+from culver import (Failure, Instance, numbered, own_mounts, proc_status,
+                    until, wire)
 
 N = 5
 SECTION = '''storage sqlite {
@@ -23,7 +24,7 @@ class SqliteInstance(Instance):
     kind = "sqlite"
 
     def nsenter(self, *argv):
-        subprocess.run(["nsenter", "-t", str(self.pid), "-m",
+        subprocess.run(["nsenter", "-t", str(self.pid), "-m", "-r",
                         *map(str, argv)], check=True, timeout=60)
 
 
@@ -45,8 +46,7 @@ def instance(tree):
 @pytest.fixture
 def private(tree):
     """An instance with mounts of its own, which end with it."""
-    yield from running(tree, users=1, prefix=(
-        "unshare", "-m", "--propagation", "private"))
+    yield from running(tree, users=1, prefix=own_mounts())
 
 
 def path_of(user):
