@@ -98,7 +98,8 @@ def pytest_report_header(config):
            f" {'root' if culver.ROOT else 'not root'}"
 
 
-def pytest_terminal_summary(terminalreporter):
+def pytest_terminal_summary(terminalreporter, config):
+    terminalreporter.write_line(f"seed {config.option.seed}")
     for nodeid, reason in sorted(set(NOT_RUN)):
         terminalreporter.write_line(f"NOT RUN {nodeid}: {reason}")
 
