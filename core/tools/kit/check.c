@@ -79,20 +79,24 @@ static bool
 make_top(struct kit *k)
 {
 	const char *dir = k->dir;
+	char *real;
+	bool made;
 
 	if (dir == NULL)
 		dir = getenv("TMPDIR");
 	if (dir == NULL)
 		dir = access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm" :
 		    "/tmp";
-	dir = realpath(dir, NULL);
-	if (dir == NULL || strlen(dir) > 1000 ||
-	    snprintf(k->top, sizeof(k->top), "%s/culver-kit-XXXXXX", dir) < 0
-	    || mkdtemp(k->top) == NULL) {
+	real = realpath(dir, NULL);
+	made = real != NULL && strlen(real) <= 1000 &&
+	    snprintf(k->top, sizeof(k->top), "%s/culver-kit-XXXXXX",
+	    real) > 0 && mkdtemp(k->top) != NULL;
+	if (!made)
 		fprintf(stderr, "culver-plugin: no folder to work in: %s\n",
 		    strerror(errno));
+	free(real);
+	if (!made)
 		return false;
-	}
 	snprintf(k->home, sizeof(k->home), "%s/home", k->top);
 	return true;
 }
