@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -31,9 +32,10 @@ char logged[4096];
 void
 log_keep(int level, const char *text)
 {
+	size_t n = strlen(logged);
+
 	(void)level;
-	strncat(logged, text, sizeof(logged) - strlen(logged) - 2);
-	strcat(logged, "\n");
+	snprintf(logged + n, sizeof(logged) - n, "%s\n", text);
 }
 
 void
@@ -106,17 +108,18 @@ const char *
 tls_hear(SSL *ssl)
 {
 	static char text[65536];
+	const char *end = "";
 	int n = 0, got;
 
 	kit_turn(k);
 	while ((got = SSL_read(ssl, text + n, (int)sizeof(text) - 8 - n)) > 0)
 		n += got;
 	got = SSL_get_error(ssl, got);
-	text[n] = 0;
 	if (got == SSL_ERROR_ZERO_RETURN)
-		strcat(text, "EOF");
+		end = "EOF";
 	else if (got != SSL_ERROR_WANT_READ)
-		strcat(text, "CUT");
+		end = "CUT";
+	memcpy(text + n, end, strlen(end) + 1);
 	ERR_clear_error();
 	return text;
 }

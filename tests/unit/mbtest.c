@@ -107,6 +107,35 @@ mbtest_spill(const char *path, const void *buf, size_t n)
 	assert_int_equal(fclose(f), 0);
 }
 
+void
+mbtest_add(char *buf, size_t size, size_t *n, const char *fmt, ...)
+{
+	va_list ap;
+	int len;
+
+	va_start(ap, fmt);
+	len = vsnprintf(buf + *n, size - *n, fmt, ap);
+	va_end(ap);
+	assert_in_range(len, 0, size - *n - 1);
+	*n += (size_t)len;
+}
+
+char *
+mbtest_big(size_t body, size_t *n)
+{
+	const size_t room = body + 128;
+	char *buf = malloc(room);
+	size_t i;
+
+	assert_non_null(buf);
+	*n = 0;
+	mbtest_add(buf, room, n, FROM("big") "S: 0\n\n");
+	for (i = 0; i < body; i++)
+		buf[(*n)++] = i % 70 == 69 ? '\n' : 'x';
+	buf[*n] = '\0';
+	return buf;
+}
+
 char *
 mbtest_slurp(const char *path, size_t *n)
 {

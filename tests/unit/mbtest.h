@@ -47,6 +47,15 @@ const char *mbtest_path(const char *fmt, ...)
 void mbtest_put(const char *text);
 void mbtest_append(const char *text);
 
+/* An mbox of N octets and a NUL, for the caller to free: one message whose
+ * body is the letter x in BODY octets of lines. */
+char *mbtest_big(size_t body, size_t *n);
+
+/* Add what FMT says, and a NUL, to the N octets in BUF, which has room for
+ * SIZE. */
+void mbtest_add(char *buf, size_t size, size_t *n, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
 /* A whole file, by its path. */
 char *mbtest_slurp(const char *path, size_t *n);
 void mbtest_spill(const char *path, const void *buf, size_t n);

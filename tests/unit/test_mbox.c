@@ -263,17 +263,18 @@ test_no_mbox(void **state)
 static void
 test_large(void **state)
 {
-	const size_t len = 3 * MB_CHUNK + 77;
-	char *file = malloc(len + 4096), *wire = malloc(2 * len + 4096);
+	const size_t len = 3 * MB_CHUNK + 77, room = 2 * len + 4096;
+	char *file = malloc(room), *wire = malloc(room);
 	size_t i, n, w, kind;
 
 	(void)state;
 	assert_non_null(file);
 	assert_non_null(wire);
 	for (kind = 0; kind < 3; kind++) {
-		n = (size_t)sprintf(file, FROM("a") "S: %zu\nStatus: RO\n\n",
+		n = w = 0;
+		mbtest_add(file, room, &n, FROM("a") "S: %zu\nStatus: RO\n\n",
 		    kind);
-		w = (size_t)sprintf(wire, "S: %zu\r\n\r\n", kind);
+		mbtest_add(wire, room, &w, "S: %zu\r\n\r\n", kind);
 		for (i = 0; i < len; i++) {
 			/* one line; lines of 100; lines with CR, too */
 			char c = (char)('a' + i % 23);
@@ -287,8 +288,8 @@ test_large(void **state)
 			file[n++] = c;
 			wire[w++] = c;
 		}
-		w += (size_t)sprintf(wire + w, "\r\n");
-		n += (size_t)sprintf(file + n, "\n\n" FROM("b") "S: 2\n\ny\n");
+		mbtest_add(wire, room, &w, "\r\n");
+		mbtest_add(file, room, &n, "\n\n" FROM("b") "S: 2\n\ny\n");
 		mbtest_spill(mbtest_path("M"), file, n);
 		mbtest_reopen(2);
 		mbtest_fetch_is(0, wire);

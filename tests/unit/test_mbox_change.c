@@ -52,17 +52,13 @@ test_uidls_stay(void **state)
 static void
 test_reads_only_what_is_new(void **state)
 {
-	char *big = malloc(3 * MB_CHUNK);
-	size_t i, n;
+	size_t n;
+	char *big = mbtest_big(2 * MB_CHUNK, &n);
 
 	(void)state;
-	assert_non_null(big);
-	n = (size_t)sprintf(big, FROM("big") "S: 0\n\n");
-	for (i = 0; i < 2 * MB_CHUNK; i++)
-		big[n++] = i % 70 == 69 ? '\n' : 'x';
-	memcpy(big + n, "\n\n" A, sizeof("\n\n" A));
 	mbtest_put(big);
 	free(big);
+	mbtest_append("\n\n" A);
 	mbtest_open(2);
 	mbtest_hook.bytes = 0;
 	mbtest_reopen(2);
@@ -109,18 +105,14 @@ test_during_a_session(void **state)
 static void
 test_while_it_is_sent(void **state)
 {
-	char *big = malloc(4 * MB_CHUNK);
+	size_t len;
+	char *big = mbtest_big(3 * MB_CHUNK, &len);
 	struct culver_content *c;
 	struct culver_extent e;
 	culver_status st;
 	uint32_t n;
-	size_t i, len;
 
 	(void)state;
-	assert_non_null(big);
-	len = (size_t)sprintf(big, FROM("big") "S: 0\n\n");
-	for (i = 0; i < 3 * MB_CHUNK; i++)
-		big[len++] = i % 70 == 69 ? '\n' : 'x';
 	mbtest_spill(mbtest_path("M"), big, len);
 	mbtest_open(1);
 	assert_int_equal(mbtest.ops->read(mbtest.mb, 0, &c,

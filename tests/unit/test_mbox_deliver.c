@@ -119,8 +119,10 @@ test_torn(void **state)
 	for (kind = 0; kind < 4; kind++)
 		for (k = 0; k <= sizeof(text) - 1; k++) {
 			/* nothing; zeros; others'; others' after a line end */
-			n = (size_t)sprintf(file, "%s%.*s", old, (int)k, text);
-			w = (size_t)sprintf(want, "%s%s", old,
+			n = w = 0;
+			mbtest_add(file, sizeof(file), &n, "%s%.*s", old,
+			    (int)k, text);
+			mbtest_add(want, sizeof(want), &w, "%s%s", old,
 			    k == sizeof(text) - 1 ? text : "");
 			whole = k == sizeof(text) - 1 ||
 			    (kind == 3 && k == sizeof(text) - 2);
@@ -129,10 +131,12 @@ test_torn(void **state)
 				n += sizeof(text) - 1 - k;
 			}
 			if (kind >= 2) {
-				n += (size_t)sprintf(file + n, "%s%s",
-				    kind == 3 ? "\n" : "", other);
-				w += (size_t)sprintf(want + w, "%s%s",
-				    kind == 3 ? "\n" : "", other);
+				const char *gap = kind == 3 ? "\n" : "";
+
+				mbtest_add(file, sizeof(file), &n, "%s%s",
+				    gap, other);
+				mbtest_add(want, sizeof(want), &w, "%s%s",
+				    gap, other);
 			}
 			drive_close(&mbtest);
 			mbtest_put(old);
