@@ -22,6 +22,7 @@
 #include "core/plugin/loader.h"
 #include "core/tools/kit/check.h"
 #include "core/tools/kit/commands.h"
+#include "core/tools/kit/subject.h"
 
 static const char usage_text[] =
     "usage: culver-plugin doc [--mdoc] [--plugin-dir DIR] "
@@ -30,7 +31,8 @@ static const char usage_text[] =
     "       culver-plugin check [--option KEY=VALUE]... [--only GROUPS]\n"
     "           [--fixture PROGRAM] [--dir DIR] [--seed N] [--soak N] "
     "[--keep]\n"
-    "           [--messages N]\n"
+    "           [--messages N] [--baseline FILE]\n"
+    "           [--user NAME --password-file FILE]\n"
     "           NAME | --module FILE\n"
     "       culver-plugin bench [--option KEY=VALUE]... [--dir DIR] "
     "[--messages N]\n"
@@ -38,7 +40,7 @@ static const char usage_text[] =
     "       culver-plugin serve [--option KEY=VALUE]... [--home DIR] "
     "[--port N]\n"
     "           NAME | --module FILE\n"
-    "       culver-plugin new [--kind storage] [--template DIR] NAME\n"
+    "       culver-plugin new [--kind storage | auth] [--template DIR] NAME\n"
     "       culver-plugin --help | --version\n";
 
 struct options {
@@ -247,10 +249,9 @@ cmd_serve(const struct options *opt, int argc, char **argv)
 static int
 cmd_new(const struct options *opt, int argc, char **argv)
 {
-	if (argc != 1 || strcmp(opt->kind, "storage") != 0)
-		return fail(EX_USAGE, "new takes a name, and makes storage "
-		    "plugins only\n%s", usage_text);
-	return kit_new_main(opt->template, argv[0]);
+	if (argc != 1)
+		return fail(EX_USAGE, "new takes a name\n%s", usage_text);
+	return kit_new_main(opt->template, opt->kind, argv[0]);
 }
 
 static void
@@ -339,6 +340,9 @@ kit_option(struct kit *k, int c, const char *arg)
 		break;
 	case 'O': k->only = arg; break;
 	case 'x': k->fixture = arg; break;
+	case 'b': k->baseline = arg; break;
+	case 'u': k->user = arg; break;
+	case 'P': return subject_password(k, arg);
 	case 'D': k->dir = arg; break;
 	case 'k': k->keep = 1; break;
 	case 's': return number("seed", arg, UINT64_MAX, &k->seed);
@@ -365,6 +369,9 @@ static const struct option longs[] = {
 	{"option", required_argument, NULL, 'o'},
 	{"only", required_argument, NULL, 'O'},
 	{"fixture", required_argument, NULL, 'x'},
+	{"baseline", required_argument, NULL, 'b'},
+	{"user", required_argument, NULL, 'u'},
+	{"password-file", required_argument, NULL, 'P'},
 	{"dir", required_argument, NULL, 'D'},
 	{"keep", no_argument, NULL, 'k'},
 	{"seed", required_argument, NULL, 's'},

@@ -26,24 +26,33 @@ def run(*args, **kw):
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def folder(tree):
-    """The new plugin's folder, built with what is installed."""
-    top = Path(tempfile.mkdtemp(prefix="culver-new-", dir=tempdir("new")))
-    os.chmod(top, 0o755)
-    tool = tree / "usr/local/bin/culver-plugin"
-    run(tool, "new", NAME, cwd=top)
-    folder = top / f"storage_{NAME}"
+def make(tree, folder, *args):
+    """make(1) there, with what is installed."""
     env = dict(os.environ, PKG_CONFIG_SYSROOT_DIR=str(tree),
                PKG_CONFIG_PATH=str(tree / "usr/local/lib/pkgconfig"),
-               CULVER_PLUGIN=str(tool))
-    run("make", "CFLAGS=-O2 -Wall -Wextra -Werror", cwd=folder, env=env)
-    report = run("make", "check", "CHECKFLAGS=--soak 1 --only "
-                 "elf,descriptor,options,storage,hygiene,power",
-                 cwd=folder, env=env)
-    assert re.search(r"^# losses +0$", report, re.M), report
-    yield folder
+               CULVER_PLUGIN=str(tree / "usr/local/bin/culver-plugin"))
+    return run("make", "CFLAGS=-O2 -Wall -Wextra -Werror", *args, cwd=folder,
+               env=env)
+
+
+@pytest.fixture(scope="module")
+def top():
+    top = Path(tempfile.mkdtemp(prefix="culver-new-", dir=tempdir("new")))
+    os.chmod(top, 0o755)
+    yield top
     shutil.rmtree(top)
+
+
+@pytest.fixture(scope="module")
+def folder(tree, top):
+    """The new plugin's folder, built with what is installed."""
+    run(tree / "usr/local/bin/culver-plugin", "new", NAME, cwd=top)
+    folder = top / f"storage_{NAME}"
+    make(tree, folder)
+    report = make(tree, folder, "check", "CHECKFLAGS=--soak 1 --only "
+                  "elf,descriptor,options,storage,hygiene,power")
+    assert re.search(r"^# losses +0$", report, re.M), report
+    return folder
 
 
 def fill(home, owner=None):
@@ -105,6 +114,20 @@ def test_same_file_in_the_next_minor(folder, build):
         server.stdout.close()
     assert sorted(p.name for p in (home / NAME).iterdir()) == \
         ["m1", "m3", "m4", "m5"]
+
+
+def test_new_auth_plugin_passes_the_kit(tree, top):
+    run(tree / "usr/local/bin/culver-plugin", "new", "--kind", "auth",
+        "myusers", cwd=top)
+    folder = top / "auth_myusers"
+    make(tree, folder)
+    report = make(tree, folder, "check")
+    assert re.search(r"^ok \d+ - auth: the right password, and wrong ones$",
+                     report, re.M), report
+    assert "not ok" not in report
+    (folder / "test/password").write_text("battery staple\n")
+    with pytest.raises(Failure, match="the right password: returned -20"):
+        make(tree, folder, "check")
 
 
 def test_versions_names_files_by_their_real_paths(tree):

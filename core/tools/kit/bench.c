@@ -135,7 +135,7 @@ kit_bench_main(struct kit *k, bool json)
 	bool first = true;
 	uint32_t n;
 
-	if (!kit_begin(k))
+	if (!kit_begin(k, CULVER_KIND_STORAGE))
 		return EX_DATAERR;
 	if ((k->plugin.desc.caps & CULVER_ST_DELIVER) == 0) {
 		fprintf(stderr, "culver-plugin: bench needs a plugin that can "

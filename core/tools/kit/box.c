@@ -39,8 +39,8 @@ box_begin(struct box *b, const char *doing)
 	return &b->call.c;
 }
 
-static void
-check_error(const struct box *b, culver_status st)
+void
+box_error(const struct box *b, culver_status st)
 {
 	const char *p = b->err.text;
 	size_t n = strnlen(p, sizeof(b->err.text)), i;
@@ -66,7 +66,7 @@ box_end(struct box *b, culver_status st, bool done_allowed)
 	if (st > CULVER_OK || st < CULVER_E_CONFIG)
 		kit_fail("%s: returned %d, which is no status of a storage "
 		    "plugin", b->doing, (int)st);
-	check_error(b, st);
+	box_error(b, st);
 	return st;
 }
 
@@ -86,10 +86,10 @@ end_void(struct box *b)
 
 /* --- store ---------------------------------------------------------------- */
 
-static void
-check_path(const struct box *b, const struct culver_path *p)
+void
+box_check_path(const struct culver_path *p, const char *home)
 {
-	size_t n = strlen(b->k->home);
+	size_t n = strlen(home);
 	bool below;
 
 	if (p->path == NULL || p->path[0] != '/')
@@ -99,13 +99,13 @@ check_path(const struct box *b, const struct culver_path *p)
 		kit_fail("paths: reserved0 of %s is not zero", p->path);
 	if (p->access == 0 || (p->access & ~(uint32_t)0xf) != 0)
 		kit_fail("paths: access 0x%x of %s", p->access, p->path);
-	below = strncmp(p->path, b->k->home, n) == 0 &&
-	    (p->path[n] == '/' || p->path[n] == '\0');
+	below = n == 0 || (strncmp(p->path, home, n) == 0 &&
+	    (p->path[n] == '/' || p->path[n] == '\0'));
 	if (!below && (p->access & ~(uint32_t)(CULVER_PATH_READ |
 	    CULVER_PATH_DIR)) != 0)
 		kit_fail("paths: %s is written to, and is not in the test's "
 		    "home %s: set the option that names it to a path below "
-		    "\"~/\" or \"%%{home}\"", p->path, b->k->home);
+		    "\"~/\" or \"%%{home}\"", p->path, home);
 }
 
 static culver_status
@@ -125,7 +125,7 @@ get_paths(struct box *b)
 		if (n > 64)
 			kit_fail("paths: %u paths", n);
 		for (i = 0; i < n && i < cap; i++)
-			check_path(b, &path[i]);
+			box_check_path(&path[i], b->k->home);
 		if (((unsigned char *)&path[cap])[0] != 0xA5)
 			kit_fail("paths: wrote behind the %u of CAP", cap);
 		if (n <= cap)
@@ -151,14 +151,23 @@ host_count(const struct culver_host *h, const char *name, uint64_t add)
 	own->host.count(&own->host, name, add);
 }
 
-static void
-host_init(struct box *b)
+void
+box_init(struct box *b, struct kit *k, uint64_t seed)
 {
+	*b = (struct box){ .k = k, .ops = &k->plugin.storage,
+	    .caps = k->plugin.desc.caps, .rng = seed,
+	    .arena = arena_new(ARENA) };
+	memset(b->call.later, 0xA5, sizeof(b->call.later));
+	subject_user(k, &b->user);
+	b->values = subject_values(k, k->plugin.desc.kind ==
+	    CULVER_KIND_STORAGE ? &b->user.u : NULL);
 	plugin_host_init(&b->host.own, b->k->plugin.desc.name);
 	b->host.h = b->host.own.host;
 	b->host.h.log = host_log;
 	b->host.h.count = host_count;
 	memset(b->host.later, 0xA5, sizeof(b->host.later));
+	if (box_hooks.host != NULL)
+		box_hooks.host(b);
 }
 
 static culver_status
@@ -166,15 +175,7 @@ create(struct box *b, struct kit *k, uint64_t seed)
 {
 	culver_status st;
 
-	*b = (struct box){ .k = k, .ops = &k->plugin.storage,
-	    .caps = k->plugin.desc.caps, .rng = seed,
-	    .arena = arena_new(ARENA) };
-	host_init(b);
-	memset(b->call.later, 0xA5, sizeof(b->call.later));
-	subject_user(k, &b->user);
-	b->values = subject_values(k, &b->user.u);
-	if (box_hooks.host != NULL)
-		box_hooks.host(b);
+	box_init(b, k, seed);
 	st = box_end(b, b->ops->create(&b->store, &b->host.h,
 	    &b->values->c, &b->user.u, box_begin(b, "create")), false);
 	if (st != CULVER_OK) {

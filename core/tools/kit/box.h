@@ -64,6 +64,12 @@ struct box_hooks {
 };
 extern struct box_hooks box_hooks;
 
+/* What a call needs: host, user, values of the options, arena. */
+void box_init(struct box *b, struct kit *k, uint64_t seed);
+
+/* Fail if P is no path that paths() may name; "" as HOME: anywhere. */
+void box_check_path(const struct culver_path *p, const char *home);
+
 /* Make values and a store for k->home; the failing call's status. */
 culver_status box_create(struct box *b, struct kit *k, uint64_t seed);
 
@@ -120,5 +126,8 @@ char *take_wire(const char *raw, size_t n, size_t *wire_n);
  * ALLOWED: DONE may be one. */
 struct culver_call *box_begin(struct box *b, const char *doing);
 culver_status box_end(struct box *b, culver_status st, bool done_allowed);
+
+/* Is there one line of text in the error of a call that failed with ST? */
+void box_error(const struct box *b, culver_status st);
 
 #endif /* KIT_BOX_H */

@@ -18,22 +18,29 @@
 #include "core/tools/kit/check.h"
 #include "core/tools/kit/subject.h"
 
-static const struct kit_check *const groups[] = { kit_elf, kit_descriptor,
-    kit_options, kit_storage, kit_hygiene, kit_versions, kit_deadline,
-    kit_crash, kit_faults, kit_power, kit_scale };
+enum { STORAGE = 1 << CULVER_KIND_STORAGE, AUTH = 1 << CULVER_KIND_AUTH };
+
+static const struct group {
+	const struct kit_check *check;
+	unsigned kinds;
+} groups[] = {
+	{ kit_elf, STORAGE | AUTH }, { kit_descriptor, STORAGE | AUTH },
+	{ kit_options, STORAGE | AUTH }, { kit_storage, STORAGE },
+	{ kit_auth, AUTH }, { kit_hygiene, STORAGE },
+	{ kit_auth_hygiene, AUTH }, { kit_versions, STORAGE | AUTH },
+	{ kit_deadline, STORAGE }, { kit_auth_deadline, AUTH },
+	{ kit_crash, STORAGE }, { kit_faults, STORAGE },
+	{ kit_auth_faults, AUTH }, { kit_power, STORAGE },
+	{ kit_scale, STORAGE },
+};
 
 enum { GROUPS = sizeof(groups) / sizeof(groups[0]) };
 
-const char *
-kit_groups(void)
+/* Is group I for plugins of this kind? */
+static bool
+fits(const struct kit *k, size_t i)
 {
-	static char all[256];
-	size_t i, n = 0;
-
-	for (i = 0; i < GROUPS; i++)
-		n += (size_t)snprintf(all + n, sizeof(all) - n, "%s%s",
-		    i > 0 ? ", " : "", groups[i][0].group);
-	return all;
+	return (groups[i].kinds & 1u << k->plugin.desc.kind) != 0;
 }
 
 /* Is NAME in LIST, whose words are separated by commas? */
@@ -53,8 +60,9 @@ in_list(const char *list, const char *name)
 
 /* Every word of k->only must be a group. */
 static bool
-only_known(const char *only)
+only_known(const struct kit *k)
 {
+	const char *only = k->only;
 	char word[64];
 	size_t n, i;
 
@@ -62,14 +70,20 @@ only_known(const char *only)
 		n = strcspn(only, ",");
 		snprintf(word, sizeof(word), "%.*s", (int)n, only);
 		for (i = 0; i < GROUPS; i++)
-			if (strcmp(groups[i][0].group, word) == 0)
+			if (fits(k, i) &&
+			    strcmp(groups[i].check[0].group, word) == 0)
 				break;
-		if (i == GROUPS) {
-			fprintf(stderr, "culver-plugin: there is no group "
-			    "\"%s\": wanted some of %s\n", word,
-			    kit_groups());
-			return false;
-		}
+		if (i < GROUPS)
+			continue;
+		fprintf(stderr, "culver-plugin: %s plugins have no group "
+		    "\"%s\"; they have",
+		    plugin_kind_name(k->plugin.desc.kind), word);
+		for (i = 0; i < GROUPS; i++)
+			if (fits(k, i))
+				fprintf(stderr, " %s",
+				    groups[i].check[0].group);
+		fputc('\n', stderr);
+		return false;
 	}
 	return true;
 }
@@ -119,18 +133,13 @@ table(const struct kit_shared *s)
 }
 
 static bool
-load(struct kit *k)
+load(struct kit *k, unsigned kind)
 {
 	const struct plugin_rules rules = { .allow = UINT32_MAX };
 	char err[PLUGIN_ERR];
 
-	if (!plugin_load(k->module, 0, &rules, &k->plugin, err)) {
+	if (!plugin_load(k->module, kind, &rules, &k->plugin, err)) {
 		printf("not ok 1 - load: %s\n1..1\n", err);
-		return false;
-	}
-	if (k->plugin.desc.kind != CULVER_KIND_STORAGE) {
-		fprintf(stderr, "culver-plugin: %s: check is for storage "
-		    "plugins\n", k->module);
 		return false;
 	}
 	if (!subject_check(k, err)) {
@@ -141,7 +150,7 @@ load(struct kit *k)
 }
 
 bool
-kit_begin(struct kit *k)
+kit_begin(struct kit *k, unsigned kind)
 {
 	k->shared = kit_shared = mmap(NULL, sizeof(*kit_shared), PROT_READ |
 	    PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -149,7 +158,7 @@ kit_begin(struct kit *k)
 		fputs("culver-plugin: out of memory\n", stderr);
 		return false;
 	}
-	return load(k) && make_top(k);
+	return load(k, kind) && make_top(k);
 }
 
 void
@@ -164,16 +173,19 @@ kit_check_main(struct kit *k)
 	const struct kit_check *c;
 	size_t i;
 
-	if (k->only != NULL && !only_known(k->only))
-		return EX_USAGE;
-	if (!kit_begin(k))
+	if (!kit_begin(k, 0))
 		return EX_DATAERR;
+	if (k->only != NULL && !only_known(k)) {
+		kit_end(k);
+		return EX_USAGE;
+	}
 	printf("# %s %s %s, seed %" PRIu64 "\n", k->module,
 	    k->plugin.desc.name, k->plugin.desc.version != NULL ?
 	    k->plugin.desc.version : "", k->seed);
 	for (i = 0; i < GROUPS; i++)
-		if (k->only == NULL || in_list(k->only, groups[i][0].group))
-			for (c = groups[i]; c->group != NULL; c++)
+		if (fits(k, i) && (k->only == NULL ||
+		    in_list(k->only, groups[i].check[0].group)))
+			for (c = groups[i].check; c->group != NULL; c++)
 				kit_run(k, c);
 	printf("1..%u\n", k->n);
 	if (k->keep && k->failed > 0)

@@ -12,12 +12,9 @@
  */
 int kit_check_main(struct kit *k);
 
-/* Load k->module and make a folder to work in; false with a line on standard
- * error.  kit_end() removes the folder. */
-bool kit_begin(struct kit *k);
+/* Load k->module, of KIND if that is not 0, and make a folder to work in;
+ * false with a line on standard error.  kit_end() removes the folder. */
+bool kit_begin(struct kit *k, unsigned kind);
 void kit_end(struct kit *k);
-
-/* The names of the groups, for messages. */
-const char *kit_groups(void);
 
 #endif /* KIT_CHECK_H */

@@ -7,8 +7,8 @@
 
 #include "core/tools/kit/kit.h"
 
-/* Make ./storage_NAME from the files in TEMPLATE. */
-int kit_new_main(const char *template, const char *name);
+/* Make ./KIND_NAME from the files in TEMPLATE; KIND: storage or auth. */
+int kit_new_main(const char *template, const char *kind, const char *name);
 
 /*
  * Serve POP3 on 127.0.0.1:PORT (0: any free one) with k->module for users

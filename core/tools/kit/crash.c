@@ -14,43 +14,9 @@
 #include <unistd.h>
 
 #include "core/tools/kit/interpose.h"
+#include "core/tools/kit/meddle.h"
 #include "core/tools/kit/scene.h"
 #include "core/tools/kit/trace.h"
-
-enum { RUNS_MAX = 100000 };
-
-static const struct fault {
-	const char *name;
-	int err;
-	bool shorten;
-} faults[] = {
-	{ "EIO", EIO, false }, { "ENOSPC", ENOSPC, false },
-	{ "EINTR", EINTR, false }, { "half done", 0, true },
-};
-
-enum { FAULTS = sizeof(faults) / sizeof(faults[0]) };
-
-/* The child must have ended well, unless it was killed as planned. */
-static void
-check_status(int status, bool killed, const char *what)
-{
-	if (WIFEXITED(status) && WEXITSTATUS(status) == KIT_DONE)
-		return;
-	if (killed && WIFSIGNALED(status))
-		return;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == KIT_FAILED) {
-		char text[sizeof(kit_shared->fail)];
-
-		memcpy(text, kit_shared->fail, sizeof(text));
-		kit_shared->fail[0] = '\0';
-		kit_fail("%s: %s", what, text);
-	}
-	if (WIFSIGNALED(status))
-		kit_fail("%s: the plugin died of signal %d (%s)", what,
-		    WTERMSIG(status), strsignal(WTERMSIG(status)));
-	kit_fail("%s: the plugin ended the process with status %d", what,
-	    WEXITSTATUS(status));
-}
 
 /* One run of S; false when its N-th call did not come any more. */
 static bool
@@ -69,7 +35,7 @@ one_run(struct kit *k, const struct scene *s, const struct trace_plan *plan,
 	snprintf(what, sizeof(what), "%s, call %u (%s) %s", s->name,
 	    plan->nth, res.hit ? trace_name(res.nr) : "none",
 	    killing ? "killed" : fault);
-	check_status(res.status, res.hit && killing, what);
+	meddle_ended(res.status, res.hit && killing, what);
 	if (res.hit && killing)
 		k->shared->kills++;
 	else if (res.hit)
@@ -89,7 +55,7 @@ kills(struct kit *k)
 	for (s = scenes; s->name != NULL; s++) {
 		if (!scene_fits(k, s))
 			continue;
-		for (plan.nth = 1; plan.nth < RUNS_MAX; plan.nth++)
+		for (plan.nth = 1; plan.nth < MEDDLE_RUNS; plan.nth++)
 			if (!one_run(k, s, &plan, NULL))
 				break;
 		kit_note("%s: %u calls", s->name, plan.nth - 1);
@@ -103,7 +69,7 @@ failing_calls(struct kit *k)
 {
 	struct trace_plan plan = { .marked = true };
 	const struct scene *s;
-	unsigned i;
+	const struct meddle_fault *f;
 	bool more;
 
 	if (!trace_can_fail())
@@ -112,12 +78,12 @@ failing_calls(struct kit *k)
 		if (!scene_fits(k, s))
 			continue;
 		more = true;
-		for (plan.nth = 1; more && plan.nth < RUNS_MAX; plan.nth++) {
+		for (plan.nth = 1; more && plan.nth < MEDDLE_RUNS; plan.nth++) {
 			more = false;
-			for (i = 0; i < FAULTS; i++) {
-				plan.err = faults[i].err;
-				plan.shorten = faults[i].shorten;
-				more |= one_run(k, s, &plan, faults[i].name);
+			for (f = meddle_faults; f->name != NULL; f++) {
+				plan.err = f->err;
+				plan.shorten = f->shorten;
+				more |= one_run(k, s, &plan, f->name);
 			}
 		}
 	}
@@ -126,26 +92,12 @@ failing_calls(struct kit *k)
 static bool
 one_allocation(struct kit *k, const struct scene *s, unsigned nth)
 {
-	unsigned *calls = kit_shared_memory(sizeof(*calls));
 	char what[200];
-	int status;
-	pid_t pid;
 	bool hit;
 
 	snprintf(what, sizeof(what), "%s, allocation %u fails", s->name, nth);
 	scene_prepare(k, s);
-	pid = kit_fork();
-	if (pid == 0) {
-		interpose.fail_at = nth;
-		status = scene_play((void *)(uintptr_t)s);
-		*calls = interpose.calls;
-		_exit(status);
-	}
-	waitpid(pid, &status, 0);
-	check_status(status, false, what);
-	hit = *calls >= nth;
-	kit_unshare_memory(calls, sizeof(*calls));
-	k->shared->faults += hit;
+	hit = meddle_allocation(scene_play, (void *)(uintptr_t)s, nth, what);
 	scene_context("%s", what);
 	scene_check(k, scene_told, SCENE_FAULT);
 	return hit;
@@ -163,7 +115,7 @@ failing_memory(struct kit *k)
 	for (s = scenes; s->name != NULL; s++) {
 		if (!scene_fits(k, s))
 			continue;
-		for (nth = 1; nth < RUNS_MAX; nth++)
+		for (nth = 1; nth < MEDDLE_RUNS; nth++)
 			if (!one_allocation(k, s, nth))
 				break;
 		kit_note("%s: %u allocations", s->name, nth - 1);

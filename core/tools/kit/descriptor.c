@@ -15,14 +15,16 @@ enum { KNOWN_CAPS = CULVER_ST_ATOMIC_EXPUNGE | CULVER_ST_EXACT_OCTETS |
     CULVER_ST_KEEPALIVE | CULVER_ST_STAMP | CULVER_ST_STAT |
     CULVER_ST_DELIVER | CULVER_ST_SIZE_CACHE | CULVER_ST_READONLY |
     CULVER_ST_KEEP_UID | CULVER_ST_CHECK };
+enum { KNOWN_AUTH_CAPS = CULVER_AU_VERIFY | CULVER_AU_CREDS | CULVER_AU_USER |
+    CULVER_AU_NO_CACHE };
+enum { KNOWN_NEEDS = CULVER_NEED_NET | CULVER_NEED_EXEC |
+    CULVER_NEED_THREADS };
 
 static void
 texts(struct kit *k)
 {
 	const struct culver_plugin *d = &k->plugin.desc;
 
-	if (d->kind != CULVER_KIND_STORAGE)
-		kit_fail("kind %u: this kit checks storage plugins", d->kind);
 	if (d->version == NULL || d->version[0] == '\0')
 		kit_fail("it has no version: logs name it");
 	if (d->summary == NULL || d->summary[0] == '\0' ||
@@ -31,24 +33,28 @@ texts(struct kit *k)
 	if (d->abi_minor < d->need_minor)
 		kit_fail("need_minor %u is above abi_minor %u", d->need_minor,
 		    d->abi_minor);
-	if (k->plugin.storage.reserved0 != 0)
-		kit_fail("reserved0 of the storage ops is not zero");
+	if (k->plugin.storage.reserved0 != 0 || k->plugin.auth.reserved0 != 0)
+		kit_fail("reserved0 of the ops is not zero");
 }
 
 static void
 capabilities(struct kit *k)
 {
 	const struct culver_plugin *d = &k->plugin.desc;
+	bool auth = d->kind == CULVER_KIND_AUTH;
+	uint64_t caps = auth ? KNOWN_AUTH_CAPS : KNOWN_CAPS;
+	uint64_t needs = auth ? KNOWN_NEEDS : CULVER_NEED_NET;
 
-	if (d->abi_minor <= CULVER_ABI_MINOR &&
-	    (d->caps & ~(uint64_t)KNOWN_CAPS) != 0)
+	if (d->abi_minor <= CULVER_ABI_MINOR && (d->caps & ~caps) != 0)
 		kit_fail("caps 0x%llx has bits that ABI minor %u does not "
 		    "know", (unsigned long long)d->caps, d->abi_minor);
-	if (d->abi_minor <= CULVER_ABI_MINOR &&
-	    (d->needs & ~(uint64_t)CULVER_NEED_NET) != 0)
-		kit_fail("needs 0x%llx: a storage plugin may need net only",
-		    (unsigned long long)d->needs);
-	if ((d->caps & CULVER_ST_READONLY) != 0 &&
+	if (d->abi_minor <= CULVER_ABI_MINOR && (d->needs & ~needs) != 0)
+		kit_fail("needs 0x%llx%s", (unsigned long long)d->needs,
+		    auth ? "" : ": a storage plugin may need net only");
+	if (auth && (d->caps & (CULVER_AU_VERIFY | CULVER_AU_CREDS |
+	    CULVER_AU_USER)) == 0)
+		kit_fail("caps: neither VERIFY nor CREDS nor USER");
+	if (!auth && (d->caps & CULVER_ST_READONLY) != 0 &&
 	    (d->caps & CULVER_ST_DELIVER) != 0)
 		kit_fail("caps: READONLY and DELIVER");
 }

@@ -22,10 +22,12 @@
 #include <unistd.h>
 
 #include "core/config/mem.h"
+#include "core/tools/kit/auth.h"
 #include "core/tools/kit/model.h"
 #include "core/tools/kit/walk.h"
 
-enum { FDS = 256, SESSIONS = 8, ROUNDS = 6, MEMORY = 1024 };
+enum { FDS = 256, SESSIONS = 8, ROUNDS = 6, MEMORY = 1024,
+	MESSAGES = 20 };
 
 extern char **environ;
 
@@ -196,6 +198,14 @@ calls(struct kit *k)
 	}
 }
 
+static void
+auth_calls(struct kit *k)
+{
+	box_hooks = (struct box_hooks){ .before = hook_before,
+	    .after = hook_after };
+	auth_rounds(k);
+}
+
 static unsigned
 open_files(void)
 {
@@ -209,7 +219,7 @@ open_files(void)
 
 /* One session of everything, from create() to destroy(). */
 static void
-cycle(struct kit *k, uint32_t messages)
+cycle(struct kit *k)
 {
 	char *wire;
 	struct box b;
@@ -218,8 +228,8 @@ cycle(struct kit *k, uint32_t messages)
 
 	box_start(&b, k, 1);
 	box_must_open(&b, CULVER_OPEN_EXCLUSIVE);
-	if (b.n != messages)
-		kit_fail("%u messages, wanted %u", b.n, messages);
+	if (b.n != MESSAGES)
+		kit_fail("%u messages, wanted %d", b.n, MESSAGES);
 	for (i = 0; i < b.n; i++)
 		if (box_read(&b, i, &wire, &n) == CULVER_OK)
 			free(wire);
@@ -232,12 +242,12 @@ cycle(struct kit *k, uint32_t messages)
 
 /* What 50 sessions leave in use, in octets. */
 static long long
-sessions_leave(struct kit *k)
+sessions_leave(struct kit *k, void (*session)(struct kit *k))
 {
 	size_t had = mallinfo2().uordblks;
 
 	for (int i = 0; i < 50; i++)
-		cycle(k, 20);
+		session(k);
 	return (long long)mallinfo2().uordblks - (long long)had;
 }
 
@@ -245,22 +255,16 @@ sessions_leave(struct kit *k)
  * it keeps at hand for a thread as in use, until that is full: what leaks
  * grows in every round. */
 static void
-leaks(struct kit *k)
+must_not_leak(struct kit *k, void (*session)(struct kit *k))
 {
-	static struct model m;
 	long long left = 0;
-	struct box b;
 	unsigned files;
 
-	model_init(&m, k, TEXT_KINDS);
-	box_start(&b, k, 1);
-	model_put(&m, &b, 20);
-	box_stop(&b);
 	for (int i = 0; i < 5; i++)
-		cycle(k, 20);
+		session(k);
 	files = open_files();
 	for (int round = 0; round < ROUNDS; round++) {
-		left = sessions_leave(k);
+		left = sessions_leave(k, session);
 		if (open_files() != files)
 			kit_fail("%u descriptors are open after 50 sessions, "
 			    "there were %u", open_files(), files);
@@ -275,9 +279,35 @@ leaks(struct kit *k)
 #endif
 }
 
+static void
+leaks(struct kit *k)
+{
+	static struct model m;
+	struct box b;
+
+	model_init(&m, k, TEXT_KINDS);
+	box_start(&b, k, 1);
+	model_put(&m, &b, MESSAGES);
+	box_stop(&b);
+	must_not_leak(k, cycle);
+}
+
+static void
+auth_leaks(struct kit *k)
+{
+	must_not_leak(k, auth_cycle);
+}
+
 const struct kit_check kit_hygiene[] = {
 	{ "hygiene", "calls leave the process as it was", calls, 300, 0 },
 	{ "hygiene", "sessions leave no descriptor and no memory", leaks, 60,
+	    0 },
+	{ .group = NULL },
+};
+
+const struct kit_check kit_auth_hygiene[] = {
+	{ "hygiene", "calls leave the process as it was", auth_calls, 300, 0 },
+	{ "hygiene", "no descriptor and no memory is left", auth_leaks, 600,
 	    0 },
 	{ .group = NULL },
 };

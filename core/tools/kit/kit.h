@@ -17,6 +17,7 @@
 
 enum {
 	KIT_OPTIONS = 64,
+	KIT_SECRET = 255,	/* octets of --password-file */
 	KIT_FAILED = 3,		/* exit status of a child with kit_fail() */
 	KIT_SKIPPED = 4,
 	KIT_DONE = 42		/* ... that got to its end: see kit_done() */
@@ -38,6 +39,10 @@ struct kit {
 	const char *option[KIT_OPTIONS];	/* "key=value" */
 	unsigned n_options;
 	const char *fixture;	/* how mail gets in without DELIVER */
+	const char *user;	/* of an auth plugin; NULL: none is known */
+	unsigned char secret[KIT_SECRET];	/* his password, masked */
+	size_t n_secret;
+	const char *baseline;	/* file: "NAME MOST" a line */
 	const char *only;	/* groups, with commas; NULL: all */
 	const char *dir;	/* where to work; NULL: choose */
 	uint64_t seed;
@@ -71,6 +76,12 @@ void kit_skip(const char *fmt, ...)
 /* A line below the check's own. */
 void kit_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/*
+ * In a check: a number that depends on the machine.  It is printed, and too
+ * high only if it is above what k->baseline has for NAME.
+ */
+void kit_number(const struct kit *k, const char *name, double value);
+
 /* The memory that kit_fail() writes to; set by check.c. */
 extern struct kit_shared *kit_shared;
 
@@ -103,6 +114,7 @@ uint32_t kit_below(uint64_t *state, uint32_t n);
 /* The groups. */
 extern const struct kit_check kit_elf[], kit_descriptor[], kit_options[],
     kit_storage[], kit_crash[], kit_faults[], kit_power[],
-    kit_hygiene[], kit_versions[], kit_deadline[], kit_scale[];
+    kit_hygiene[], kit_versions[], kit_deadline[], kit_scale[],
+    kit_auth[], kit_auth_hygiene[], kit_auth_deadline[], kit_auth_faults[];
 
 #endif /* KIT_KIT_H */

@@ -85,7 +85,7 @@ model_empty_box(const struct kit *k)
 {
 	char folder[PATH_MAX - 64];
 
-	if (k->fixture == NULL ||
+	if (k->fixture == NULL || k->plugin.desc.kind != CULVER_KIND_STORAGE ||
 	    (k->plugin.desc.caps & CULVER_ST_DELIVER) != 0)
 		return;
 	folder_of(k, folder);

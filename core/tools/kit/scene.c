@@ -15,10 +15,11 @@
 
 #include "core/base/clock.h"
 #include "core/tools/kit/interpose.h"
+#include "core/tools/kit/meddle.h"
 #include "core/tools/kit/scene.h"
 #include "core/tools/kit/trace.h"
 
-#define WAIT (NS_PER_S / 5)
+#define WAIT (NS_PER_S / 5)	/* for a lock that a fault left behind */
 
 enum { SETTLED_S = 10, FIRST = 2 * 23 };	/* the first one is large */
 
@@ -29,43 +30,6 @@ static struct model before;
 static struct kit *scene_kit;
 
 /* --- in the child ----------------------------------------------------------- */
-
-static void
-on(struct box *b)
-{
-	(void)b;
-	trace_on();
-	interpose.armed = true;
-}
-
-static void
-off(struct box *b, culver_status st)
-{
-	(void)b;
-	(void)st;
-	interpose.armed = false;
-	trace_off();
-}
-
-/* Memory of the call may run out as well. */
-static void *
-alloc(struct culver_arena *a, size_t n)
-{
-	bool armed = interpose.armed, fails = interpose_fails();
-	void *p;
-
-	interpose.armed = false;
-	p = fails ? NULL : arena_alloc(a, n);
-	interpose.armed = armed;
-	return p;
-}
-
-static void
-host(struct box *b)
-{
-	b->host.h.alloc = alloc;
-	b->time = WAIT;		/* for a lock that a fault left behind */
-}
 
 static void
 put(struct box *b)
@@ -227,8 +191,7 @@ scene_play(void *scene)
 	const struct scene *s = scene;
 	struct box b;
 
-	box_hooks = (struct box_hooks){ .before = on, .after = off,
-	    .host = host };
+	meddle_start(WAIT);
 	interpose.ahead = s->settled ? SETTLED_S : 0;
 	if (box_create(&b, scene_kit, scene_kit->seed) == CULVER_OK)
 		s->play(scene_kit, &b);

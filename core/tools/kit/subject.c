@@ -4,6 +4,8 @@
  */
 #include "config.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +13,7 @@
 
 #include "core/config/convert.h"
 #include "core/config/mem.h"
+#include "core/tools/kit/door.h"
 #include "core/tools/kit/subject.h"
 
 /* What the command line says of option NAME, or NULL. */
@@ -111,6 +114,35 @@ subject_check(struct kit *k, char err[PLUGIN_ERR])
 			return false;
 		}
 	return convert_all(k, err) != NULL;
+}
+
+bool
+subject_password(struct kit *k, const char *path)
+{
+	char text[KIT_SECRET + 2];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text));
+	size_t len = 0, i;
+
+	if (n < 0)
+		fprintf(stderr, "culver-plugin: %s: %s\n", path,
+		    strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	if (n < 0)
+		return false;
+	while (len < (size_t)n && text[len] != '\n')
+		len++;
+	if (len == 0 || len > KIT_SECRET) {
+		fprintf(stderr, "culver-plugin: %s: wanted a line with a "
+		    "password of at most %d octets\n", path, KIT_SECRET);
+		return false;
+	}
+	for (i = 0; i < len; i++)
+		k->secret[i] = (unsigned char)text[i] ^ DOOR_MASK;
+	k->n_secret = len;
+	explicit_bzero(text, sizeof(text));
+	return true;
 }
 
 void

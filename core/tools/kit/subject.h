@@ -9,10 +9,15 @@
 /* Check the options of K once; false with a line in ERR. */
 bool subject_check(struct kit *k, char err[PLUGIN_ERR]);
 
+/* Take the first line of the file at PATH as k->secret; false with a line on
+ * standard error. */
+bool subject_password(struct kit *k, const char *path);
+
 /* The user that every check has, with k->home. */
 void subject_user(const struct kit *k, struct box_user *u);
 
-/* The options as a worker gets them, templates expanded for USER. */
+/* The options as a worker gets them, templates expanded for USER; as an auth
+ * pool does if USER is NULL. */
 struct values *subject_values(struct kit *k, const struct culver_user *user);
 
 /*

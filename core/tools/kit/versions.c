@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "core/tools/kit/auth.h"
 #include "core/tools/kit/model.h"
 #include "core/tools/kit/walk.h"
 
@@ -58,6 +59,10 @@ be_newer(struct box *b)
 static void
 walk(struct kit *k)
 {
+	if (k->plugin.desc.kind == CULVER_KIND_AUTH) {
+		auth_rounds(k);
+		return;
+	}
 	if (!model_can_put(k))
 		kit_skip("no CULVER_ST_DELIVER and no --fixture");
 	kit_fresh_home(k);
