@@ -21,6 +21,7 @@ struct box {
 	const struct box_job *job;
 	struct frame_done done;
 	uint32_t n_uidl;	/* of job->uidl, each once */
+	uint32_t n_out;		/* messages to export */
 	_Bool gone;		/* culverctl does not listen any more */
 	struct split split;
 	struct box_known known;	/* with job->resume */
@@ -55,7 +56,8 @@ static culver_status
 message_say(struct box *b, uint32_t i)
 {
 	const struct store_message *msg = &b->store->msg[i];
-	struct frame_message m = {.number = i + 1, .octets = msg->octets};
+	struct frame_message m = {.number = i + 1, .of = b->n_out,
+	    .octets = msg->octets};
 
 	snprintf(m.uidl, sizeof(m.uidl), "%s", msg->uid);
 	return say(b, FRAME_MESSAGE, &m, sizeof(m)) ? CULVER_OK :
@@ -158,7 +160,12 @@ export(struct box *b)
 	culver_status st = CULVER_OK;
 	uint64_t octets;
 
+	b->n_uidl = box_wanted_sort(b->job);
+	b->n_out = b->n_uidl > 0 ? b->n_uidl : b->store->n;
 	for (uint32_t i = 0; i < b->store->n && st == CULVER_OK; i++) {
+		if (b->n_uidl > 0 && !box_is_wanted(b->job, b->n_uidl,
+		    b->store->msg[i].uid))
+			continue;
 		st = message_say(b, i);
 		if (st == CULVER_OK)
 			st = message_read(b, i, 1, &octets);

@@ -54,7 +54,7 @@ void
 box_sum_add(struct box_sum *s, const uint8_t *p, size_t n)
 {
 	for (; n > 0; p++, n--) {
-		if (*p == '\n' && s->last != '\r')
+		if (*p == '\n' && s->last != '\r' && !s->raw)
 			mix(s, '\r');
 		mix(s, *p);
 	}
@@ -63,7 +63,7 @@ box_sum_add(struct box_sum *s, const uint8_t *p, size_t n)
 void
 box_sum_end(struct box_sum *s)
 {
-	if (s->octets == 0 || s->last == '\n')
+	if (s->octets == 0 || s->last == '\n' || s->raw)
 		return;
 	mix(s, '\r');		/* also behind a CR, which is not of it */
 	mix(s, '\n');

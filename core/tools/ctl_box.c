@@ -171,3 +171,17 @@ box_exit_status(const struct frame_done *done, const char *user)
 		return EX_TEMPFAIL;
 	}
 }
+
+int
+box_end_status(struct box_child *child, const struct frame_done *done,
+    _Bool ended, const char *user)
+{
+	int status = box_end(child);
+
+	if (ended)
+		return box_exit_status(done, user);
+	ctl_warnx("the mailbox process ended without an answer (%s %d)",
+	    WIFSIGNALED(status) ? "signal" : "status",
+	    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	return EX_SOFTWARE;
+}

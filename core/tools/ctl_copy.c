@@ -14,19 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/tools/ctl_auth.h"
 #include "core/tools/ctl_mailbox.h"
-
-enum { MAX_MESSAGES = 1 << 22 };
-
-struct sums {
-	struct frame_sum *v;
-	uint32_t n, cap;
-	_Bool keeps_uids;
-};
 
 struct copy {
 	struct ctl *ctl;
@@ -35,166 +26,17 @@ struct copy {
 	uint32_t from, to;		/* sections */
 	uint64_t seed[2];
 	struct sums source, target;
-	uint32_t *index;		/* of target, by UIDL or by content */
-	uint32_t *match;		/* of a source message; UINT32_MAX */
+	uint32_t *match;		/* of a source message */
 	_Bool progress;
 };
 
 static struct ctl_conf conf;
 static struct ctl_user user;
 
-/* --- what is there -------------------------------------------------------------- */
-
-static _Bool
-sums_add(struct sums *s, const uint8_t *p, size_t n)
-{
-	if (n != sizeof(*s->v) || s->n >= MAX_MESSAGES) {
-		ctl_warnx("the mailbox process does not say what it should");
-		return 0;
-	}
-	if (s->n == s->cap) {
-		uint32_t cap = s->cap ? s->cap * 2 : 256;
-		void *v = reallocarray(s->v, cap, sizeof(*s->v));
-
-		if (v == NULL) {
-			ctl_warn("%u messages", s->n);
-			return 0;
-		}
-		s->v = v;
-		s->cap = cap;
-	}
-	memcpy(&s->v[s->n], p, n);
-	s->v[s->n].uidl[sizeof(s->v->uidl) - 1] = 0;
-	s->n++;
-	return 1;
-}
-
-/* The last word of a child; an exit status. */
 static int
-child_end(struct box_child *child, const struct frame_done *done, _Bool ended)
+sums_of(const struct copy *c, uint32_t section, struct sums *s)
 {
-	int status = box_end(child);
-
-	if (ended)
-		return box_exit_status(done, user.name);
-	ctl_warnx("the mailbox process ended without an answer (%s %d)",
-	    WIFSIGNALED(status) ? "signal" : "status",
-	    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-	return EX_SOFTWARE;
-}
-
-static int
-sums_read(struct copy *c, uint32_t section, struct sums *s)
-{
-	static uint8_t buf[FRAME_MAX];
-	struct box_job job = {.what = BOX_SUMS,
-	    .seed = {c->seed[0], c->seed[1]}};
-	struct frame_done done = {.status = CULVER_E_TEMP};
-	struct box_child child;
-	enum frame_type type;
-	_Bool ended = 0, ok = 1;
-	int status;
-	size_t n;
-
-	s->n = 0;
-	if (!box_start(&child, &conf, &user, section, &job))
-		return EX_NOPERM;
-	while (ok && !ended &&
-	    (type = frame_get(child.data, buf, &n)) != 0) {
-		box_log(&child);
-		ended = type == FRAME_DONE && n == sizeof(done);
-		if (ended)
-			memcpy(&done, buf, n);
-		else
-			ok = type == FRAME_SUM && sums_add(s, buf, n);
-		if (c->progress && s->n % 100 == 0)
-			fprintf(stderr, "\rlooked at %" PRIu32 " ", s->n);
-	}
-	s->keeps_uids = done.keeps_uids != 0;
-	status = child_end(&child, &done, ended);
-	return ok ? status : EX_DATAERR;
-}
-
-/* --- which is which ----------------------------------------------------------------- */
-
-static const struct copy *sorting;
-
-static int
-compare_content(const struct frame_sum *a, const struct frame_sum *b)
-{
-	return a->octets != b->octets ? (a->octets < b->octets ? -1 : 1) :
-	    memcmp(a->hash, b->hash, sizeof(a->hash));
-}
-
-/* UIDLs where they are kept, else content. */
-static int
-compare(const struct frame_sum *a, const struct frame_sum *b)
-{
-	return sorting->target.keeps_uids ? strcmp(a->uidl, b->uidl) :
-	    compare_content(a, b);
-}
-
-static int
-by_index(const void *a, const void *b)
-{
-	const uint32_t *x = a, *y = b;
-	int d = compare(&sorting->target.v[*x], &sorting->target.v[*y]);
-
-	return d != 0 ? d : *x < *y ? -1 : *x > *y;
-}
-
-/* The first of target's that is not less than KEY. */
-static uint32_t
-lower(const struct copy *c, const struct frame_sum *key)
-{
-	uint32_t lo = 0, hi = c->target.n;
-
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-
-		if (compare(&c->target.v[c->index[mid]], key) < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
-}
-
-/*
- * Find each source message in target, each of target's once; how many are
- * missing.  Equal ones are matched in order.
- */
-static uint32_t
-match(struct copy *c)
-{
-	uint32_t missing = 0, at;
-	uint8_t *used = calloc(c->target.n + 1, 1);
-
-	c->index = reallocarray(c->index, c->target.n + 1, sizeof(*c->index));
-	c->match = reallocarray(c->match, c->source.n + 1, sizeof(*c->match));
-	if (used == NULL || c->index == NULL || c->match == NULL) {
-		ctl_warn("%u messages", c->target.n);
-		exit(EX_OSERR);
-	}
-	for (uint32_t i = 0; i < c->target.n; i++)
-		c->index[i] = i;
-	sorting = c;
-	qsort(c->index, c->target.n, sizeof(*c->index), by_index);
-	for (uint32_t i = 0; i < c->source.n; i++) {
-		const struct frame_sum *key = &c->source.v[i];
-
-		c->match[i] = UINT32_MAX;
-		for (at = lower(c, key); at < c->target.n &&
-		    compare(&c->target.v[c->index[at]], key) == 0; at++)
-			if (!used[at]) {
-				used[at] = 1;
-				c->match[i] = c->index[at];
-				break;
-			}
-		missing += c->match[i] == UINT32_MAX;
-	}
-	free(used);
-	return missing;
+	return sums_read(s, &conf, &user, section, c->seed, c->progress);
 }
 
 /* What was matched must be equal; how much is not. */
@@ -209,7 +51,7 @@ differences(const struct copy *c)
 		if (c->match[i] == UINT32_MAX)
 			continue;
 		b = &c->target.v[c->match[i]];
-		if (compare_content(a, b) != 0) {
+		if (sum_compare(a, b) != 0) {
 			ctl_warnx("%s in %s is another message than in %s",
 			    a->uidl, c->to_name, c->from_name);
 			bad++;
@@ -287,9 +129,10 @@ transfer(struct copy *c, char **uidl, uint32_t missing)
 		memcpy(&taken, buf, n);
 		ended = 1;
 	}
-	status = child_end(&target, &taken, ended);
+	status = box_end_status(&target, &taken, ended, user.name);
 	/* when the target stopped first the source could not go on */
-	other = ok ? child_end(&source, &sent, 1) : (box_end(&source), 0);
+	other = ok ? box_end_status(&source, &sent, 1, user.name) :
+	    (box_end(&source), 0);
 	return other != 0 ? other : status;
 }
 
@@ -318,8 +161,8 @@ copy_run(struct copy *c)
 	uint32_t missing, left = 0;
 	int status;
 
-	if ((status = sums_read(c, c->from, &c->source)) != 0 ||
-	    (status = sums_read(c, c->to, &c->target)) != 0)
+	if ((status = sums_of(c, c->from, &c->source)) != 0 ||
+	    (status = sums_of(c, c->to, &c->target)) != 0)
 		return status;
 	if (!c->target.keeps_uids && !c->new_uidls) {
 		ctl_warnx("storage %s cannot keep UIDLs, so clients would "
@@ -327,13 +170,13 @@ copy_run(struct copy *c)
 		    c->to_name);
 		return EX_UNAVAILABLE;
 	}
-	missing = match(c);
+	missing = sums_match(&c->source, &c->target, &c->match);
 	if (differences(c) > 0)
 		return EX_DATAERR;
 	status = missing > 0 ? copy_missing(c, missing) : 0;
 	if (missing > 0 && status == 0) {
-		status = sums_read(c, c->to, &c->target);
-		left = match(c);
+		status = sums_of(c, c->to, &c->target);
+		left = sums_match(&c->source, &c->target, &c->match);
 		if (status == 0 && left > 0)
 			ctl_warnx("%" PRIu32 " messages are missing in %s",
 			    left, c->to_name);
@@ -416,7 +259,6 @@ ctl_mailbox_copy(struct ctl *ctl)
 		status = copy_run(&c);
 	free(c.source.v);
 	free(c.target.v);
-	free(c.index);
 	free(c.match);
 	conf_close(&conf);
 	return status;

@@ -53,9 +53,8 @@ file_send(int fd, const char *name, _Bool mbox, int to)
 	return frame_put(to, FRAME_FILE_END, "", 0) ? 0 : EX_IOERR;
 }
 
-/* A regular file NAME in DIR, for reading; -1 after a message. */
-static int
-file_open(int dir, const char *name)
+int
+import_open(int dir, const char *name)
 {
 	struct stat st;
 	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
@@ -72,8 +71,8 @@ file_open(int dir, const char *name)
 	return -1;
 }
 
-static _Bool
-ends_in(const char *name, const char *end)
+_Bool
+name_ends_in(const char *name, const char *end)
 {
 	size_t n = strlen(name), m = strlen(end);
 
@@ -113,7 +112,7 @@ entries_read(struct entries *e, int dir, const char *folder)
 	errno = 0;
 	while (ok && (de = readdir(d)) != NULL)
 		if (de->d_name[0] != '.' && (folder != NULL ||
-		    ends_in(de->d_name, ".eml")))
+		    name_ends_in(de->d_name, ".eml")))
 			ok = entry_add(e, folder, de->d_name);
 	ok = ok && errno == 0;
 	if (!ok)
@@ -146,7 +145,7 @@ entry_compare(const void *a, const void *b)
 static int
 entry_send(const struct entry *e, int dir, int new, int cur, int to)
 {
-	int fd = file_open(e->folder == NULL ? dir : e->folder[0] == 'n' ?
+	int fd = import_open(e->folder == NULL ? dir : e->folder[0] == 'n' ?
 	    new : cur, e->name), status;
 
 	if (fd < 0)

@@ -1,6 +1,6 @@
 /*
  * ctl_mailbox.c - the `mailbox` commands: find the user, become a worker in
- * the mailbox, print or store what it says.
+ * the mailbox, print what it says.
  *
  * Runs in culverctl as its caller, often root.  The child drops before it
  * does anything (priv_drop()); its frames are a user's octets.
@@ -8,13 +8,11 @@
 #include "config.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,11 +22,8 @@
 struct work {
 	struct ctl *ctl;
 	struct box_job job;
-	const char *path;	/* export, import */
+	const char *path;	/* import */
 	struct ctl_list list;
-	int dir, file;		/* export: the folder, the file being written */
-	char name[32];
-	_Bool progress;
 	struct frame_done done;
 	_Bool ended;		/* FRAME_DONE came */
 	_Bool stopped;		/* we could not go on, and have said why */
@@ -38,17 +33,6 @@ static struct ctl_conf conf;
 static struct ctl_user user;
 
 /* --- frames --------------------------------------------------------------------- */
-
-/* What was exported half is no message. */
-static void
-file_discard(struct work *w)
-{
-	if (w->file < 0)
-		return;
-	close(w->file);
-	w->file = -1;
-	unlinkat(w->dir, w->name, 0);
-}
 
 /* A frame that no mailbox process of ours sends. */
 static _Bool
@@ -74,63 +58,15 @@ on_message(struct work *w, const uint8_t *p, size_t n)
 {
 	struct frame_message m;
 
-	if (n != sizeof(m) || (w->job.what != BOX_LIST &&
-	    w->job.what != BOX_EXPORT))
+	if (n != sizeof(m) || w->job.what != BOX_LIST)
 		return on_nonsense();
 	memcpy(&m, p, sizeof(m));
 	m.uidl[sizeof(m.uidl) - 1] = 0;
-	if (w->job.what == BOX_LIST) {
-		list_start(w);
-		list_u64(&w->list, m.number);
-		list_u64(&w->list, m.octets);
-		list_text(&w->list, m.uidl);
-		return 1;
-	}
-	file_discard(w);
-	snprintf(w->name, sizeof(w->name), "%04" PRIu32 ".eml", m.number);
-	w->file = openat(w->dir, w->name, O_WRONLY | O_CREAT | O_EXCL |
-	    O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (w->file < 0)
-		ctl_warn("%s/%s", w->path, w->name);
-	if (w->progress)
-		fprintf(stderr, "\r%" PRIu32 " ", m.number);
-	return w->file >= 0;
-}
-
-static _Bool
-on_data(struct work *w, const uint8_t *p, size_t n)
-{
-	ssize_t put;
-
-	if (w->file < 0)
-		return on_nonsense();
-	while (n > 0) {
-		put = write(w->file, p, n);
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put <= 0) {
-			ctl_warn("%s/%s", w->path, w->name);
-			return 0;
-		}
-		p += put;
-		n -= (size_t)put;
-	}
+	list_start(w);
+	list_u64(&w->list, m.number);
+	list_u64(&w->list, m.octets);
+	list_text(&w->list, m.uidl);
 	return 1;
-}
-
-static _Bool
-on_message_end(struct work *w)
-{
-	int fd = w->file;
-
-	if (fd < 0)
-		return on_nonsense();
-	w->file = -1;
-	if (close(fd) == 0)
-		return 1;
-	ctl_warn("%s/%s", w->path, w->name);
-	unlinkat(w->dir, w->name, 0);
-	return 0;
 }
 
 static _Bool
@@ -139,10 +75,6 @@ on_frame(struct work *w, enum frame_type type, uint8_t *p, size_t n)
 	switch (type) {
 	case FRAME_MESSAGE:
 		return on_message(w, p, n);
-	case FRAME_DATA:
-		return on_data(w, p, n);
-	case FRAME_MESSAGE_END:
-		return on_message_end(w);
 	case FRAME_PROBLEM:
 		ctl_warnx("%.*s", (int)n, (const char *)p);
 		return 1;
@@ -170,34 +102,15 @@ frames_read(struct work *w, const struct box_child *child)
 		if (w->stopped)
 			break;
 	}
-	file_discard(w);
-	if (w->progress)
-		fprintf(stderr, "\r          \r");
 }
 
 /* --- the parent ------------------------------------------------------------------- */
-
-static int
-exit_status(const struct work *w, int status)
-{
-	if (w->stopped)
-		return EX_CANTCREAT;
-	if (!w->ended) {
-		ctl_warnx("the mailbox process ended without an answer (%s "
-		    "%d)", WIFSIGNALED(status) ? "signal" : "status",
-		    WIFSIGNALED(status) ? WTERMSIG(status) :
-		    WEXITSTATUS(status));
-		return EX_SOFTWARE;
-	}
-	return box_exit_status(&w->done, user.name);
-}
 
 static void
 summary(const struct work *w)
 {
 	static const char *const done[] = {[BOX_LIST] = "", [BOX_STAT] =
-	    "there", [BOX_CHECK] = "checked", [BOX_EXPORT] = "exported",
-	    [BOX_IMPORT] = "imported", [BOX_DELETE] = "deleted",
+	    "there", [BOX_CHECK] = "checked", [BOX_IMPORT] = "imported", [BOX_DELETE] = "deleted",
 	    [BOX_EMPTY] = "deleted"};
 
 	if (w->job.what == BOX_LIST)
@@ -231,35 +144,12 @@ work_run(struct work *w, const char *name)
 	if (w->job.what == BOX_IMPORT)
 		sent = import_send(w->path, child.data);
 	frames_read(w, &child);
-	status = exit_status(w, box_end(&child));
+	if (w->stopped) {
+		box_end(&child);
+		return EX_SOFTWARE;
+	}
+	status = box_end_status(&child, &w->done, w->ended, user.name);
 	return status != 0 ? status : sent;
-}
-
-static _Bool
-export_open(struct work *w)
-{
-	if (mkdir(w->path, 0700) != 0 && errno != EEXIST) {
-		ctl_warn("%s", w->path);
-		return 0;
-	}
-	w->dir = open(w->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (w->dir < 0)
-		ctl_warn("%s", w->path);
-	return w->dir >= 0;
-}
-
-/* What was reported as exported is on the disk. */
-static int
-export_close(struct work *w, int status)
-{
-	if (w->dir < 0)
-		return status;
-	if (status == 0 && syncfs(w->dir) != 0) {
-		ctl_warn("%s", w->path);
-		status = EX_IOERR;
-	}
-	close(w->dir);
-	return status;
 }
 
 static int
@@ -267,8 +157,6 @@ mailbox_do(struct ctl *ctl, struct work *w)
 {
 	int status;
 
-	if (w->job.what == BOX_EXPORT && !export_open(w))
-		return EX_CANTCREAT;
 	status = work_run(w, ctl->argv[2]);
 	if (w->job.what == BOX_LIST && status == 0)
 		list_start(w);
@@ -279,7 +167,7 @@ mailbox_do(struct ctl *ctl, struct work *w)
 	}
 	if (w->ended)
 		summary(w);
-	return export_close(w, status);
+	return status;
 }
 
 int
@@ -290,15 +178,15 @@ ctl_mailbox(struct ctl *ctl)
 		enum box_what what;
 		int min, max;		/* words behind the user */
 	} what[] = {{"list", BOX_LIST, 0, 0}, {"stat", BOX_STAT, 0, 0},
-	    {"check", BOX_CHECK, 0, 0}, {"export", BOX_EXPORT, 1, 1},
-	    {"import", BOX_IMPORT, 1, 1}, {"delete", BOX_DELETE, 1, INT32_MAX},
-	    {"empty", BOX_EMPTY, 0, 0}};
-	struct work w = {.ctl = ctl, .dir = -1, .file = -1,
-	    .progress = isatty(2) == 1 && !ctl->json};
+	    {"check", BOX_CHECK, 0, 0}, {"import", BOX_IMPORT, 1, 1},
+	    {"delete", BOX_DELETE, 1, INT32_MAX}, {"empty", BOX_EMPTY, 0, 0}};
+	struct work w = {.ctl = ctl};
 	int more = ctl->argc - 3, status;
 
 	if (ctl->argc >= 3 && strcmp(ctl->argv[1], "copy") == 0)
 		return ctl_mailbox_copy(ctl);
+	if (ctl->argc == 4 && strcmp(ctl->argv[1], "export") == 0)
+		return ctl_mailbox_export(ctl);
 	if (ctl->argc > 3 && strcmp(ctl->argv[1], "import") == 0 &&
 	    strcmp(ctl->argv[ctl->argc - 1], "--resume") == 0) {
 		w.job.resume = 1;

@@ -35,7 +35,7 @@ enum { FRAME_MAX = 65536 };
 
 struct frame_message {
 	uint32_t number;	/* from 1 */
-	uint32_t reserved;
+	uint32_t of;		/* export: how many are to come in all */
 	uint64_t octets;	/* as RETR sends it */
 	char uidl[72];
 };
@@ -78,7 +78,8 @@ struct box_job {
 	enum box_what what;
 	int fd;			/* the child's end */
 	int n_uidl;
-	char **uidl;		/* BOX_DELETE, BOX_SEND */
+	char **uidl;		/* BOX_DELETE, BOX_SEND, and of BOX_EXPORT
+				 * if there are any: only these */
 	uint64_t seed[2];	/* of the hashes of BOX_SUMS and RESUME */
 	_Bool resume;		/* BOX_IMPORT: leave out what is there */
 };
@@ -106,6 +107,7 @@ _Bool box_is_wanted(const struct box_job *job, uint32_t n, const char *uid);
 struct box_sum {
 	uint64_t octets, hash[2];
 	uint8_t last;			/* octet */
+	_Bool raw;			/* not as on the wire */
 	_Bool taken;			/* see box_known_take() */
 };
 void box_sum_begin(struct box_sum *s, const struct box_job *job);
@@ -141,9 +143,44 @@ void box_log(const struct box_child *child);
 /* The exit status for what a child said last, after a message. */
 int box_exit_status(const struct frame_done *done, const char *user);
 
-/* Send the files below PATH; an exit status.  ctl_import.c */
+/* The end of a child that said DONE, or has not ENDED so: an exit status. */
+int box_end_status(struct box_child *child, const struct frame_done *done,
+    _Bool ended, const char *user);
+
+/* --- ctl_sums.c: what is there, and which is which -------------------------- */
+
+struct sums {
+	struct frame_sum *v;
+	uint32_t n, cap;
+	_Bool keeps_uids;
+};
+
+/* False after a message. */
+_Bool sums_add(struct sums *s, const struct frame_sum *sum);
+/* Of every message in a mailbox, in its order; an exit status. */
+int sums_read(struct sums *s, const struct ctl_conf *conf,
+    const struct ctl_user *user, uint32_t section, const uint64_t seed[2],
+    _Bool progress);
+/* By content only. */
+int sum_compare(const struct frame_sum *a, const struct frame_sum *b);
+/*
+ * Find each source message in target, by UIDL if that keeps them and by
+ * content else, each of target's once: its index there in MATCH, which is
+ * made larger, or UINT32_MAX.  How many are missing.  Equal ones are matched
+ * in order.
+ */
+uint32_t sums_match(const struct sums *source, const struct sums *target,
+    uint32_t **match);
+
+/* --- ctl_import.c ------------------------------------------------------------ */
+
+/* A regular file NAME in DIR, for reading; -1 after a message. */
+int import_open(int dir, const char *name);
+_Bool name_ends_in(const char *name, const char *end);
+
+/* Send the files below PATH; an exit status. */
 int import_send(const char *path, int fd);
 
-ctl_command ctl_mailbox, ctl_mailbox_copy;
+ctl_command ctl_mailbox, ctl_mailbox_copy, ctl_mailbox_export;
 
 #endif /* TOOLS_CTL_MAILBOX_H */
