@@ -218,11 +218,13 @@ struct culver_storage_ops {
 
 	/*
 	 * [DELIVER] Add a message: begin, write any number of times, then
-	 * commit or abort, exactly one.  Input is CRLF text.  Invisible to
-	 * every session before commit, durable after it.  Commit fails with
-	 * QUOTA, and adds nothing, if the user has a quota and the message
-	 * does not fit (culver_quota_fits()): decided under the lock that
-	 * keeps other deliveries out, so that two cannot share one place.
+	 * commit or abort, exactly one.  Input has any line ends (what the
+	 * core delivers: CRLF), the last one perhaps none; they need not be
+	 * kept, the lines must be.  Invisible to every session before
+	 * commit, durable after it.  Commit fails with QUOTA, and adds
+	 * nothing, if the user has a quota and the message does not fit
+	 * (culver_quota_fits()): decided under the lock that keeps other
+	 * deliveries out, so that two cannot share one place.
 	 */
 	culver_status (*deliver_begin)(struct culver_store *store,
 	    const struct culver_envelope *env, struct culver_delivery **out,
