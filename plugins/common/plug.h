@@ -8,6 +8,7 @@
 #ifndef PLUGINS_COMMON_PLUG_H
 #define PLUGINS_COMMON_PLUG_H
 
+#include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -53,6 +54,8 @@ struct plug_index {
 	int fd;
 	const char *path;
 };
+
+#define PLUG_NOWHERE	{ .fd = AT_FDCWD, .path = "" }
 
 /*
  * Read the small file NAME whole.  On OK the caller frees *BUF, which is
@@ -105,11 +108,12 @@ bool plug_is_old(int64_t sec, uint32_t nsec, int64_t start, int64_t start_ns);
 /* --- the lock of a session (lock.c) ------------------------------------- */
 
 /*
- * Take the lock of the mailbox at once or fail with CULVER_E_IN_USE.  *MADE:
- * the lock file was not there before.
+ * Take the lock of the mailbox, the file NAME, at once or fail with
+ * CULVER_E_IN_USE.  *MADE: the lock file was not there before.  In PLUG_NOWHERE
+ * NAME is a whole path.
  */
-culver_status plug_lock(const struct plug_index *ix, int *fd, bool *made,
-    struct culver_call *call);
+culver_status plug_lock(const struct plug_index *ix, const char *name, int *fd,
+    bool *made, struct culver_call *call);
 
 /* --- paths and directories (dirs.c) --------------------------------------- */
 

@@ -161,7 +161,8 @@ md_open(struct culver_store *store, uint32_t flags,
 	    .content = { .fd = -1 } };
 	status = open_dirs(mb, call);
 	if (status == CULVER_OK && (flags & CULVER_OPEN_EXCLUSIVE) != 0)
-		status = plug_lock(&mb->index, &mb->lock, &made, call);
+		status = plug_lock(&mb->index, PLUG_LOCK, &mb->lock, &made,
+		    call);
 	if (status == CULVER_OK)
 		status = take_snapshot(mb, call);
 	if (status == CULVER_OK)

@@ -322,7 +322,7 @@ md_uidl_assign(struct culver_mailbox *mb, const struct md_cache *cache,
 	status = assign(mb, cache, &s, &need_save, call);
 	if (status == CULVER_OK && need_save && mb->lock < 0) {
 		/* not a POP3 session, but this must not race with one */
-		status = plug_lock(&mb->index, &lock, &made, call);
+		status = plug_lock(&mb->index, PLUG_LOCK, &lock, &made, call);
 		if (status == CULVER_E_IN_USE)
 			status = plug_fail_as(call, CULVER_E_TEMP,
 			    "%s has messages without a UIDL and is in use",

@@ -326,7 +326,7 @@ keep_listing(struct culver_delivery *d, const struct mb_list *l,
 	bool made;
 	int lock;
 
-	if (plug_lock(&d->index, &lock, &made, &quiet) != CULVER_OK)
+	if (plug_lock(&d->index, PLUG_LOCK, &lock, &made, &quiet) != CULVER_OK)
 		return;
 	mb_cache_save(d->store, &d->index, l, snap);
 	close(lock);

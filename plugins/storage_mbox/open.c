@@ -250,7 +250,8 @@ mb_open(struct culver_store *store, uint32_t flags,
 	    .index = { .fd = -1 }, .lock = -1 };
 	status = mb_index_open(store, &mb->index, call);
 	if (status == CULVER_OK && (flags & CULVER_OPEN_EXCLUSIVE) != 0)
-		status = plug_lock(&mb->index, &mb->lock, &made, call);
+		status = plug_lock(&mb->index, PLUG_LOCK, &mb->lock, &made,
+		    call);
 	if (status == CULVER_OK)
 		status = take_snapshot(mb, call);
 	if (status == CULVER_OK)

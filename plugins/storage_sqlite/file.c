@@ -11,13 +11,10 @@
 #include "plugins/storage_sqlite/sqlite.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <culver/util.h>
 
@@ -144,32 +141,10 @@ sq_paths(struct culver_store *store, struct culver_path *out, uint32_t cap,
 culver_status
 sq_lock(const struct culver_store *store, int *fd, struct culver_call *call)
 {
-	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	const struct plug_index nowhere = PLUG_NOWHERE;
 	char path[PATH_MAX];
-	struct stat a, b;
-	int i;
+	bool made;
 
 	snprintf(path, sizeof(path), "%s.lock", store->path);
-	/* again if somebody removed the file between open and lock */
-	for (i = 0; i < 10; i++) {
-		*fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC |
-		    O_NONBLOCK, 0600);
-		if (*fd < 0)
-			return plug_fail(call, errno, "cannot open %s",
-			    path);
-		if (fcntl(*fd, F_OFD_SETLK, &fl) != 0)
-			break;
-		if (fstat(*fd, &a) == 0 && lstat(path, &b) == 0 &&
-		    a.st_dev == b.st_dev && a.st_ino == b.st_ino)
-			return CULVER_OK;
-		close(*fd);
-		errno = EBUSY;
-	}
-	if (i < 10)
-		close(*fd);
-	*fd = -1;
-	if (errno == EAGAIN || errno == EACCES)
-		return plug_fail_as(call, CULVER_E_IN_USE,
-		    "%s is held by another session", path);
-	return plug_fail(call, errno, "cannot lock %s", path);
+	return plug_lock(&nowhere, path, fd, &made, call);
 }
