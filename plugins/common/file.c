@@ -149,13 +149,15 @@ out:
 	return status;
 }
 
-bool
-plug_write_all(int fd, const void *buf, size_t n)
+/* At *OFFSET, or where FD stands if that is NULL. */
+static bool
+write_all(int fd, const char *p, size_t n, const uint64_t *offset)
 {
-	const char *p = buf;
+	size_t done = 0;
 
-	while (n > 0) {
-		ssize_t w = write(fd, p, n);
+	while (done < n) {
+		ssize_t w = offset != NULL ? pwrite(fd, p + done, n - done,
+		    (off_t)(*offset + done)) : write(fd, p + done, n - done);
 
 		if (w < 0 && errno == EINTR)
 			continue;
@@ -163,10 +165,21 @@ plug_write_all(int fd, const void *buf, size_t n)
 			errno = EIO;
 		if (w <= 0)
 			return false;
-		p += w;
-		n -= (size_t)w;
+		done += (size_t)w;
 	}
 	return true;
+}
+
+bool
+plug_write_all(int fd, const void *buf, size_t n)
+{
+	return write_all(fd, buf, n, NULL);
+}
+
+bool
+plug_pwrite_all(int fd, const void *buf, size_t n, uint64_t offset)
+{
+	return write_all(fd, buf, n, &offset);
 }
 
 culver_status

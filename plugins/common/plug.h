@@ -76,9 +76,10 @@ culver_status plug_file_create(const struct plug_index *ix, const char *name,
 culver_status plug_file_commit(const struct plug_index *ix, const char *name,
     int fd, struct culver_str content, bool sync, struct culver_call *call);
 
-/* Write all of BUF; false with errno set. */
+/* Write all of BUF, there or at OFFSET; false with errno set. */
 bool plug_write_all(int fd, const void *buf, size_t n);
 
+bool plug_pwrite_all(int fd, const void *buf, size_t n, uint64_t offset);
 /*
  * Mix N bytes into H.  Not cryptographic: it finds accidents, among them
  * every change of a single byte.  The result is in files that outlive this

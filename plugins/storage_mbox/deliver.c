@@ -389,7 +389,7 @@ seal(struct culver_delivery *d, struct mb_file *f, struct culver_call *call)
 	if (status != CULVER_OK)
 		return status;
 	mb_seal(key, d->uid, id, text);
-	if (!mb_pwrite(d->fd, text, 32, d->seal_at))
+	if (!plug_pwrite_all(d->fd, text, 32, d->seal_at))
 		return plug_fail(call, errno, "cannot write %s/%s",
 		    d->index.path, d->name);
 	return CULVER_OK;
@@ -436,7 +436,7 @@ make_intent(struct culver_delivery *d, const struct mb_file *f,
 	    .length = htole64(d->size - sizeof(*a) + n) };
 	memcpy(a->room + sizeof(a->room) - n, nl, n);
 	a->sum = mb_append_sum(a);
-	if (!mb_pwrite(d->fd, a, sizeof(*a), 0) || fsync(d->fd) != 0)
+	if (!plug_pwrite_all(d->fd, a, sizeof(*a), 0) || fsync(d->fd) != 0)
 		return plug_fail(call, errno, "cannot write %s/%s",
 		    d->index.path, d->name);
 	if (renameat(d->index.fd, d->name, d->index.fd, MB_APPEND) != 0)
@@ -466,7 +466,7 @@ append(struct culver_delivery *d, struct mb_file *f,
 		n = length - done < MB_CHUNK ? (size_t)(length - done) :
 		    MB_CHUNK;
 		status = mb_pread(d->store, d->fd, buf, n, from + done, call);
-		if (status == CULVER_OK && !mb_pwrite(f->fd, buf, n,
+		if (status == CULVER_OK && !plug_pwrite_all(f->fd, buf, n,
 		    (uint64_t)f->st.st_size + done))
 			status = plug_fail(call, errno, "cannot write %s",
 			    d->store->path);

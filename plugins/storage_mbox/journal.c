@@ -141,7 +141,7 @@ commit(struct culver_store *store, const struct plug_index *ix, int fd,
 	memcpy(h->magic, JOURNAL_MAGIC, sizeof(h->magic));
 	journal_swap(h);
 	h->sum = journal_sum(h);
-	if (!mb_pwrite(fd, h, sizeof(*h), 0) || fsync(fd) != 0)
+	if (!plug_pwrite_all(fd, h, sizeof(*h), 0) || fsync(fd) != 0)
 		status = plug_fail(call, errno, "cannot write %s/%s",
 		    store->index, MB_JOURNAL);
 	else if (renameat(ix->fd, MB_JOURNAL ".new", ix->fd, MB_JOURNAL) != 0)
@@ -223,7 +223,7 @@ write_back(struct culver_store *store, struct mb_file *f, int fd,
 		n = h->length - done < MB_CHUNK ? (size_t)(h->length - done) :
 		    MB_CHUNK;
 		status = mb_pread(store, fd, buf, n, sizeof(*h) + done, call);
-		if (status == CULVER_OK && !mb_pwrite(f->fd, buf, n,
+		if (status == CULVER_OK && !plug_pwrite_all(f->fd, buf, n,
 		    h->start + done))
 			status = plug_fail(call, errno, "cannot write %s",
 			    store->path);

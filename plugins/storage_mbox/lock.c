@@ -356,24 +356,3 @@ mb_pread(const struct culver_store *store, int fd, void *buf, size_t n,
 	}
 	return CULVER_OK;
 }
-
-bool
-mb_pwrite(int fd, const void *buf, size_t n, uint64_t offset)
-{
-	const char *p = buf;
-
-	while (n > 0) {
-		ssize_t w = pwrite(fd, p, n, (off_t)offset);
-
-		if (w < 0 && errno == EINTR)
-			continue;
-		if (w == 0)
-			errno = EIO;
-		if (w <= 0)
-			return false;
-		p += w;
-		offset += (uint64_t)w;
-		n -= (size_t)w;
-	}
-	return true;
-}

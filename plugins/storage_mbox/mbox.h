@@ -215,9 +215,6 @@ culver_status mb_file_tick(struct culver_store *store, struct mb_file *f,
 culver_status mb_pread(const struct culver_store *store, int fd, void *buf,
     size_t n, uint64_t offset, struct culver_call *call);
 
-/* Write all of it; false with errno set. */
-bool mb_pwrite(int fd, const void *buf, size_t n, uint64_t offset);
-
 /* --- listing the file (scan.c) ----------------------------------------------- */
 
 /*

@@ -100,24 +100,15 @@ open_spill(const struct culver_store *store)
 static void
 spill(struct culver_delivery *d, struct culver_call *call)
 {
-	size_t done = 0;
-	ssize_t w;
-
 	if (d->fd < 0 && (d->fd = open_spill(d->store)) < 0) {
 		d->failed = plug_fail(call, errno,
 		    "cannot make a file in %s", d->store->dir);
 		return;
 	}
-	while (done < d->n) {
-		w = write(d->fd, d->buf + done, d->n - done);
-		if (w < 0 && errno == EINTR)
-			continue;
-		if (w <= 0) {
-			d->failed = plug_fail(call, w < 0 ? errno : EIO,
-			    "cannot write a file in %s", d->store->dir);
-			return;
-		}
-		done += (size_t)w;
+	if (!plug_write_all(d->fd, d->buf, d->n)) {
+		d->failed = plug_fail(call, errno,
+		    "cannot write a file in %s", d->store->dir);
+		return;
 	}
 	d->spilled += d->n;
 	d->n = 0;
