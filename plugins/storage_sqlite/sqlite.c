@@ -11,8 +11,6 @@
 #include "plugins/storage_sqlite/sqlite.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,21 +43,22 @@ static const struct culver_option sqlite_options[OPT_COUNT] = {
 	    .help = "how long to wait for another program's lock" },
 };
 
-/* A copy of PATH with "~/" replaced; NULL if it names no file absolutely. */
+/* As plug_make_path(), but NULL if it names no file, or one too long. */
 static char *
 make_path(const char *path, const char *home)
 {
-	char buf[PATH_MAX];
-	int n;
+	size_t n = strlen(path);
+	char *made;
 
-	if (path[0] == '~' && path[1] == '/' && home != NULL)
-		n = snprintf(buf, sizeof(buf), "%s%s", home, path + 1);
-	else
-		n = snprintf(buf, sizeof(buf), "%s", path);
-	/* room for what is appended to names; SQLite takes 512 bytes */
-	if (n <= 1 || n > 480 || buf[0] != '/' || buf[n - 1] == '/')
+	if (n == 0 || path[n - 1] == '/')
 		return NULL;
-	return strdup(buf);
+	made = plug_make_path(path, home);
+	/* room for what is appended to names; SQLite takes 512 bytes */
+	if (made != NULL && strlen(made) > 480) {
+		free(made);
+		made = NULL;
+	}
+	return made;
 }
 
 static void
