@@ -209,7 +209,9 @@ plug_file_commit(const struct plug_index *ix, const char *name, int fd,
 	char tmp[64];
 
 	snprintf(tmp, sizeof(tmp), "%s.new", name);
-	if (!plug_write_all(fd, content.p, content.n) ||
+	if (content.p == NULL)
+		status = plug_fail(call, ENOMEM, "%s/%s", ix->path, name);
+	else if (!plug_write_all(fd, content.p, content.n) ||
 	    (sync && fsync(fd) != 0))
 		status = plug_fail(call, errno, "cannot write %s/%s", ix->path,
 		    tmp);

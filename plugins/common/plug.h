@@ -68,7 +68,8 @@ culver_status plug_file_read(const struct plug_index *ix, const char *name,
  * Replace NAME atomically, in two steps so that its content may name its own
  * inode: create an empty NAME.new and learn about it; then fill it and rename
  * it, with SYNC durably; without, the old one may be lost for the new one.
- * Commit closes FD and on failure removes NAME.new.
+ * Commit closes FD and on failure removes NAME.new.  CONTENT is NULL if there
+ * was no memory for it, and commit fails.
  * Only the holder of the lock may do this.
  */
 culver_status plug_file_create(const struct plug_index *ix, const char *name,
@@ -78,8 +79,8 @@ culver_status plug_file_commit(const struct plug_index *ix, const char *name,
 
 /* Write all of BUF, there or at OFFSET; false with errno set. */
 bool plug_write_all(int fd, const void *buf, size_t n);
-
 bool plug_pwrite_all(int fd, const void *buf, size_t n, uint64_t offset);
+
 /*
  * Mix N bytes into H.  Not cryptographic: it finds accidents, among them
  * every change of a single byte.  The result is in files that outlive this
@@ -105,6 +106,16 @@ bool plug_stamp_equal(const struct plug_stamp *a, const struct plug_stamp *b);
  * a time stamp that says it proves that nothing changed since?
  */
 bool plug_is_old(int64_t sec, uint32_t nsec, int64_t start, int64_t start_ns);
+
+/* --- strings in memory, as in a cache (cache.c) -------------------------- */
+
+struct plug_blob {
+	char *p;		/* p[0] is always NUL */
+	size_t n, cap;
+};
+
+/* Append N bytes and a NUL; the offset, or 0 without memory. */
+uint32_t plug_blob_add(struct plug_blob *b, const char *s, size_t n);
 
 /* --- the lock of a session (lock.c) ------------------------------------- */
 

@@ -27,35 +27,9 @@ md_list_free(struct md_list *l)
 		free(l->block);
 	else {
 		free(l->rec);
-		free(l->blob);
+		free(l->blob.p);
 	}
 	memset(l, 0, sizeof(*l));
-}
-
-/* Append N bytes and a NUL to the blob; the offset, or 0 without memory. */
-static uint32_t
-blob_add(struct md_list *l, const char *s, size_t n)
-{
-	size_t cap = l->blob_cap == 0 ? 1024 : l->blob_cap;
-	size_t at = l->blob_len == 0 ? 1 : l->blob_len;
-	char *p;
-
-	while (cap < at + n + 1)
-		cap *= 2;
-	if (cap > UINT32_MAX)
-		return 0;
-	if (cap != l->blob_cap) {
-		p = realloc(l->blob, cap);
-		if (p == NULL)
-			return 0;
-		p[0] = '\0';
-		l->blob = p;
-		l->blob_cap = cap;
-	}
-	memcpy(l->blob + at, s, n);
-	l->blob[at + n] = '\0';
-	l->blob_len = at + n + 1;
-	return (uint32_t)at;
 }
 
 bool
@@ -77,10 +51,10 @@ md_list_add(struct md_list *l, const char *name, unsigned dir, uint64_t ino)
 		l->rec = r;
 		l->cap = cap;
 	}
-	at = blob_add(l, name, base_len);
+	at = plug_blob_add(&l->blob, name, base_len);
 	if (at == 0)
 		return false;
-	if (blob_add(l, colon != NULL ? colon + 1 : "",
+	if (plug_blob_add(&l->blob, colon != NULL ? colon + 1 : "",
 	    colon != NULL ? len - base_len - 1 : 0) == 0)
 		return false;
 	r = &l->rec[l->n++];
@@ -96,7 +70,7 @@ md_list_add(struct md_list *l, const char *name, unsigned dir, uint64_t ino)
 bool
 md_list_set_uid(struct md_list *l, struct md_rec *rec, const char *uid)
 {
-	rec->uid = blob_add(l, uid, strlen(uid));
+	rec->uid = plug_blob_add(&l->blob, uid, strlen(uid));
 	return rec->uid != 0;
 }
 
@@ -253,13 +227,13 @@ md_list_inherit(struct md_list *l, const struct md_list *from)
 const char *
 md_base(const struct md_list *l, const struct md_rec *r)
 {
-	return l->blob + r->name;
+	return l->blob.p + r->name;
 }
 
 const char *
 md_uid(const struct md_list *l, const struct md_rec *r)
 {
-	return l->blob + (r->uid != 0 ? r->uid : r->name);
+	return l->blob.p + (r->uid != 0 ? r->uid : r->name);
 }
 
 void

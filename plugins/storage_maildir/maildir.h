@@ -54,8 +54,7 @@ struct md_rec {
 struct md_list {
 	struct md_rec *rec;
 	size_t n, cap;
-	char *blob;		/* blob[0] is always NUL */
-	size_t blob_len, blob_cap;
+	struct plug_blob blob;
 	void *block;		/* both are inside this one: do not grow */
 };
 

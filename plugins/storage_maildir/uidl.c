@@ -12,10 +12,10 @@
 #include "config.h"
 
 #include "maildir.h"
+#include "plugins/common/state.h"
 #include "uidl.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,15 +30,7 @@ culver_status
 md_uidl_stamp(const struct plug_index *ix, struct plug_stamp *out,
     struct culver_call *call)
 {
-	struct stat st;
-
-	memset(out, 0, sizeof(*out));
-	if (fstatat(ix->fd, MD_UIDL, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		plug_stamp_set(out, &st);
-	else if (errno != ENOENT)
-		return plug_fail(call, errno, "cannot stat %s/%s", ix->path,
-		    MD_UIDL);
-	return CULVER_OK;
+	return plug_state_stamp(ix, MD_UIDL, out, call);
 }
 
 static int
@@ -243,14 +235,8 @@ save(const struct culver_mailbox *mb, const struct uidl_state *s,
 		}
 	}
 	uidl_text_end(&t);
-	if (t.failed) {
-		close(fd);
-		unlinkat(mb->index.fd, MD_UIDL ".new", 0);
-		status = plug_fail(call, ENOMEM, "%s/%s", mb->index.path,
-		    MD_UIDL);
-	} else
-		status = plug_file_commit(&mb->index, MD_UIDL, fd,
-		    (struct culver_str){ .p = t.p, .n = t.n }, true, call);
+	status = plug_file_commit(&mb->index, MD_UIDL, fd, (struct culver_str){
+	    .p = t.failed ? NULL : t.p, .n = t.n }, true, call);
 	free(t.p);
 	return status;
 }
@@ -282,7 +268,7 @@ load(struct culver_mailbox *mb, const struct md_cache *cache,
 	qsort(s->by_uid, s->n, sizeof(*s->by_uid), str_order);
 	for (i = 1; i < s->n; i++)
 		if (strcmp(s->by_uid[i - 1], s->by_uid[i]) == 0)
-			return uidl_damaged(&mb->index, 0,
+			return plug_state_damaged(&mb->index, MD_UIDL, 0,
 			    "a UIDL is there twice", call);
 	return CULVER_OK;
 }

@@ -38,10 +38,6 @@ culver_status uidl_state_load(const struct plug_index *ix, struct uidl_state *s,
     struct culver_call *call);
 void uidl_state_free(struct uidl_state *s);
 
-/* Fail with CULVER_E_CORRUPT; LINE is 0 if the fault has no line. */
-culver_status uidl_damaged(const struct plug_index *ix, size_t line,
-    const char *what, struct culver_call *call);
-
 /* A text that is being written; FAILED: out of memory. */
 struct uidl_text {
 	char *p;

@@ -6,6 +6,7 @@
  */
 #include "config.h"
 
+#include "plugins/common/state.h"
 #include "uidl.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define UIDL_VERSION "culver-uidl 1\n"
+#define UIDL_VERSION "culver-uidl 1"
 
 void
 uidl_state_free(struct uidl_state *s)
@@ -23,19 +24,6 @@ uidl_state_free(struct uidl_state *s)
 	free(s->by_uid);
 	free(s->text);
 	memset(s, 0, sizeof(*s));
-}
-
-culver_status
-uidl_damaged(const struct plug_index *ix, size_t line, const char *what,
-    struct culver_call *call)
-{
-	char at[32] = "";
-
-	if (line != 0)
-		snprintf(at, sizeof(at), "line %zu: ", line);
-	return plug_fail_as(call, CULVER_E_CORRUPT,
-	    "%s/%s is damaged (%s%s); put it back from a backup, or remove it: "
-	    "then its messages get new UIDLs", ix->path, MD_UIDL, at, what);
 }
 
 static int
@@ -90,32 +78,6 @@ parse_entry(char *line, struct uidl_ent *ent, const struct uidl_ent *before)
 	return NULL;
 }
 
-/* Check the last line, cut it off, and give the count it states. */
-static bool
-parse_end(char *text, size_t *n, size_t *count)
-{
-	uint64_t sum;
-	size_t at = *n;
-	char want[64];
-	char *end;
-
-	if (at == 0 || text[at - 1] != '\n' || strlen(text) != at)
-		return false;
-	for (at--; at > 0 && text[at - 1] != '\n'; at--)
-		continue;
-	if (strncmp(text + at, "end ", 4) != 0)
-		return false;
-	*count = strtoull(text + at + 4, &end, 10);
-	sum = plug_hash(*count, text, at);
-	/* compare as text: there is one way to write it */
-	snprintf(want, sizeof(want), "end %zu %016" PRIx64 "\n", *count, sum);
-	if (strcmp(text + at, want) != 0)
-		return false;
-	text[at] = '\0';
-	*n = at;
-	return true;
-}
-
 /* The line that tells of what the state was written for. */
 static bool
 parse_dirs(const char *line, const struct stat *st, struct md_memory *mem)
@@ -136,60 +98,49 @@ parse_dirs(const char *line, const struct stat *st, struct md_memory *mem)
 	return strcmp(line, want) == 0;
 }
 
-/* Parse the lines after the first; NULL or what is wrong in line *NO. */
+/* Parse the lines after the first; NULL or what is wrong in the last one. */
 static const char *
-parse_lines(struct uidl_state *s, char *p, size_t count,
-    const struct stat *st, size_t *no)
+parse_lines(struct uidl_state *s, struct plug_state *file)
 {
+	char *line = plug_state_line(file);
 	const char *wrong;
-	char *nl;
 
-	for (*no = 2; *p != '\0'; p = nl + 1, (*no)++) {
-		if ((nl = strchr(p, '\n')) == NULL)
-			return "no line end";
-		*nl = '\0';
-		if (*no == 2) {
-			if (!parse_dirs(p, st, &s->mem))
-				return "not the directories";
-			continue;
-		}
-		if (s->n == count)
+	if (line != NULL && !parse_dirs(line, &file->st, &s->mem))
+		return "not the directories";
+	while (line != NULL && (line = plug_state_line(file)) != NULL) {
+		if (s->n == file->count)
 			return "more entries than it says";
-		wrong = parse_entry(p, &s->ent[s->n],
+		wrong = parse_entry(line, &s->ent[s->n],
 		    s->n > 0 ? &s->ent[s->n - 1] : NULL);
 		if (wrong != NULL)
 			return wrong;
 		s->n++;
 	}
-	return *no == 2 || s->n != count ? "fewer entries than it says" : NULL;
+	return file->line == 2 || s->n != file->count ?
+	    "fewer entries than it says" : NULL;
 }
 
 culver_status
 uidl_state_load(const struct plug_index *ix, struct uidl_state *s,
     struct culver_call *call)
 {
-	const size_t first = sizeof(UIDL_VERSION) - 1;
+	struct plug_state file;
 	culver_status status;
 	const char *wrong;
-	size_t n, count, line;
-	struct stat st;
 
 	memset(s, 0, sizeof(*s));
-	status = plug_file_read(ix, MD_UIDL, &s->text, &n, &st, call);
+	status = plug_state_read(ix, MD_UIDL, UIDL_VERSION, &file, call);
+	s->text = file.text;
 	if (status != CULVER_OK || s->text == NULL)
 		return status;
 	s->exists = true;
-	plug_stamp_set(&s->stamp, &st);
-	if (n < first || memcmp(s->text, UIDL_VERSION, first) != 0)
-		return uidl_damaged(ix, 1, "not \"culver-uidl 1\"", call);
-	if (!parse_end(s->text, &n, &count) || n < first || count > n)
-		return uidl_damaged(ix, 0, "the end or the checksum", call);
-	s->ent = calloc(count + 1, sizeof(*s->ent));
+	plug_stamp_set(&s->stamp, &file.st);
+	s->ent = calloc(file.count + 1, sizeof(*s->ent));
 	if (s->ent == NULL)
 		return plug_fail(call, ENOMEM, "%s/%s", ix->path, MD_UIDL);
-	wrong = parse_lines(s, s->text + first, count, &st, &line);
+	wrong = parse_lines(s, &file);
 	if (wrong != NULL)
-		return uidl_damaged(ix, line, wrong, call);
+		return plug_state_damaged(ix, MD_UIDL, file.line, wrong, call);
 	return CULVER_OK;
 }
 
@@ -221,7 +172,7 @@ uidl_text_begin(struct uidl_text *t, const struct md_snap *snap,
     const struct stat *self)
 {
 	char line[256];
-	int n = snprintf(line, sizeof(line), UIDL_VERSION "dirs %" PRIu64
+	int n = snprintf(line, sizeof(line), UIDL_VERSION "\ndirs %" PRIu64
 	    ":%" PRIu64 " %" PRIu64 ":%" PRIu64 " self %" PRIu64 ":%" PRIu64
 	    "\n", snap->dir[MD_NEW].dev, snap->dir[MD_NEW].ino,
 	    snap->dir[MD_CUR].dev, snap->dir[MD_CUR].ino,
@@ -254,12 +205,8 @@ uidl_text_add(struct uidl_text *t, const char *uid, const char *base)
 void
 uidl_text_end(struct uidl_text *t)
 {
-	char line[64];
-	int n;
+	char line[PLUG_STATE_END];
 
-	if (t->failed)
-		return;
-	n = snprintf(line, sizeof(line), "end %zu %016" PRIx64 "\n", t->count,
-	    plug_hash(t->count, t->p, t->n));
-	text_put(t, line, (size_t)n);
+	if (!t->failed)
+		text_put(t, line, plug_state_end(t->p, t->n, t->count, line));
 }

@@ -18,7 +18,7 @@ mb_list_free(struct mb_list *l)
 		free(l->block);
 	else {
 		free(l->rec);
-		free(l->blob);
+		free(l->blob.p);
 	}
 	memset(l, 0, sizeof(*l));
 }
@@ -38,29 +38,4 @@ mb_list_add(struct mb_list *l, const struct mb_rec *rec)
 	}
 	l->rec[l->n++] = *rec;
 	return true;
-}
-
-uint32_t
-mb_list_keep(struct mb_list *l, const char *s, size_t n)
-{
-	size_t cap = l->blob_cap == 0 ? 1024 : l->blob_cap;
-	size_t at = l->blob_len == 0 ? 1 : l->blob_len;
-	char *p;
-
-	while (cap < at + n + 1)
-		cap *= 2;
-	if (cap > UINT32_MAX)
-		return 0;
-	if (cap != l->blob_cap) {
-		p = realloc(l->blob, cap);
-		if (p == NULL)
-			return 0;
-		p[0] = '\0';
-		l->blob = p;
-		l->blob_cap = cap;
-	}
-	memcpy(l->blob + at, s, n);
-	l->blob[at + n] = '\0';
-	l->blob_len = at + n + 1;
-	return (uint32_t)at;
 }

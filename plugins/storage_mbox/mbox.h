@@ -162,8 +162,7 @@ struct mb_rec {
 struct mb_list {
 	struct mb_rec *rec;
 	size_t n, cap;
-	char *blob;
-	size_t blob_len, blob_cap;
+	struct plug_blob blob;
 	void *block;		/* both are inside this one: do not grow */
 	uint64_t first;		/* where the first message begins */
 	uint32_t validity, last_uid;	/* of X-IMAPbase; 0: none */
@@ -176,13 +175,10 @@ void mb_list_free(struct mb_list *l);
 /* Add REC; false without memory. */
 bool mb_list_add(struct mb_list *l, const struct mb_rec *rec);
 
-/* Keep a string; its offset, or 0 without memory. */
-uint32_t mb_list_keep(struct mb_list *l, const char *s, size_t n);
-
 static inline const char *
 mb_uid(const struct mb_list *l, const struct mb_rec *r)
 {
-	return l->blob + r->uid;
+	return l->blob.p + r->uid;
 }
 
 /* --- the file and its locks (lock.c) --------------------------------------- */

@@ -141,20 +141,20 @@ keep_hint(struct scan *s)
 		mb_seal(s->key, s->msg.own_uid, s->rec.id, seal);
 		if (strcmp(seal, s->msg.own_seal) == 0) {
 			s->rec.flags |= MB_SEALED;
-			s->rec.hint = mb_list_keep(s->list, s->msg.own_uid,
-			    strlen(s->msg.own_uid));
+			s->rec.hint = plug_blob_add(&s->list->blob,
+			    s->msg.own_uid, strlen(s->msg.own_uid));
 			return s->rec.hint != 0;
 		}
 	}
 	s->rec.x_uid = s->msg.x_uid;
 	if (s->look->style == MB_POPA3D) {
 		mb_msg_popa3d(&s->msg, popa3d);
-		s->rec.hint = mb_list_keep(s->list, popa3d, 16);
+		s->rec.hint = plug_blob_add(&s->list->blob, popa3d, 16);
 		return s->rec.hint != 0;
 	}
 	if (s->msg.x_uidl[0] == '\0')
 		return true;
-	s->rec.hint = mb_list_keep(s->list, s->msg.x_uidl,
+	s->rec.hint = plug_blob_add(&s->list->blob, s->msg.x_uidl,
 	    strlen(s->msg.x_uidl));
 	return s->rec.hint != 0;
 }

@@ -105,7 +105,7 @@ match_sealed(struct mb_state *s, struct mb_list *l)
 
 		r->uid = 0;
 		if ((r->flags & MB_SEALED) != 0)
-			use[n++] = (struct use){ .uid = l->blob + r->hint,
+			use[n++] = (struct use){ .uid = l->blob.p + r->hint,
 			    .rec = r };
 	}
 	qsort(use, n, sizeof(*use), use_order);
@@ -155,7 +155,7 @@ match(struct mb_state *s, struct mb_list *l)
 		if (j == s->n || id_order(s->ent[j].id, r->id) != 0)
 			continue;
 		s->ent[j].here = true;
-		r->uid = mb_list_keep(l, s->ent[j].uid,
+		r->uid = plug_blob_add(&l->blob, s->ent[j].uid,
 		    strlen(s->ent[j].uid));
 		ok = r->uid != 0;
 		j++;
@@ -188,7 +188,7 @@ mb_uidl_detect(const struct mb_list *l)
 		if ((l->rec[i].flags & MB_SEALED) != 0)
 			return MB_OWN;
 		if (l->rec[i].hint != 0) {
-			if (is_mailutils(l->blob + l->rec[i].hint))
+			if (is_mailutils(l->blob.p + l->rec[i].hint))
 				return MB_MAILUTILS;
 			x_uidl++;
 		}
@@ -222,7 +222,7 @@ old_uidl(const struct mb_list *l, const struct mb_rec *r, unsigned style,
 	case MB_MAILUTILS:
 		if (r->hint != 0 && (r->flags & MB_SEALED) == 0)
 			snprintf(out, PLUG_UID_MAX + 1, "%s",
-			    l->blob + r->hint);
+			    l->blob.p + r->hint);
 		return;
 	default:
 		return;
@@ -247,7 +247,7 @@ set_random(const struct culver_host *host, struct mb_list *l,
 	char uid[PLUG_UID_MAX + 1];
 
 	mb_uidl_random(host, uid);
-	r->uid = mb_list_keep(l, uid, strlen(uid));
+	r->uid = plug_blob_add(&l->blob, uid, strlen(uid));
 	return r->uid != 0;
 }
 
@@ -367,7 +367,7 @@ mb_uidl_assign(struct culver_store *store, const struct plug_index *ix,
 			continue;
 		r->flags |= MB_FRESH;
 		if (uid[0] != '\0' &&
-		    (r->uid = mb_list_keep(l, uid, strlen(uid))) == 0)
+		    (r->uid = plug_blob_add(&l->blob, uid, strlen(uid))) == 0)
 			return plug_fail(call, ENOMEM, "%s", store->path);
 	}
 	if (fresh > 0) {

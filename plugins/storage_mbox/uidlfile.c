@@ -13,6 +13,7 @@
  */
 #include "config.h"
 
+#include "plugins/common/state.h"
 #include "plugins/storage_mbox/mbox.h"
 
 #include <errno.h>
@@ -25,7 +26,7 @@
 
 #include <culver/util.h>
 
-#define UIDL_VERSION "culver-uidl mbox 1\n"
+#define UIDL_VERSION "culver-uidl mbox 1"
 
 /* The longest line: UIDL, space, 32 digits, " -", line end. */
 #define LINE_ROOM (PLUG_UID_MAX + 1 + 32 + 3)
@@ -36,19 +37,6 @@ mb_state_free(struct mb_state *s)
 	free(s->ent);
 	free(s->text);
 	memset(s, 0, sizeof(*s));
-}
-
-static culver_status
-damaged(const struct plug_index *ix, size_t line, const char *what,
-    struct culver_call *call)
-{
-	char at[32] = "";
-
-	if (line != 0)
-		snprintf(at, sizeof(at), "line %zu: ", line);
-	return plug_fail_as(call, CULVER_E_CORRUPT,
-	    "%s/%s is damaged (%s%s); put it back from a backup, or remove it: "
-	    "then its messages get new UIDLs", ix->path, MB_UIDL, at, what);
 }
 
 /* N bytes as 2 N lower-case digits; false if they are not. */
@@ -100,30 +88,6 @@ parse_entry(char *line, struct mb_ent *ent)
 	return *end == '\0' || strcmp(end, " -") == 0 ? NULL : "too long";
 }
 
-/* Check the last line, cut it off, and give the count it states. */
-static bool
-parse_end(char *text, size_t *n, size_t *count)
-{
-	size_t at = *n;
-	char want[64];
-
-	if (at == 0 || text[at - 1] != '\n' || strlen(text) != at)
-		return false;
-	for (at--; at > 0 && text[at - 1] != '\n'; at--)
-		continue;
-	if (strncmp(text + at, "end ", 4) != 0)
-		return false;
-	*count = strtoull(text + at + 4, NULL, 10);
-	/* compare as text: there is one way to write it */
-	snprintf(want, sizeof(want), "end %zu %016" PRIx64 "\n", *count,
-	    plug_hash(*count, text, at));
-	if (strcmp(text + at, want) != 0)
-		return false;
-	text[at] = '\0';
-	*n = at;
-	return true;
-}
-
 /* The line that tells of what the state was written for. */
 static bool
 parse_head(const char *line, const struct stat *st, struct mb_state *s)
@@ -147,46 +111,39 @@ parse_head(const char *line, const struct stat *st, struct mb_state *s)
 	return false;
 }
 
-/* Parse the lines after the first; NULL or what is wrong in line *NO. */
+/* Parse the lines after the first; NULL or what is wrong in the last one. */
 static const char *
-parse_lines(struct mb_state *s, char *p, size_t count, const struct stat *st,
-    size_t *no)
+parse_lines(struct mb_state *s, struct plug_state *file)
 {
+	char *line = plug_state_line(file);
 	const char *wrong;
-	char *nl;
 
-	for (*no = 2; *p != '\0'; p = nl + 1, (*no)++) {
-		if ((nl = strchr(p, '\n')) == NULL)
-			return "no line end";
-		*nl = '\0';
-		if (*no == 2) {
-			if (!parse_head(p, st, s))
-				return "not the directory, style and key";
-			continue;
-		}
-		if (s->n == count)
+	if (line != NULL && !parse_head(line, &file->st, s))
+		return "not the directory, style and key";
+	while (line != NULL && (line = plug_state_line(file)) != NULL) {
+		if (s->n == file->count)
 			return "more entries than it says";
-		wrong = parse_entry(p, &s->ent[s->n]);
+		wrong = parse_entry(line, &s->ent[s->n]);
 		if (wrong != NULL)
 			return wrong;
 		s->ent[s->n].order = (uint32_t)s->n;
 		s->n++;
 	}
-	return *no == 2 || s->n != count ? "fewer entries than it says" : NULL;
+	return file->line == 2 || s->n != file->count ?
+	    "fewer entries than it says" : NULL;
 }
 
 culver_status
 mb_state_load(const struct culver_store *store, const struct plug_index *ix,
     struct mb_state *s, struct culver_call *call)
 {
-	const size_t first = sizeof(UIDL_VERSION) - 1;
+	struct plug_state file;
 	culver_status status;
 	const char *wrong;
-	size_t n, count, line;
-	struct stat st;
 
 	memset(s, 0, sizeof(*s));
-	status = plug_file_read(ix, MB_UIDL, &s->text, &n, &st, call);
+	status = plug_state_read(ix, MB_UIDL, UIDL_VERSION, &file, call);
+	s->text = file.text;
 	if (status != CULVER_OK)
 		return status;
 	if (s->text == NULL) {
@@ -194,16 +151,14 @@ mb_state_load(const struct culver_store *store, const struct plug_index *ix,
 		return CULVER_OK;
 	}
 	s->exists = true;
-	plug_stamp_set(&s->stamp, &st);
-	if (n < first || memcmp(s->text, UIDL_VERSION, first) != 0)
-		return damaged(ix, 1, "not \"culver-uidl mbox 1\"", call);
-	if (!parse_end(s->text, &n, &count) || n < first || count > n)
-		return damaged(ix, 0, "the end or the checksum", call);
-	s->ent = calloc(count + 1, sizeof(*s->ent));
+	plug_stamp_set(&s->stamp, &file.st);
+	s->ent = calloc(file.count + 1, sizeof(*s->ent));
 	if (s->ent == NULL)
 		return plug_fail(call, ENOMEM, "%s/%s", ix->path, MB_UIDL);
-	wrong = parse_lines(s, s->text + first, count, &st, &line);
-	return wrong != NULL ? damaged(ix, line, wrong, call) : CULVER_OK;
+	wrong = parse_lines(s, &file);
+	if (wrong != NULL)
+		return plug_state_damaged(ix, MB_UIDL, file.line, wrong, call);
+	return CULVER_OK;
 }
 
 /* The whole text, with its end; NULL without memory. */
@@ -222,7 +177,7 @@ make_text(const struct culver_store *store, const struct mb_state *s,
 		memset(&dir, 0, sizeof(dir));
 	for (i = 0; i < sizeof(s->key); i++)
 		snprintf(key + 2 * i, 3, "%02x", s->key[i]);
-	n = (size_t)snprintf(text, room, UIDL_VERSION "dir %" PRIu64 ":%"
+	n = (size_t)snprintf(text, room, UIDL_VERSION "\ndir %" PRIu64 ":%"
 	    PRIu64 " self %" PRIu64 ":%" PRIu64 " style %s key %s\n",
 	    (uint64_t)dir.st_dev, (uint64_t)dir.st_ino,
 	    (uint64_t)self->st_dev, (uint64_t)self->st_ino,
@@ -231,9 +186,8 @@ make_text(const struct culver_store *store, const struct mb_state *s,
 		n += (size_t)snprintf(text + n, room - n, "%s %016" PRIx64
 		    "%016" PRIx64 "%s\n", line[i].uid, line[i].id[0],
 		    line[i].id[1], line[i].absent ? " -" : "");
-	n += (size_t)snprintf(text + n, room - n, "end %zu %016" PRIx64 "\n",
-	    count, plug_hash(count, text, n));
-	*len = n;
+	/* 512 has room for it */
+	*len = n + plug_state_end(text, n, count, text + n);
 	return text;
 }
 
@@ -252,11 +206,6 @@ mb_state_save(const struct culver_store *store, const struct plug_index *ix,
 	if (status != CULVER_OK)
 		return status;
 	text = make_text(store, s, &st, line, count, &n);
-	if (text == NULL) {
-		close(fd);
-		unlinkat(ix->fd, MB_UIDL ".new", 0);
-		return plug_fail(call, ENOMEM, "%s/%s", ix->path, MB_UIDL);
-	}
 	status = plug_file_commit(ix, MB_UIDL, fd,
 	    (struct culver_str){ .p = text, .n = n }, true, call);
 	free(text);
@@ -267,15 +216,7 @@ culver_status
 mb_state_stamp(const struct plug_index *ix, struct plug_stamp *out,
     struct culver_call *call)
 {
-	struct stat st;
-
-	memset(out, 0, sizeof(*out));
-	if (fstatat(ix->fd, MB_UIDL, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		plug_stamp_set(out, &st);
-	else if (errno != ENOENT)
-		return plug_fail(call, errno, "cannot stat %s/%s", ix->path,
-		    MB_UIDL);
-	return CULVER_OK;
+	return plug_state_stamp(ix, MB_UIDL, out, call);
 }
 
 culver_status
@@ -306,6 +247,6 @@ mb_state_key(struct culver_store *store, const struct plug_index *ix,
 	}
 	/* the session that reads all of it says what else is wrong */
 	if (p == NULL || !parse_hex(p + 5, key, 16))
-		return damaged(ix, 2, "no key", call);
+		return plug_state_damaged(ix, MB_UIDL, 2, "no key", call);
 	return CULVER_OK;
 }
