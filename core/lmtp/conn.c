@@ -54,6 +54,9 @@ void
 conn_enter(struct conn *c, enum conn_state state, uint64_t time)
 {
 	c->state = state;
+	if (server.phase == P_DRAIN && state == CONN_LINE &&
+	    c->s.state != LMTP_HAS_SENDER && time > FIRST_TIME)
+		time = FIRST_TIME;
 	loop_timer_set(server.loop, &c->timer, clock_now() + time);
 }
 
@@ -99,6 +102,7 @@ drop(struct conn *c, size_t n)
 static void
 begin_message(struct conn *c, _Bool dots)
 {
+	c->begun = 1;
 	spool_open(&c->spool);
 	lmtp_body_start(&c->body, dots);
 }
@@ -290,6 +294,19 @@ flush(struct conn *c)
 	return 1;
 }
 
+/*
+ * Has the client nothing to finish here?  Who was greeted and had no message
+ * yet may send one: an answer of 421 to the first command looks like a server
+ * that does not work.
+ */
+static _Bool
+is_over(const struct conn *c)
+{
+	return server.phase == P_DRAIN && !c->closing && c->in_n == 0 &&
+	    c->state == CONN_LINE && c->s.state != LMTP_HAS_SENDER &&
+	    (c->begun || server.auth.fd < 0);
+}
+
 void
 conn_go_on(struct conn *c)
 {
@@ -303,8 +320,7 @@ conn_go_on(struct conn *c)
 		conn_close(c);
 		return;
 	}
-	if (server.phase == P_DRAIN && !c->closing && c->in_n == 0 &&
-	    c->state == CONN_LINE && c->s.state != LMTP_HAS_SENDER)
+	if (is_over(c))
 		conn_shutdown(c);
 	if (c->state == CONN_CLOSED)
 		return;
@@ -360,6 +376,10 @@ on_timer(struct loop_timer *t)
 		deliver_late(c);
 		return;
 	}
+	if (server.phase == P_DRAIN && c->s.state != LMTP_HAS_SENDER) {
+		conn_shutdown(c);
+		return;
+	}
 	say(c, "421 4.4.2 ");
 	say(c, server.conf.hostname);
 	say(c, " Waited too long\r\n");
@@ -387,6 +407,12 @@ places(void)
 	    server.conf.connections : CONNECTIONS_MAX;
 }
 
+_Bool
+conn_place(void)
+{
+	return server.n_conn < places();
+}
+
 static void
 full_house(int fd, struct conn *c)
 {
@@ -398,8 +424,7 @@ full_house(int fd, struct conn *c)
 void
 conn_open(int fd, uint32_t listen)
 {
-	struct conn *c = server.n_conn < places() ? calloc(1, sizeof(*c)) :
-	    NULL;
+	struct conn *c = conn_place() ? calloc(1, sizeof(*c)) : NULL;
 	struct lmtp_reply r;
 
 	if (c == NULL) {

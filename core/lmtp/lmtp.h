@@ -30,6 +30,7 @@ enum {
 #define ASK_TIME (45 * NS_PER_S)	/* for coordinator and master */
 #define STORE_TIME (540 * NS_PER_S)	/* for a worker; RFC 5321 4.5.3.2.6
 					 * gives us 600 */
+#define FIRST_TIME (5 * NS_PER_S)	/* for who came just before a drain */
 #define FULL_TIME (60 * NS_PER_S)	/* then a delivery is tried again */
 
 /* --- one message on its way (spool.c) ------------------------------------- */
@@ -74,6 +75,7 @@ struct conn {
 	_Bool own_only;			/* may deliver to OWN_UID alone */
 	uid_t own_uid;
 	_Bool long_line, eof, closing;
+	_Bool begun;			/* a message, at some time */
 	size_t in_n;
 	uint8_t *out;			/* what the client did not take yet */
 	size_t out_n, out_cap;
@@ -118,11 +120,14 @@ void server_conn_gone(void);
 /* --- conn.c ---------------------------------------------------------------- */
 
 void conn_open(int fd, uint32_t listen);
+/* Is there room for one more? */
+_Bool conn_place(void);
 void conn_close(struct conn *c);
 /* With 421, and at once unless a delivery runs. */
 void conn_shutdown(struct conn *c);
 void conn_say(struct conn *c, const struct lmtp_reply *r);
-/* Go into STATE, for at most TIME. */
+/* Go into STATE, for at most TIME; less for one who may stay only for a first
+ * message. */
 void conn_enter(struct conn *c, enum conn_state state, uint64_t time);
 /* After a change: use waiting input, send, watch for what comes next. */
 void conn_go_on(struct conn *c);

@@ -133,24 +133,45 @@ listener_add(uint32_t index, int fd)
 
 /* --- the end ------------------------------------------------------------------ */
 
-/* Accept no more; finish what is begun, or with NOW only what is stored. */
+/*
+ * The listening socket may be closed for ever: then who waits in its queue is
+ * lost.  If the next lmtp has it, too, who does not find room here waits for
+ * that, and without a coordinator all do.
+ */
+static void
+take_queued(struct listener *l)
+{
+	int fd;
+
+	while (l->open && server.auth.fd >= 0 && conn_place() &&
+	    ((fd = accept4(l->io.fd, NULL, NULL, SOCK_CLOEXEC |
+	    SOCK_NONBLOCK)) >= 0 || errno == ECONNABORTED || errno == EINTR))
+		if (fd >= 0)
+			conn_open(fd, l->index);
+}
+
+/*
+ * Accept no more; finish what is begun, and let who came last send a message;
+ * or with NOW finish only what is stored.
+ */
 static void
 drain(_Bool now)
 {
 	struct conn *c, *next;
 
-	/* who waits in a queue that dies with its socket is served */
 	for (unsigned i = 0; i < CONF_MAX_LISTEN; i++)
-		if (server.listen[i].open)
-			on_listener(&server.listen[i].io, 0);
+		take_queued(&server.listen[i]);
 	server.phase = P_DRAIN;
 	listeners_close();
 	for (c = server.all; c != NULL; c = next) {
 		next = c->next;
-		if (now)
+		if (now) {
 			conn_shutdown(c);
-		else
-			conn_go_on(c);
+			continue;
+		}
+		if (c->state == CONN_LINE)
+			conn_enter(c, CONN_LINE, server.conf.idle_time);
+		conn_go_on(c);
 	}
 	server_conn_gone();
 }

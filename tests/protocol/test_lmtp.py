@@ -1,9 +1,11 @@
 """LMTP: sessions over real sockets, what is stored, who may do what, and that
 nothing but CRLF.CRLF ends a message.
 """
+import itertools
 import os
 import re
 import socket
+import threading
 
 import pytest
 
@@ -278,6 +280,53 @@ def test_reload_and_stop(inst, box):
     assert stored(box) == [b"over\n"]
     with Lmtp(inst.dir / "run/lmtp") as c:
         assert c.message(["user1@x"], b"new\n")[0][0] == 250
+
+
+def test_reload_before_the_first_message(inst, box):
+    """Who was greeted may send a message, whatever comes before it."""
+    with Lmtp(inst.dir / "run/lmtp", hello=False) as greeted, \
+            Lmtp(inst.dir / "run/lmtp") as second:
+        second.expect("MAIL FROM:<a@b>", 250)
+        second.expect("RSET", 250)
+        inst.reload()
+        for c in (greeted, second):
+            c.expect("LHLO again", 250)
+            c.expect("NOOP", 250)
+            assert c.envelope(["nobody@x"])[0][0] == 550
+            c.expect("RSET", 250)
+            assert c.message(["user1@x"], b"first\n")[0][0] == 250
+            assert c.reply()[:2] == (421, "4.3.2")
+    assert stored(box) == [b"first\n"] * 2
+
+
+@pytest.mark.timeout(240)
+def test_reloads_under_load(inst, box):
+    """Twenty, and every connection's first message is taken, once."""
+    end, errors, sent = threading.Event(), [], []
+
+    def work(k):
+        for n in itertools.count():
+            if end.is_set():
+                return
+            text = f"{k}-{n}\n".encode()
+            try:
+                with Lmtp(inst.dir / "run/lmtp" if k % 2 else
+                          (inst.address, PORT)) as c:
+                    replies = c.message(["user1@x"], text)
+                assert [r[0] for r in replies] == [250]
+                sent.append(text)
+            except (AssertionError, OSError, EOFError) as e:
+                errors.append(repr(e))
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for t in threads:
+        t.start()
+    for _ in range(20):
+        inst.reload()
+    end.set()
+    for t in threads:
+        t.join(60)
+    assert errors == []
+    assert len(sent) >= 20 and sorted(stored(box)) == sorted(sent)
 
 
 @pytest.mark.needs_root

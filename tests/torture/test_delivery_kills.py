@@ -85,7 +85,7 @@ class DeliveryShard(Shard):
         if client.greeting[0] != 220:
             return "refused"
         code = client.code("MAIL FROM:<a@b>")
-        if code == 421:         # a reload, which comes between messages
+        if code == 421:         # lmtp ends with its coordinator
             return "refused"
         if code != 250:
             raise Failure(f"the answer to MAIL is {code}")
