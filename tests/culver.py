@@ -16,6 +16,7 @@ import os
 import pwd
 import random
 import re
+import select
 import shutil
 import signal
 import socket
@@ -232,6 +233,29 @@ class Background:
     def wait(self, timeout=None):
         until("the end of the process", lambda: not alive(self.pid), timeout)
         return self.poll()
+
+
+class ServiceManager:
+    """What culverd tells a service manager, if it gets `env`."""
+
+    def __init__(self, instance):
+        path = str(instance.dir / "notify")
+        self.env = {**os.environ, "NOTIFY_SOCKET": path}
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.bind(path)
+        os.chmod(path, 0o666)
+        self.sock.settimeout(PATIENCE)
+
+    def next(self, *ignored):
+        while True:
+            text = self.sock.recv(4096).decode()
+            if text not in ignored:
+                return text
+
+    def forget(self):
+        """What has been told until now."""
+        while select.select([self.sock], [], [], 0)[0]:
+            self.sock.recv(4096)
 
 
 # --- users and mailboxes -----------------------------------------------------
@@ -490,13 +514,14 @@ limits {{
                               capture_output=True, text=True,
                               timeout=timeout, **kw)
 
-    def start(self, wait=True, prefix=()):
+    def start(self, wait=True, prefix=(), **kw):
+        """In the foreground; `kw` is Popen's."""
         assert self.proc is None
         with open(self.errfile, "ab") as err:
             self.proc = subprocess.Popen(
                 [*prefix, *self.argv("-F")], stdin=subprocess.DEVNULL,
                 stdout=err, stderr=err, start_new_session=True,
-                cwd="/", umask=0o022)
+                cwd="/", umask=0o022, **kw)
         if wait:
             self.wait_ready()
         return self

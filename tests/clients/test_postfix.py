@@ -9,7 +9,6 @@ import smtplib
 import socket
 import subprocess
 import threading
-import time
 
 import pytest
 
@@ -125,12 +124,12 @@ class Reader(threading.Thread):
 
     def run(self):
         try:
-            while len(self.found) < self.wanted and not self.stopped:
-                self.session()
+            until("all messages", self.session, 500)
         except BaseException as e:     # for the main thread
             self.error = e
 
     def session(self):
+        """One session; is it the last one?"""
         with self.inst.login(self.user, timeout=60) as pop:
             fetched = {i: self.number(pop.multi(f"RETR {i}"))
                        for i in pop.sizes()}
@@ -140,8 +139,7 @@ class Reader(threading.Thread):
                 raise Failure("QUIT failed")
         for n in fetched.values():
             self.found[n] = self.found.get(n, 0) + 1
-        if not fetched:
-            time.sleep(0.05)
+        return self.stopped or len(self.found) >= self.wanted
 
     def number(self, message):
         head, _, rest = message.partition(b"Subject: n-")

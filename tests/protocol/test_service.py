@@ -4,10 +4,9 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
 import sys
 
-from culver import PORT, TLS_PORT, until
+from culver import PORT, TLS_PORT, ServiceManager, until
 
 # argv: descriptors, comma separated, and the command.
 LAUNCH = """
@@ -22,20 +21,10 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
-def start(inst, command, **kw):
-    with open(inst.errfile, "ab") as err:
-        inst.proc = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=err, stderr=err,
-            start_new_session=True, cwd="/", umask=0o022, **kw)
-    inst.wait_ready()
-    return inst
-
-
 def activate(inst, sockets):
     fds = [s.fileno() for s in sockets]
-    return start(inst, [sys.executable, "-c", LAUNCH,
-                        ",".join(map(str, fds)), *inst.argv("-F")],
-                 pass_fds=fds)
+    return inst.start(prefix=[sys.executable, "-c", LAUNCH,
+                              ",".join(map(str, fds))], pass_fds=fds)
 
 
 def inode(fd):
@@ -91,7 +80,7 @@ def test_descriptors_for_somebody_else(make_instance):
     """LISTEN_PID is not ours: what is open at the start is closed."""
     inst = make_instance(users=1)
     with socket.create_server((inst.address, 3133)) as other:
-        start(inst, inst.argv("-F"), pass_fds=[other.fileno()], env={
+        inst.start(pass_fds=[other.fileno()], env={
             **os.environ, "LISTEN_FDS": "9", "LISTEN_PID": str(os.getpid())})
         mine = {os.stat(f"/proc/{inst.pid}/fd/{fd}").st_ino
                 for fd in os.listdir(f"/proc/{inst.pid}/fd")}
@@ -99,26 +88,10 @@ def test_descriptors_for_somebody_else(make_instance):
         inst.stop()
 
 
-class Notified:
-    def __init__(self, path):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.sock.bind(path)
-        os.chmod(path, 0o666)
-        self.sock.settimeout(20)
-
-    def next(self, *ignored):
-        while True:
-            text = self.sock.recv(4096).decode()
-            if text not in ignored:
-                return text
-
-
 def test_what_the_service_manager_hears(make_instance):
     inst = make_instance(users=1)
-    path = str(inst.dir / "notify")
-    heard = Notified(path)
-    start(inst, inst.argv("-F"), env={
-        **os.environ, "NOTIFY_SOCKET": path, "WATCHDOG_USEC": "500000"})
+    heard = ServiceManager(inst)
+    inst.start(env={**heard.env, "WATCHDOG_USEC": "500000"})
     assert heard.next("WATCHDOG=1") == "READY=1"
     for _ in range(3):      # more often than every 10 s
         assert heard.next("READY=1") == "WATCHDOG=1"

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from culver import numbered, until
+from culver import ServiceManager, numbered, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -45,15 +45,22 @@ def test_a_role_that_hangs_is_replaced(make_instance, role):
 def test_all_are_stopped_for_a_while(make_instance):
     """As by `systemctl freeze`, or a debugger: nobody was silent then."""
     inst = make_instance(users=1, top="gates = 1", auth="processes = 1")
-    inst.start()
+    heard = ServiceManager(inst)
+    inst.start(env=heard.env)
     pids = {role: inst.role(role) for role in ("gate", "manager", "auth")}
     everybody = [inst.pid] + [p for r in ROLES for p in inst.role(r)]
     for pid in everybody:
         os.kill(pid, signal.SIGSTOP)
-    time.sleep(65)              # longer than anybody may owe an answer
+    # For longer than anybody may owe an answer: that such a time counts for
+    # nothing is what this is about, and nothing happens in it to wait for.
+    time.sleep(65)
+    heard.forget()
     for pid in everybody:
         os.kill(pid, signal.SIGCONT)
-    time.sleep(15)              # a round of questions
+    # said with each round of questions, ten seconds apart
+    for _ in range(2):
+        assert heard.next() == "WATCHDOG=1"
+    heard.sock.close()
     with inst.login(inst.users[0]) as pop:
         pop.quit()
     assert pids == {role: inst.role(role) for role in pids}
