@@ -26,8 +26,8 @@ static const struct op storage_ops[] = {
 	ST(create, 0), ST(destroy, 0), ST(paths, 0), ST(open, 0),
 	ST(close, 0), ST(list, 0), ST(read, 0), ST(next, 0), ST(done, 0),
 	ST(expunge, 0),
-	ST(keepalive, CULVER_ST_KEEPALIVE), ST(stamp, CULVER_ST_STAMP),
-	ST(stat, CULVER_ST_STAT), ST(put_octets, CULVER_ST_SIZE_CACHE),
+	ST(keepalive, CULVER_ST_KEEPALIVE),
+	ST(put_octets, CULVER_ST_SIZE_CACHE),
 	ST(deliver_begin, CULVER_ST_DELIVER),
 	ST(deliver_write, CULVER_ST_DELIVER),
 	ST(deliver_commit, CULVER_ST_DELIVER),
@@ -45,9 +45,9 @@ static const struct op auth_ops[] = {
 };
 
 static const uint64_t storage_caps = CULVER_ST_ATOMIC_EXPUNGE |
-    CULVER_ST_EXACT_OCTETS | CULVER_ST_KEEPALIVE | CULVER_ST_STAMP |
-    CULVER_ST_STAT | CULVER_ST_DELIVER | CULVER_ST_SIZE_CACHE |
-    CULVER_ST_READONLY | CULVER_ST_KEEP_UID | CULVER_ST_CHECK;
+    CULVER_ST_EXACT_OCTETS | CULVER_ST_KEEPALIVE | CULVER_ST_DELIVER |
+    CULVER_ST_SIZE_CACHE | CULVER_ST_READONLY | CULVER_ST_KEEP_UID |
+    CULVER_ST_CHECK;
 static const uint64_t auth_caps = CULVER_AU_VERIFY | CULVER_AU_CREDS |
     CULVER_AU_USER | CULVER_AU_NO_CACHE;
 static const uint64_t known_needs = CULVER_NEED_NET | CULVER_NEED_EXEC |

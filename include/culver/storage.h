@@ -25,13 +25,11 @@ enum {
 	CULVER_ST_ATOMIC_EXPUNGE = 1u << 0, /* expunge() is all or nothing */
 	CULVER_ST_EXACT_OCTETS = 1u << 1,	/* list() always knows octets */
 	CULVER_ST_KEEPALIVE = 1u << 2,
-	CULVER_ST_STAMP = 1u << 3,
-	CULVER_ST_STAT = 1u << 4,
-	CULVER_ST_DELIVER = 1u << 5,
-	CULVER_ST_SIZE_CACHE = 1u << 6,
-	CULVER_ST_READONLY = 1u << 7,	/* expunge() always fails PERM */
-	CULVER_ST_KEEP_UID = 1u << 8,	/* deliver: envelope's uid is kept */
-	CULVER_ST_CHECK = 1u << 9
+	CULVER_ST_DELIVER = 1u << 3,
+	CULVER_ST_SIZE_CACHE = 1u << 4,
+	CULVER_ST_READONLY = 1u << 5,	/* expunge() always fails PERM */
+	CULVER_ST_KEEP_UID = 1u << 6,	/* deliver: envelope's uid is kept */
+	CULVER_ST_CHECK = 1u << 7
 };
 
 struct culver_user {
@@ -100,18 +98,6 @@ struct culver_extent {
 struct culver_expunge_result {
 	uint32_t size;
 	uint32_t removed;	/* how many are gone, also on failure */
-};
-
-struct culver_stamp {		/* opaque; equal stamps: nothing changed */
-	uint8_t bytes[32];
-};
-
-struct culver_stat {
-	uint32_t size;
-	uint32_t messages;
-	uint64_t octets;
-	uint32_t octets_exact;	/* 0: good enough for a log line only */
-	uint32_t reserved0;
 };
 
 struct culver_envelope {		/* of a delivery */
@@ -202,14 +188,6 @@ struct culver_storage_ops {
 
 	/* [KEEPALIVE] Refresh the lock; the core calls it every 30 s. */
 	culver_status (*keepalive)(struct culver_mailbox *mb,
-	    struct culver_call *call);
-
-	/* [STAMP] Cheap change hint, so the core can reuse cached sizes. */
-	culver_status (*stamp)(struct culver_store *store,
-	    struct culver_stamp *out, struct culver_call *call);
-
-	/* [STAT] Totals without listing. */
-	culver_status (*stat)(struct culver_store *store, struct culver_stat *out,
 	    struct culver_call *call);
 
 	/* [SIZE_CACHE] The core counted a message; keep the result. */

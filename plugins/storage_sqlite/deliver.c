@@ -286,19 +286,19 @@ add_message(struct culver_delivery *d, int64_t id, int64_t chunks,
 static culver_status
 check_quota(struct culver_delivery *d, struct culver_call *call)
 {
-	struct culver_stat have = { .size = sizeof(have) };
+	uint64_t messages = 0, octets = 0;
 	struct culver_store *store = d->store;
 	culver_status status;
 
 	if (store->quota_octets == 0 && store->quota_messages == 0)
 		return CULVER_OK;
-	status = sq_stat(store, &have, call);
+	status = sq_total(store, &messages, &octets, call);
 	if (status != CULVER_OK || culver_quota_fits(store->quota_octets,
-	    store->quota_messages, have.octets, have.messages, d->octets))
+	    store->quota_messages, octets, messages, d->octets))
 		return status;
-	return plug_fail_as(call, CULVER_E_QUOTA, "%s: over quota with %lu "
+	return plug_fail_as(call, CULVER_E_QUOTA, "%s: over quota with %llu "
 	    "messages, %llu octets", store->path,
-	    (unsigned long)have.messages, (unsigned long long)have.octets);
+	    (unsigned long long)messages, (unsigned long long)octets);
 }
 
 static culver_status

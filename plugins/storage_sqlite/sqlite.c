@@ -144,7 +144,7 @@ sqlite_create(struct culver_store **out, const struct culver_host *host,
 }
 
 culver_status
-sq_stat(struct culver_store *store, struct culver_stat *out,
+sq_total(struct culver_store *store, uint64_t *messages, uint64_t *octets,
     struct culver_call *call)
 {
 	culver_status status = sq_db_open(store, call);
@@ -156,9 +156,8 @@ sq_stat(struct culver_store *store, struct culver_stat *out,
 	st = sq_stmt(&store->db, SQ_TOTAL);
 	rc = st == NULL ? SQLITE_ERROR : sqlite3_step(st);
 	if (rc == SQLITE_ROW) {
-		out->messages = (uint32_t)sqlite3_column_int64(st, 0);
-		out->octets = (uint64_t)sqlite3_column_int64(st, 1);
-		out->octets_exact = 1;
+		*messages = (uint64_t)sqlite3_column_int64(st, 0);
+		*octets = (uint64_t)sqlite3_column_int64(st, 1);
 	} else
 		status = sq_fail(store, call, rc, "totals");
 	sqlite3_reset(st);
@@ -177,7 +176,6 @@ static const struct culver_storage_ops sqlite_ops = {
 	.next = sq_next,
 	.done = sq_done,
 	.expunge = sq_expunge,
-	.stat = sq_stat,
 	.deliver_begin = sq_deliver_begin,
 	.deliver_write = sq_deliver_write,
 	.deliver_commit = sq_deliver_commit,
@@ -193,7 +191,7 @@ CULVER_PLUGIN(storage_sqlite) = {
 	.need_minor = 0,
 	.kind = CULVER_KIND_STORAGE,
 	.caps = CULVER_ST_ATOMIC_EXPUNGE | CULVER_ST_EXACT_OCTETS |
-	    CULVER_ST_STAT | CULVER_ST_DELIVER | CULVER_ST_KEEP_UID |
+	    CULVER_ST_DELIVER | CULVER_ST_KEEP_UID |
 	    CULVER_ST_CHECK,
 	.name = "sqlite",
 	.version = "1.0",

@@ -202,8 +202,9 @@ culver_status sq_expunge(struct culver_mailbox *mb, const uint32_t *index,
 /* Give back free pages as `vacuum' says; a failure is logged. */
 void sq_vacuum(struct culver_store *store);
 
-culver_status sq_stat(struct culver_store *store, struct culver_stat *out,
-    struct culver_call *call);
+/* What the mailbox holds. */
+culver_status sq_total(struct culver_store *store, uint64_t *messages,
+    uint64_t *octets, struct culver_call *call);
 
 /* --- delivery and checks (deliver.c, check.c) --------------------------- */
 

@@ -185,10 +185,9 @@ a_required_op_must_be_there(void **state)
 }
 
 static culver_status
-stamp(struct culver_store *store, struct culver_stamp *out,
-    struct culver_call *call)
+keepalive(struct culver_mailbox *mb, struct culver_call *call)
 {
-	(void)store, (void)out, (void)call;
+	(void)mb, (void)call;
 	return CULVER_OK;
 }
 
@@ -196,14 +195,14 @@ static void
 a_bit_and_its_op_agree(void **state)
 {
 	(void)state;
-	desc.caps = CULVER_ST_STAMP;
-	is_refused("/x/storage_t.so: ops: wanted stamp, as caps has 0x8, got "
-	    "NULL");
-	ops.stamp = stamp;
+	desc.caps = CULVER_ST_KEEPALIVE;
+	is_refused("/x/storage_t.so: ops: wanted keepalive, as caps has 0x4, "
+	    "got NULL");
+	ops.keepalive = keepalive;
 	assert_true(accepted(&desc));
 	desc.caps = 0;
-	is_refused("/x/storage_t.so: caps: wanted 0x8, as ops has stamp, got "
-	    "0");
+	is_refused("/x/storage_t.so: caps: wanted 0x4, as ops has keepalive, "
+	    "got 0");
 }
 
 static void

@@ -53,8 +53,6 @@ test_descriptor(void **state)
 	assert_true(o->deliver_begin && o->deliver_write &&
 	    o->deliver_commit && o->deliver_abort && o->put_octets);
 	assert_null(o->keepalive);
-	assert_null(o->stamp);
-	assert_null(o->stat);
 }
 
 static void

@@ -259,21 +259,6 @@ a_quota_is_kept(void **state)
 }
 
 static void
-totals_need_no_listing(void **state)
-{
-	struct culver_stat st = { .size = sizeof(st) };
-
-	(void)state;
-	sqtest_deliver("1\r\n");
-	sqtest_deliver("23\r\n");
-	assert_int_equal(sqtest.ops->stat(sqtest.store, &st,
-	    fakehost_call(&sqtest.host)), CULVER_OK);
-	assert_int_equal(st.messages, 2);
-	assert_int_equal(st.octets, 7);
-	assert_true(st.octets_exact);
-}
-
-static void
 reading_out_of_turn_is_refused(void **state)
 {
 	struct culver_content *c, *d;
@@ -321,7 +306,7 @@ main(void)
 		T(an_id_and_a_date_are_kept),
 		T(a_session_sees_what_was_there),
 		T(deletions_are_all_or_nothing), T(a_quota_is_kept),
-		T(totals_need_no_listing), T(reading_out_of_turn_is_refused),
+		T(reading_out_of_turn_is_refused),
 		T(memory_that_ends),
 	};
 

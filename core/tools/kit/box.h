@@ -105,7 +105,7 @@ culver_status box_deliver(struct box *b, const char *text, size_t n,
 /* The same, given up before the commit. */
 void box_deliver_abort(struct box *b, const char *text, size_t n);
 
-/* What a core may do in between: keepalive, stamp, stat, put_octets. */
+/* What a core may do in between: keepalive. */
 void box_put_octets(struct box *b, uint32_t index, uint64_t octets);
 void box_side_calls(struct box *b);
 

@@ -227,21 +227,11 @@ box_put_octets(struct box *b, uint32_t index, uint64_t octets)
 void
 box_side_calls(struct box *b)
 {
-	struct culver_stamp s[2];
-	struct culver_stat t = { .size = sizeof(t) };
 	culver_status st = CULVER_OK;
-	int i;
 
 	if ((b->caps & CULVER_ST_KEEPALIVE) != 0 && b->mb != NULL)
 		st = box_end(b, b->ops->keepalive(b->mb,
 		    box_begin(b, "keepalive")), false);
-	for (i = 0; i < 2 && (b->caps & CULVER_ST_STAMP) != 0 &&
-	    st == CULVER_OK; i++)
-		st = box_end(b, b->ops->stamp(b->store, &s[i],
-		    box_begin(b, "stamp")), false);
-	if (st == CULVER_OK && (b->caps & CULVER_ST_STAT) != 0)
-		st = box_end(b, b->ops->stat(b->store, &t,
-		    box_begin(b, "stat")), false);
 	if (st != CULVER_OK)
 		kit_fail("%s: returned %d: %s", b->doing, (int)st,
 		    b->err.text);
