@@ -11,9 +11,6 @@
 #include "plugins/storage_sqlite/sqlite.h"
 
 #include <string.h>
-#include <time.h>
-
-#define STEPS	4000	/* of SQLite's machine between looks at the clock */
 
 static const char *const sql_text[SQ_SQL_MAX] = {
 	[SQ_BEGIN] = "BEGIN IMMEDIATE",
@@ -27,45 +24,6 @@ static const char *const sql_text[SQ_SQL_MAX] = {
 	[SQ_DROP_MESSAGE] = "DELETE FROM message WHERE id=?1",
 	[SQ_DROP_CHUNKS] = "DELETE FROM chunk WHERE id BETWEEN ?1 AND ?2",
 };
-
-void
-sq_db_use(struct culver_store *store, const struct culver_call *call)
-{
-	store->db.call = call;
-}
-
-static bool
-past_deadline(const struct sq_db *db)
-{
-	const struct culver_host *host = db->store->host;
-
-	return db->call != NULL && db->call->deadline != UINT64_MAX &&
-	    host->now(host) >= db->call->deadline;
-}
-
-static int
-on_progress(void *arg)
-{
-	return past_deadline(arg);
-}
-
-/* Somebody else has the lock, for the COUNT-th time: wait and try again? */
-static int
-on_busy(void *arg, int count)
-{
-	struct sq_db *db = arg;
-	const struct culver_host *host = db->store->host;
-	const struct timespec pause = {
-	    .tv_nsec = count < 5 ? 1000000 : count < 20 ? 5000000 : 25000000 };
-	uint64_t now = host->now(host);
-
-	if (count == 0)
-		db->give_up = now + db->store->busy;
-	if (now >= db->give_up || past_deadline(db))
-		return 0;
-	nanosleep(&pause, NULL);
-	return 1;
-}
 
 /* What the library does for the owner of a database, it does not for us. */
 static void
@@ -143,12 +101,11 @@ connect_db(struct culver_store *store, struct culver_call *call)
 
 	rc = sqlite3_open_v2(store->path, &db->db, SQLITE_OPEN_READWRITE |
 	    SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE |
-	    SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE, NULL);
+	    SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE, sq_wait_vfs());
 	if (rc != SQLITE_OK)
 		return sq_fail(store, call, rc, "cannot open it");
 	restrain(db->db);
-	sqlite3_busy_handler(db->db, on_busy, db);
-	sqlite3_progress_handler(db->db, STEPS, on_progress, db);
+	sq_wait_watch(db);
 	rc = sq_exec(db, "PRAGMA cell_size_check=ON");
 	if (rc == SQLITE_OK && sq_on_network(store))
 		rc = leave_wal(db);

@@ -78,6 +78,9 @@ sq_fail(struct culver_store *store, struct culver_call *call, int rc,
 	    what, text, rc);
 	if ((rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_CANTOPEN)
 		call->err->sys_errno = err;
+	if (sq_wait_over(db) && ((rc & 0xff) == SQLITE_BUSY ||
+	    (rc & 0xff) == SQLITE_PROTOCOL))
+		return CULVER_E_TIMEOUT;	/* it did not wait longer */
 	return status_of(rc, err);
 }
 

@@ -92,7 +92,8 @@ library_start(struct culver_call *call)
 	/* a session is short and keeps few pages: memory as it is needed */
 	sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
 	sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 128, 64);
-	if (sqlite3_initialize() != SQLITE_OK)
+	if (sqlite3_initialize() != SQLITE_OK ||
+	    sq_wait_start() != SQLITE_OK)
 		return plug_fail_as(call, CULVER_E_NOMEM,
 		    "SQLite does not start");
 	sqlite3_hard_heap_limit64(HEAP_MAX);

@@ -79,9 +79,6 @@ culver_status sq_db_open_raw(struct culver_store *store,
 /* Close it; the last one to do so also empties the -wal file. */
 void sq_db_close(struct culver_store *store);
 
-/* The deadline is that of CALL from here on; NULL: there is none. */
-void sq_db_use(struct culver_store *store, const struct culver_call *call);
-
 /* Is the file that is open still the one with the database's name? */
 bool sq_db_is_named(struct culver_store *store);
 
@@ -104,6 +101,22 @@ int sq_exec(struct sq_db *db, const char *sql);
 
 /* The first value of the first row of SQL.  A result code. */
 int sq_number(struct sq_db *db, const char *sql, int64_t *out);
+
+/* --- waiting (wait.c) --------------------------------------------------- */
+
+/* The deadline is that of CALL from here on; NULL: no call runs. */
+void sq_db_use(struct culver_store *store, const struct culver_call *call);
+
+/* Once a process, before sq_wait_vfs(): the VFS of every connection.  A
+ * result code. */
+int sq_wait_start(void);
+const char *sq_wait_vfs(void);
+
+/* Let DB, just opened, wait for locks and work until the deadline. */
+void sq_wait_watch(struct sq_db *db);
+
+/* Is the deadline of the call that runs over? */
+bool sq_wait_over(const struct sq_db *db);
 
 /* --- errors (file.c) ---------------------------------------------------- */
 
