@@ -130,5 +130,7 @@ const struct kit_check kit_crash[] = {
 const struct kit_check kit_faults[] = {
 	{ "faults", "every system call fails", failing_calls, 3600, 0 },
 	{ "faults", "every allocation fails", failing_memory, 3600, 0 },
+	{ "faults", "every sync fails, and the power then", power_failed_syncs,
+	    3600, 0 },
 	{ .group = NULL },
 };

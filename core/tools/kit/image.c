@@ -66,7 +66,7 @@ is_synced(const struct build *b, uint32_t i)
 	const struct op *o = &b->j->op[i], *s;
 	uint32_t k;
 
-	for (k = i + 1; k < b->p; k++) {
+	for (k = i + 1; k < b->p && !o->lost; k++) {
 		s = &b->j->op[k];
 		if (s->type == OP_SYNC_ALL)
 			return true;

@@ -5,6 +5,8 @@
  * The model: a file's octets and size last when that file was synced after
  * they changed; a name made, removed or renamed lasts when a directory that it
  * is or was in was synced after that (a rename lasts whole or not at all).
+ * A sync that fails drops the octets that it was for: the kernel has given
+ * them up, and a second sync says nothing about them.
  * What was not synced may have lasted all the same, any part of it.  That is
  * what POSIX leaves; journalling file systems promise more, see
  * culver-plugin(7).
@@ -25,6 +27,7 @@ struct op {
 	char *name, *name2;
 	uint64_t at, n;		/* DATA; SIZE: the size is n */
 	unsigned char *data;
+	bool lost;		/* DATA: a sync of it failed, none can help */
 	struct told told;	/* when the call began */
 };
 
@@ -48,6 +51,8 @@ struct journal {
 	uint32_t nodes;
 	struct op *op;
 	uint32_t ops;
+	uint32_t fail_sync;	/* the sync that fails, from 1; 0: none */
+	uint32_t syncs;		/* so far */
 	bool existed;		/* the file of the open() in progress */
 	struct told told;
 	bool mapped;		/* a file was written through mmap() */

@@ -410,6 +410,31 @@ synced(struct journal *j, const struct trace_call *c)
 		sync_node(j, node);
 }
 
+/* The kernel gives up what a sync that failed was for. */
+static void
+sync_failed(struct journal *j, const struct trace_call *c)
+{
+	bool all = c->nr == SYS_syncfs;
+	struct stat st;
+	uint32_t node = NONE, i, k;
+
+	if (!all && (!stat_fd(c->pid, (int)c->arg[0], &st) ||
+	    (node = node_find(j, &st)) == NONE))
+		return;
+	for (i = 0; i < j->ops; i++) {
+		struct op *o = &j->op[i];
+
+		if (o->type != OP_DATA || (!all && o->node != node))
+			continue;
+		for (k = i + 1; k < j->ops; k++)
+			if (j->op[k].type == OP_SYNC_ALL ||
+			    (j->op[k].type == OP_SYNC &&
+			    j->op[k].node == o->node))
+				break;
+		o->lost |= k == j->ops;
+	}
+}
+
 static void
 mapped(struct journal *j, const struct trace_call *c)
 {
@@ -430,9 +455,14 @@ journal_entry(void *ctx, const struct trace_call *c, int *err)
 	int at = AT_FDCWD;
 	uint64_t name = c->arg[0];
 
-	(void)err;
 	j->told = *scene_told;
 	j->existed = false;
+	if ((c->nr == SYS_fsync || c->nr == SYS_fdatasync ||
+	    c->nr == SYS_syncfs) && ++j->syncs == j->fail_sync) {
+		sync_failed(j, c);
+		*err = EIO;
+		return TRACE_FAIL;
+	}
 	if (c->nr == SYS_openat || c->nr == SYS_openat2) {
 		at = (int)c->arg[0];
 		name = c->arg[1];

@@ -77,8 +77,8 @@ lock_check(struct kit *k)
 	box_stop(&b);
 }
 
-void
-lock_killed(struct kit *k)
+static void
+killed_session(struct kit *k, uint32_t flags)
 {
 	static struct model m;
 	struct box b;
@@ -93,7 +93,7 @@ lock_killed(struct kit *k)
 	pid = kit_fork();
 	if (pid == 0) {
 		box_start(&b, k, 2);
-		box_must_open(&b, CULVER_OPEN_EXCLUSIVE);
+		box_must_open(&b, flags);
 		if (write(pipes[1], "x", 1) != 1)
 			_exit(1);
 		pause();
@@ -103,13 +103,22 @@ lock_killed(struct kit *k)
 		kit_join(pid);
 		kit_fail("the first session died");
 	}
-	must_be_in_use(k);
+	if ((flags & CULVER_OPEN_EXCLUSIVE) != 0)
+		must_be_in_use(k);
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
 	kit_shared->kills++;
 	box_start(&b, k, 3);
 	model_check(&m, &b);
 	box_stop(&b);
+}
+
+void
+lock_killed(struct kit *k)
+{
+	killed_session(k, CULVER_OPEN_EXCLUSIVE);
+	kit_fresh_home(k);
+	killed_session(k, CULVER_OPEN_READONLY);
 }
 
 /* Neither the home nor anything in it: only an error may come of that. */

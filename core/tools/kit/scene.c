@@ -254,8 +254,10 @@ expect(const struct told *t, enum scene_end end, struct model *m)
 
 		*e = (struct model_message){ .nr = m->next++ };
 		e->there = t->put[i].answered && t->put[i].st == CULVER_OK;
-		e->maybe = t->put[i].tried && !t->put[i].answered &&
-		    end != SCENE_DONE;
+		/* a failure that a cut made of it may not have got through */
+		e->maybe = t->put[i].tried && (t->put[i].answered ?
+		    t->put[i].st != CULVER_OK && end == SCENE_CUT :
+		    end != SCENE_DONE);
 		if (e->there)
 			memcpy(e->uid, t->put[i].uid, sizeof(e->uid));
 	}
@@ -263,7 +265,7 @@ expect(const struct told *t, enum scene_end end, struct model *m)
 		struct model_message *e = &m->m[t->expunge.at[i]];
 
 		if (t->expunge.answered && t->expunge.st != CULVER_OK &&
-		    atomic)
+		    atomic && end != SCENE_CUT)
 			continue;
 		e->there = false;
 		e->maybe = !t->expunge.answered ||

@@ -64,6 +64,9 @@ int scene_play(void *scene);
  */
 void scene_check(struct kit *k, const struct told *told, enum scene_end end);
 
+/* Group faults: every sync fails, and then the power; see power.c. */
+void power_failed_syncs(struct kit *k);
+
 /* Say in a failure what was going on. */
 void scene_context(const char *fmt, ...)
     __attribute__((format(printf, 1, 2)));

@@ -10,9 +10,21 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* The loose one is also described wrong. */
+#ifdef EVIL_LOOSE
+#define EVIL_CAPS	CULVER_ST_READONLY
+#define EVIL_SUMMARY	"breaks a rule\nand another one"
+#define EVIL_HELP	NULL
+#else
+#define EVIL_CAPS	0
+#define EVIL_SUMMARY	"breaks a rule"
+#define EVIL_HELP	"what it breaks"
+#endif
 
 /* Which rule is broken, and the functions in place of libc's. */
 static const char *rule = "none";
@@ -43,7 +55,9 @@ evil_fsync(int fd)
 	if (is("no_sync") || (is("no_dir_sync") && fstat(fd, &st) == 0 &&
 	    S_ISDIR(st.st_mode)))
 		return 0;
-	return fsync(fd);
+	if (is("sync_again") && fsync(fd) != 0)
+		return fsync(fd);
+	return fsync(fd) != 0 && !is("sync_ignored") ? -1 : 0;
 }
 
 static ssize_t
@@ -64,58 +78,7 @@ evil_calloc(size_t n, size_t size)
 	return p;
 }
 
-static void *
-thread(void *arg)
-{
-	pause();
-	return arg;
-}
-
-/* What no plugin may do to its process. */
-static void
-soil(void)
-{
-	static void *volatile kept;
-	struct rlimit limit;
-	sigset_t set;
-	pthread_t id;
-
-	if (is("fd_leak") && open("/dev/null", O_RDONLY | O_CLOEXEC) < 0)
-		return;
-	if (is("fd_inherited") && open("/dev/null", O_RDONLY) < 0)
-		return;
-	if (is("fd_closed"))
-		close(0);
-	if (is("memory_leak"))
-		kept = malloc(100);
-	if (kept == NULL && is("memory_leak"))
-		return;
-	if (is("signal"))
-		signal(SIGUSR1, SIG_IGN);
-	if (is("sigmask") && sigemptyset(&set) == 0 &&
-	    sigaddset(&set, SIGUSR1) == 0)
-		sigprocmask(SIG_BLOCK, &set, NULL);
-	if (is("cwd") && chdir("/") != 0)
-		return;
-	if (is("umask"))
-		umask(0);
-	if (is("locale"))
-		setlocale(LC_ALL, "C.UTF-8");
-	if (is("environ"))
-		setenv("EVIL", "1", 1);
-	if (is("rlimit") && getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur--;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-	if (is("child") && fork() == 0)
-		_exit(0);
-	if (is("thread"))
-		pthread_create(&id, NULL, thread, NULL);
-	if (is("stdout") && write(1, "evil\n", 5) < 0)
-		return;
-	for (int i = 0; is("no_deadline") && i < 300; i++)
-		access("/", F_OK), open("/nonexistent", O_RDONLY);
-}
+#include "core/tools/kit/doubles/soil.h"
 
 enum { EVIL_RULE = N_OPTIONS, EVIL_OPTIONS };
 
@@ -133,8 +96,22 @@ static const char *const rules[] = { "none",
 	"sigmask", "cwd", "umask", "locale", "environ", "rlimit", "child",
 	"thread", "stdout",
 	"host_size", "minor_equal", "no_deadline",
-	"torn", "not_atomic", "write_ignored", "malloc_unchecked", "no_sync",
-	"no_dir_sync", NULL };
+	"torn", "not_atomic", "write_ignored", "malloc_unchecked",
+	"arena_unchecked", "sync_ignored", "sync_again", "no_sync",
+	"no_dir_sync", "readonly_lock", "uid_reused", "memory_hog",
+	"check_blames", "check_silent", NULL };
+
+static culver_status
+evil_check_options(const struct culver_host *host,
+    const struct culver_values *vals, uint32_t *bad, struct culver_call *call)
+{
+	(void)host;
+	rule = rules[vals->v[EVIL_RULE].u.i];
+	*bad = is("check_blames") ? EVIL_OPTIONS : 0;
+	if (is("check_blames"))
+		return culver_fail(call, CULVER_E_CONFIG, 0, "somebody");
+	return is("check_silent") ? CULVER_E_CONFIG : CULVER_OK;
+}
 
 static culver_status
 evil_create(struct culver_store **out, const struct culver_host *host,
@@ -154,6 +131,8 @@ evil_paths(struct culver_store *s, struct culver_path *out, uint32_t cap,
 {
 	culver_status st = applog_paths(s, out, cap, n, call);
 
+	if (is("arena_unchecked") && culver_alloc(s->host, call, 8) == NULL)
+		raise(SIGSEGV);
 	if (is("absent_is_empty") && st != CULVER_OK) {
 		*n = 0;
 		return CULVER_OK;
@@ -185,7 +164,11 @@ evil_open(struct culver_store *s, uint32_t flags, struct culver_mailbox **out,
 	soil();
 	if (is("no_lock"))
 		flags &= ~(uint32_t)CULVER_OPEN_EXCLUSIVE;
-	if (is("lock_stays") && (flags & CULVER_OPEN_EXCLUSIVE) != 0) {
+	if (is("readonly_lock") && (flags & CULVER_OPEN_READONLY) == 0 &&
+	    access(lock_name(s), F_OK) == 0)
+		return culver_fail(call, CULVER_E_IN_USE, 0, "lock");
+	if ((is("readonly_lock") && (flags & CULVER_OPEN_READONLY) != 0) ||
+	    (is("lock_stays") && (flags & CULVER_OPEN_EXCLUSIVE) != 0)) {
 		fd = open(lock_name(s), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
 		    0600);
 		if (fd < 0)
@@ -226,7 +209,7 @@ evil_open(struct culver_store *s, uint32_t flags, struct culver_mailbox **out,
 static void
 evil_close(struct culver_mailbox *mb)
 {
-	if (is("lock_stays"))
+	if (is("lock_stays") || is("readonly_lock"))
 		unlink(lock_name(mb->store));
 	applog_close(mb);
 }
@@ -236,6 +219,7 @@ evil_list(struct culver_mailbox *mb, uint32_t first,
     struct culver_message *out, uint32_t cap, uint32_t *n,
     struct culver_call *call)
 {
+	static char uid[2][40];
 	culver_status st;
 	uint32_t i;
 
@@ -254,6 +238,8 @@ evil_list(struct culver_mailbox *mb, uint32_t first,
 	if (st == CULVER_OK && is("done_with_some"))
 		return CULVER_DONE;
 	for (i = 0; st == CULVER_OK && i < *n && i < cap; i++) {
+		if (is("uid_reused"))
+			out[i].uid = memcpy(uid[i % 2], out[i].uid, 33);
 		if (is("uid_space"))
 			out[i].uid = "a b";
 		if (is("uid_long"))
@@ -306,6 +292,9 @@ evil_expunge(struct culver_mailbox *mb, const uint32_t *index, uint32_t n,
 	uint32_t *other = calloc((size_t)n + 1, sizeof(*other)), i;
 	culver_status st = CULVER_OK;
 
+	res->removed = 0;
+	if (other == NULL)
+		return culver_fail(call, CULVER_E_NOMEM, 0, "no memory");
 	for (i = 0; i < n; i++)
 		other[i] = index[i];
 	if (is("expunge_wrong"))
@@ -415,7 +404,7 @@ static const struct culver_option evil_options[EVIL_OPTIONS] = {
 	[OPT_CREATE] = { .name = "create", .type = CULVER_OPT_BOOL,
 	    .def = "no", .help = "make a missing file" },
 	[EVIL_RULE] = { .name = "rule", .type = CULVER_OPT_ENUM,
-	    .def = "none", .choices = rules, .help = "what it breaks" },
+	    .def = "none", .choices = rules, .help = EVIL_HELP },
 };
 
 static const struct culver_storage_ops evil_ops = {
@@ -431,8 +420,9 @@ CULVER_PLUGIN(storage_evil) = {
 	.magic = CULVER_MAGIC, .size = sizeof(struct culver_plugin),
 	.abi_major = CULVER_ABI_MAJOR, .abi_minor = CULVER_ABI_MINOR,
 	.kind = CULVER_KIND_STORAGE, .name = "evil", .version = "1.0",
-	.caps = CULVER_ST_DELIVER | CULVER_ST_ATOMIC_EXPUNGE,
-	.summary = "breaks a rule", .options = evil_options,
+	.caps = CULVER_ST_DELIVER | CULVER_ST_ATOMIC_EXPUNGE | EVIL_CAPS,
+	.summary = EVIL_SUMMARY, .options = evil_options,
+	.check_options = evil_check_options,
 	.n_options = EVIL_OPTIONS,
 	.option_size = sizeof(struct culver_option),
 	.ops = { .storage = &evil_ops },
