@@ -198,52 +198,54 @@ cmd_load(const struct options *opt, int argc, char **argv)
 	return status != 0 ? status : load(path, &p) ? 0 : EX_DATAERR;
 }
 
-static int
-cmd_check(const struct options *opt, int argc, char **argv)
+/* The kit that is to run the chosen module, on MESSAGES messages if the command
+ * line says nothing; NULL and an exit status if there is none. */
+static struct kit *
+kit_of(const struct options *opt, int argc, char **argv, uint32_t messages,
+    int *status)
 {
+	static char path[PLUGIN_PATH];
 	static struct kit k;
-	char path[PLUGIN_PATH];
-	int status = chosen(opt, argc, argv, path);
 
-	if (status != 0)
-		return status;
+	*status = chosen(opt, argc, argv, path);
+	if (*status != 0)
+		return NULL;
 	k = opt->kit;
 	k.module = path;
 	if (k.messages == 0)
-		k.messages = 100000;
-	if (k.seed == 0)
-		k.seed = (clock_now() >> 10) % 1000000000 + 1;
-	return kit_check_main(&k);
+		k.messages = messages;
+	return &k;
+}
+
+static int
+cmd_check(const struct options *opt, int argc, char **argv)
+{
+	int status;
+	struct kit *k = kit_of(opt, argc, argv, 100000, &status);
+
+	if (k == NULL)
+		return status;
+	if (k->seed == 0)
+		k->seed = (clock_now() >> 10) % 1000000000 + 1;
+	return kit_check_main(k);
 }
 
 static int
 cmd_bench(const struct options *opt, int argc, char **argv)
 {
-	static struct kit k;
-	char path[PLUGIN_PATH];
-	int status = chosen(opt, argc, argv, path);
+	int status;
+	struct kit *k = kit_of(opt, argc, argv, 10000, &status);
 
-	if (status != 0)
-		return status;
-	k = opt->kit;
-	k.module = path;
-	if (k.messages == 0)
-		k.messages = 10000;
-	return kit_bench_main(&k, opt->json);
+	return k == NULL ? status : kit_bench_main(k, opt->json);
 }
 
 static int
 cmd_serve(const struct options *opt, int argc, char **argv)
 {
-	static struct kit k;
-	char path[PLUGIN_PATH];
-	int status = chosen(opt, argc, argv, path);
+	int status;
+	struct kit *k = kit_of(opt, argc, argv, 0, &status);
 
-	if (status != 0)
-		return status;
-	k = opt->kit;
-	k.module = path;
-	return kit_serve_main(&k, opt->port, opt->home);
+	return k == NULL ? status : kit_serve_main(k, opt->port, opt->home);
 }
 
 static int
