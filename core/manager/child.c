@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
@@ -19,16 +18,6 @@
 
 #define READY_TIME (20 * NS_PER_S)
 #define CLOSE_TIME (5 * NS_PER_S)
-
-void
-fds_close(int *fd, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (fd[i] >= 0)
-			close(fd[i]);
-		fd[i] = -1;
-	}
-}
 
 struct child *
 child_find(uint32_t instance)

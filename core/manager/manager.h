@@ -15,6 +15,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "core/base/fds.h"
 #include "core/base/loop.h"
 #include "core/config/conf.h"
 #include "core/ipc/ipc.h"
@@ -141,7 +142,6 @@ void load_continue(const struct child *c);
 void load_exit(const struct child *c);
 
 /* child.c: roles as processes, their channels and log sockets. */
-void fds_close(int *fd, size_t n);
 struct child *child_new(enum ipc_role role, struct generation *gen,
     const int fd[SLOTS]);
 struct child *child_find(uint32_t instance);

@@ -10,7 +10,6 @@
 
 #include <signal.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
@@ -25,16 +24,6 @@ child_find(unsigned roles, uint32_t instance)
 		if ((c->role & roles) != 0 && c->instance == instance)
 			return c;
 	return NULL;
-}
-
-void
-fds_close(int *fd, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (fd[i] >= 0)
-			close(fd[i]);
-		fd[i] = -1;
-	}
 }
 
 static void

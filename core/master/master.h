@@ -15,6 +15,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "core/base/fds.h"
 #include "core/base/loop.h"
 #include "core/config/conf.h"
 #include "core/ipc/ipc.h"
@@ -123,7 +124,6 @@ void log_to(int fd);
 void log_ready(struct loop_io *io, unsigned events);
 
 /* children.c */
-void fds_close(int *fd, size_t n);	/* -1: none; becomes -1 */
 struct child *child_new(struct spawn *s, unsigned channel,
     struct generation *gen);
 struct child *child_find(unsigned roles, uint32_t instance);
