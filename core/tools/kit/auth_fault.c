@@ -18,6 +18,7 @@
 #include "core/tools/kit/auth.h"
 #include "core/tools/kit/door.h"
 #include "core/tools/kit/meddle.h"
+#include "core/tools/kit/stall.h"
 #include "core/tools/kit/trace.h"
 
 #define TIME (5 * NS_PER_S)	/* for a call */
@@ -257,8 +258,27 @@ late(struct kit *k)
 	kit_note("%u system calls", calls);
 }
 
+static void
+stalls(struct kit *k)
+{
+	bool more = true;
+	char what[200];
+	unsigned nth;
+	int status;
+
+	learn(k);
+	for (nth = 1; more; nth++) {
+		more = stall_once(play, k, nth, &status);
+		snprintf(what, sizeof(what), "call %u stalls", nth);
+		meddle_ended(status, false, what);
+	}
+	kit_note("%u calls", nth - 2);
+}
+
 const struct kit_check kit_auth_deadline[] = {
 	{ "deadline", "calls whose time is over", late, 120, 0 },
+	{ "deadline", "a disk or peer that stalls at every system call",
+	    stalls, 3600, 0 },
 	{ .group = NULL },
 };
 

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "core/tools/kit/interpose.h"
 
 struct interpose interpose;
@@ -65,9 +66,15 @@ int
 clock_gettime(clockid_t id, struct timespec *ts)
 {
 	long r = syscall(SYS_clock_gettime, id, ts);
+	uint64_t ns;
 
 	if (r == 0 && id == CLOCK_REALTIME)
 		ts->tv_sec += interpose.ahead;
+	if (r == 0 && id == CLOCK_MONOTONIC && interpose.moved != NULL) {
+		ns = (uint64_t)ts->tv_nsec + *interpose.moved;
+		ts->tv_sec += (time_t)(ns / NS_PER_S);
+		ts->tv_nsec = (long)(ns % NS_PER_S);
+	}
 	return (int)r;
 }
 #else

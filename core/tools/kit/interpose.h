@@ -17,6 +17,7 @@ extern struct interpose {
 	unsigned fail_at;	/* the one that fails; 0: none */
 	unsigned calls;
 	int64_t ahead;		/* seconds that CLOCK_REALTIME is ahead */
+	volatile uint64_t *moved;	/* ns, CLOCK_MONOTONIC; or NULL */
 } interpose;
 
 /* Does this program see the allocations of modules? */

@@ -20,6 +20,8 @@ const struct meddle_fault meddle_faults[] = {
 	{ .name = NULL },
 };
 
+void (*meddle_after)(struct box *b, culver_status st);
+
 static uint64_t call_time;
 
 static void
@@ -33,10 +35,10 @@ on(struct box *b)
 static void
 off(struct box *b, culver_status st)
 {
-	(void)b;
-	(void)st;
 	interpose.armed = false;
 	trace_off();
+	if (meddle_after != NULL)
+		meddle_after(b, st);
 }
 
 /* Memory of the call may run out as well. */

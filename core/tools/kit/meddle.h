@@ -21,6 +21,9 @@ extern const struct meddle_fault meddle_faults[];	/* to name NULL */
  * ns until its deadline. */
 void meddle_start(uint64_t time);
 
+/* If not NULL: called after each such call. */
+extern void (*meddle_after)(struct box *b, culver_status st);
+
 /* In the child: no more of that. */
 void meddle_stop(void);
 

@@ -18,6 +18,7 @@
 #include "core/base/clock.h"
 #include "core/tools/kit/interpose.h"
 #include "core/tools/kit/model.h"
+#include "core/tools/kit/stall.h"
 #include "core/tools/kit/trace.h"
 
 enum { MANY = 600, ALLOWED = 200, MEMORY_KIB = 64 << 10, READS = 1000 };
@@ -140,6 +141,9 @@ const struct kit_check kit_deadline[] = {
 	{ "deadline", "open() when its time is over", open_late, 120, 0 },
 	{ "deadline", "expunge() when its time is over", expunge_late, 120,
 	    0 },
+	{ "deadline", "a disk that stalls at every system call", stall_scenes,
+	    3600, 0 },
+	{ "deadline", "a slow disk", stall_slow_disk, 600, 0 },
 	{ .group = NULL },
 };
 

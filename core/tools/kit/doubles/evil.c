@@ -47,37 +47,6 @@ is(const char *name)
 	return strcmp(rule, name) == 0;
 }
 
-static int
-evil_fsync(int fd)
-{
-	struct stat st;
-
-	if (is("no_sync") || (is("no_dir_sync") && fstat(fd, &st) == 0 &&
-	    S_ISDIR(st.st_mode)))
-		return 0;
-	if (is("sync_again") && fsync(fd) != 0)
-		return fsync(fd);
-	return fsync(fd) != 0 && !is("sync_ignored") ? -1 : 0;
-}
-
-static ssize_t
-evil_pwrite(int fd, const void *p, size_t n, off_t at)
-{
-	ssize_t w = pwrite(fd, p, n, at);
-
-	return is("write_ignored") ? (ssize_t)n : w;
-}
-
-static void *
-evil_calloc(size_t n, size_t size)
-{
-	void *p = calloc(n, size);
-
-	if (is("malloc_unchecked") && p == NULL)
-		raise(SIGSEGV);
-	return p;
-}
-
 #include "core/tools/kit/doubles/soil.h"
 
 enum { EVIL_RULE = N_OPTIONS, EVIL_OPTIONS };
@@ -99,7 +68,7 @@ static const char *const rules[] = { "none",
 	"torn", "not_atomic", "write_ignored", "malloc_unchecked",
 	"arena_unchecked", "sync_ignored", "sync_again", "no_sync",
 	"no_dir_sync", "readonly_lock", "uid_reused", "memory_hog",
-	"check_blames", "check_silent", NULL };
+	"check_blames", "check_silent", "late_temp", "late_lies", NULL };
 
 static culver_status
 evil_check_options(const struct culver_host *host,
@@ -154,6 +123,12 @@ lock_name(const struct culver_store *s)
 	return name;
 }
 
+static int
+is_late(const struct culver_store *s, const struct culver_call *call)
+{
+	return s->host->now(s->host) >= call->deadline;
+}
+
 static culver_status
 evil_open(struct culver_store *s, uint32_t flags, struct culver_mailbox **out,
     struct culver_call *call)
@@ -179,6 +154,10 @@ evil_open(struct culver_store *s, uint32_t flags, struct culver_mailbox **out,
 	for (i = 0; is("lock_waits") && st == CULVER_E_IN_USE && i < 30; i++) {
 		usleep(100000);
 		st = applog_open(s, flags, out, call);
+	}
+	if (st == CULVER_OK && is("late_temp") && is_late(s, call)) {
+		applog_close(*out);
+		return culver_fail(call, CULVER_E_TEMP, 0, "late");
 	}
 	if (st == CULVER_E_IN_USE && is("no_error_text"))
 		call->err->text[0] = '\0';
@@ -331,26 +310,6 @@ evil_abort(struct culver_delivery *d)
 	applog_deliver_abort(d);
 }
 
-/* What of the N octets at BUF is left, in place. */
-static size_t
-spoil(char *buf, size_t n)
-{
-	size_t i, k = 0;
-
-	for (i = 0; i < n; i++) {
-		if (is("nul_ends") && buf[i] == '\0')
-			break;
-		if (is("dot_lost") && buf[i] == '.' &&
-		    (i == 0 || buf[i - 1] == '\n'))
-			continue;
-		if (is("cr_lost") && buf[i] == '\r' && i + 1 < n &&
-		    buf[i + 1] != '\n')
-			continue;
-		buf[k++] = buf[i];
-	}
-	return k;
-}
-
 static culver_status
 evil_write(struct culver_delivery *d, const void *buf, size_t n,
     struct culver_call *call)
@@ -372,6 +331,7 @@ static culver_status
 evil_commit(struct culver_delivery *d, struct culver_str *uid,
     struct culver_call *call)
 {
+	const struct culver_store *s = d->store;
 	uint64_t n = d->r->n;
 	culver_status st;
 
@@ -393,6 +353,8 @@ evil_commit(struct culver_delivery *d, struct culver_str *uid,
 		}
 	}
 	st = applog_deliver_commit(d, uid, call);
+	if (st == CULVER_OK && is("late_lies") && is_late(s, call))
+		return culver_fail(call, CULVER_E_TIMEOUT, 0, "late");
 	if (st == CULVER_OK && is("commit_uid"))
 		*uid = (struct culver_str){ "nobody", 6 };
 	return st;

@@ -1,9 +1,41 @@
 /*
- * soil.h - the part of the evil double that spoils the process which it runs
- * in; included by it alone, once it has is() and applog.c.
+ * soil.h - the parts of the evil double that stand for libc, that spoil the
+ * process which it runs in, and that spoil what is delivered; included by it
+ * alone, once it has is() and applog.c.
  */
 
 enum { HOG = 80 << 20 };	/* octets: more than a session may have */
+
+static int
+evil_fsync(int fd)
+{
+	struct stat st;
+
+	if (is("no_sync") || (is("no_dir_sync") && fstat(fd, &st) == 0 &&
+	    S_ISDIR(st.st_mode)))
+		return 0;
+	if (is("sync_again") && fsync(fd) != 0)
+		return fsync(fd);
+	return fsync(fd) != 0 && !is("sync_ignored") ? -1 : 0;
+}
+
+static ssize_t
+evil_pwrite(int fd, const void *p, size_t n, off_t at)
+{
+	ssize_t w = pwrite(fd, p, n, at);
+
+	return is("write_ignored") ? (ssize_t)n : w;
+}
+
+static void *
+evil_calloc(size_t n, size_t size)
+{
+	void *p = calloc(n, size);
+
+	if (is("malloc_unchecked") && p == NULL)
+		raise(SIGSEGV);
+	return p;
+}
 
 static void *
 thread(void *arg)
@@ -58,4 +90,24 @@ soil(void)
 		return;
 	for (int i = 0; is("no_deadline") && i < 300; i++)
 		access("/", F_OK), open("/nonexistent", O_RDONLY);
+}
+
+/* What of the N octets at BUF is left, in place. */
+static size_t
+spoil(char *buf, size_t n)
+{
+	size_t i, k = 0;
+
+	for (i = 0; i < n; i++) {
+		if (is("nul_ends") && buf[i] == '\0')
+			break;
+		if (is("dot_lost") && buf[i] == '.' &&
+		    (i == 0 || buf[i - 1] == '\n'))
+			continue;
+		if (is("cr_lost") && buf[i] == '\r' && i + 1 < n &&
+		    buf[i + 1] != '\n')
+			continue;
+		buf[k++] = buf[i];
+	}
+	return k;
 }
