@@ -18,6 +18,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "core/pop3/reply.h"
 #include "tests/unit/gatekit.h"
 
 static void
@@ -221,4 +222,32 @@ kit_login(struct kit *k, int fd)
 	k->in.fd[0] = -1;
 	kit_master_say(k, IPC_STARTED, &started, NULL, 0);
 	return client;
+}
+
+struct kit gatekit;
+
+int
+gatekit_setup(void **state)
+{
+	(void)state;
+	kit_start(&gatekit);
+	return 0;
+}
+
+int
+gatekit_teardown(void **state)
+{
+	(void)state;
+	ipc_done(&gatekit.in);
+	kit_stop(&gatekit);
+	return 0;
+}
+
+int
+gatekit_greeted(void)
+{
+	int fd = kit_connect(&gatekit, KIT_LOCAL, NULL);
+
+	kit_expect(&gatekit, fd, POP3_GREETING);
+	return fd;
 }

@@ -51,4 +51,16 @@ void kit_master_say(struct kit *k, enum ipc_type type, const void *msg,
  * of the client. */
 int kit_login(struct kit *k, int fd);
 
+/* A gate for tests that need one at a time, and its cmocka fixtures. */
+extern struct kit gatekit;
+int gatekit_setup(void **state);
+int gatekit_teardown(void **state);
+
+/* A greeted client of it that may log in in plain. */
+int gatekit_greeted(void);
+
+/* What a login gets when master or the coordinator has trouble. */
+#define NOT_NOW "-ERR [SYS/TEMP] Mailbox not available now, try again " \
+	"later\r\n"
+
 #endif /* TESTS_UNIT_GATEKIT_H */

@@ -24,8 +24,7 @@
 #include "tests/unit/gatetlskit.h"
 #include "tests/unit/tlskit.h"
 
-static struct kit kit;
-struct kit *k = &kit;
+struct kit *const k = &gatekit;
 static SSL_CTX *client_ctx;
 char logged[4096];
 
@@ -53,8 +52,7 @@ certificate(const char *name)
 int
 tls_kit_setup(void **state)
 {
-	(void)state;
-	kit_start(k);
+	gatekit_setup(state);
 	client_ctx = SSL_CTX_new(TLS_client_method());
 	assert_non_null(client_ctx);
 	certificate("first");
@@ -65,11 +63,8 @@ tls_kit_setup(void **state)
 int
 tls_kit_teardown(void **state)
 {
-	(void)state;
 	SSL_CTX_free(client_ctx);
-	ipc_done(&k->in);
-	kit_stop(k);
-	return 0;
+	return gatekit_teardown(state);
 }
 
 SSL *

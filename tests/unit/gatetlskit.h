@@ -9,7 +9,7 @@
 
 #include "tests/unit/gatekit.h"
 
-extern struct kit *k;
+extern struct kit *const k;
 extern char logged[4096];	/* since log_keep() is the sink */
 
 /* A sink for log_set_sink(). */

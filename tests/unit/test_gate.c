@@ -19,37 +19,8 @@
 #include "tests/unit/gatekit.h"
 
 #define AUTH_FAILED "-ERR [AUTH] Authentication failed\r\n"
-#define NOT_NOW "-ERR [SYS/TEMP] Mailbox not available now, try again " \
-	"later\r\n"
 
-static struct kit kit, *k = &kit;
-
-static int
-setup(void **state)
-{
-	(void)state;
-	kit_start(k);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	ipc_done(&k->in);
-	kit_stop(k);
-	return 0;
-}
-
-/* A greeted client that may log in. */
-static int
-greeted(void)
-{
-	int fd = kit_connect(k, KIT_LOCAL, NULL);
-
-	kit_expect(k, fd, POP3_GREETING);
-	return fd;
-}
+static struct kit *const k = &gatekit;
 
 /* The last AUTH_BEGIN carried USER and PASSWORD. */
 static void
@@ -80,7 +51,7 @@ test_commands(void **state)
 	    {"CAPA x\r\n", "-ERR Wrong arguments\r\n"},
 	    {"PASS p\r\n", POP3_NEED_USER},
 	    {"quit\r\n", POP3_BYE "EOF"}};
-	int fd = greeted();
+	int fd = gatekit_greeted();
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
@@ -95,7 +66,7 @@ test_commands(void **state)
 static void
 test_stls_is_not_offered_without_certificate(void **state)
 {
-	int fd = greeted();
+	int fd = gatekit_greeted();
 
 	(void)state;
 	kit_send(k, fd, "STLS\r\n");
@@ -106,7 +77,7 @@ test_stls_is_not_offered_without_certificate(void **state)
 static void
 test_pipelined_login_leaves_the_rest(void **state)
 {
-	int fd = greeted(), worker;
+	int fd = gatekit_greeted(), worker;
 	char rest[64];
 
 	(void)state;
@@ -126,7 +97,7 @@ test_pipelined_login_leaves_the_rest(void **state)
 static void
 test_password_goes_whole(void **state)
 {
-	int fd = greeted();
+	int fd = gatekit_greeted();
 
 	(void)state;
 	kit_send(k, fd, "USER some one \r\nPASS  p q \r\n");
@@ -142,7 +113,7 @@ static void
 test_octet_by_octet(void **state)
 {
 	static const char say[] = "USER u\r\nPASS p\r\n";
-	int fd = greeted();
+	int fd = gatekit_greeted();
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(say) - 1; i++) {
@@ -160,7 +131,7 @@ test_octet_by_octet(void **state)
 static void
 test_unfinished_line_is_taken(void **state)
 {
-	int fd = greeted();
+	int fd = gatekit_greeted();
 	int queued = -1;
 
 	(void)state;
@@ -176,7 +147,7 @@ static void
 test_long_lines(void **state)
 {
 	static char line[POP3_FLOOD_MAX + 8];
-	int fd = greeted();
+	int fd = gatekit_greeted();
 
 	(void)state;
 	memset(line, 'x', 300);
@@ -196,7 +167,7 @@ test_long_lines(void **state)
 static void
 test_nul(void **state)
 {
-	int fd = greeted();
+	int fd = gatekit_greeted();
 
 	(void)state;
 	assert_int_equal(send(fd, "QUIT\0x\r\n", 8, 0), 8);
@@ -210,7 +181,7 @@ test_nul(void **state)
 static void
 test_bad_commands(void **state)
 {
-	int fd = greeted();
+	int fd = gatekit_greeted();
 
 	(void)state;
 	kit_send(k, fd, "A\r\nB\r\nC\r\nD\r\nE\r\nQUIT\r\n");
@@ -223,7 +194,7 @@ test_bad_commands(void **state)
 static void
 test_unfinished_quit_is_not_run(void **state)
 {
-	int fd = greeted();
+	int fd = gatekit_greeted();
 
 	(void)state;
 	kit_send(k, fd, "QUIT");
@@ -280,7 +251,7 @@ static void
 test_no_then_yes(void **state)
 {
 	struct ipc_auth_no no = {.status = (uint32_t)CULVER_E_AUTH};
-	int fd = greeted(), worker;
+	int fd = gatekit_greeted(), worker;
 
 	(void)state;
 	kit_send(k, fd, "USER u\r\nPASS x\r\nUSER v\r\nPASS y\r\nSTAT\r\n");
@@ -312,7 +283,7 @@ test_stale_answers(void **state)
 	struct ipc_auth_no no = {.status = (uint32_t)CULVER_E_AUTH};
 	struct ipc_auth_yes yes = {.grant = 9};
 	struct ipc_started started;
-	int fd = greeted();
+	int fd = gatekit_greeted();
 
 	(void)state;
 	kit_send(k, fd, "USER u\r\nPASS x\r\n");
@@ -340,7 +311,7 @@ static void
 test_delay(void **state)
 {
 	struct ipc_auth_no no = {.status = (uint32_t)CULVER_E_AUTH};
-	int fd = greeted();
+	int fd = gatekit_greeted();
 
 	(void)state;
 	kit_send(k, fd, "USER u\r\nPASS x\r\n");
@@ -363,7 +334,7 @@ static void
 test_client_vanishes(void **state)
 {
 	struct ipc_auth_yes yes = {.grant = 9};
-	int fd = greeted();
+	int fd = gatekit_greeted();
 
 	(void)state;
 	kit_send(k, fd, "USER u\r\nPASS x\r\n");
@@ -384,7 +355,7 @@ test_client_vanishes(void **state)
 static void
 test_late_grant_is_not_used(void **state)
 {
-	int fd = greeted();
+	int fd = gatekit_greeted();
 	uint64_t serial;
 	struct conn *c;
 
@@ -408,7 +379,7 @@ test_late_grant_is_not_used(void **state)
 static void
 test_half_closed_client_is_served(void **state)
 {
-	int fd = greeted(), worker;
+	int fd = gatekit_greeted(), worker;
 	char rest[16];
 
 	(void)state;
@@ -426,7 +397,7 @@ static void
 test_sasl_plain(void **state)
 {
 	const struct ipc_auth_begin *m = &k->in.m.auth_begin;
-	int fd = greeted();
+	int fd = gatekit_greeted();
 
 	(void)state;
 	kit_send(k, fd, "auth plain AHUAcA==\r\n");
@@ -436,7 +407,7 @@ test_sasl_plain(void **state)
 	assert_int_equal(m->data.n, 4);
 	assert_memory_equal(m->data.p, "\0u\0p", 4);
 	close(fd);
-	fd = greeted();
+	fd = gatekit_greeted();
 	kit_auth_got(k, IPC_AUTH_CANCEL);
 	kit_send(k, fd, "AUTH PLAIN =\r\n");
 	kit_auth_got(k, IPC_AUTH_BEGIN);
@@ -451,7 +422,7 @@ test_sasl_exchange(void **state)
 	struct ipc_auth_challenge ask = {
 	    .data = {.p = (const uint8_t *)"Username:", .n = 9}};
 	struct ipc_auth_no no = {.status = (uint32_t)CULVER_E_TEMP};
-	int fd = greeted();
+	int fd = gatekit_greeted();
 
 	(void)state;
 	kit_send(k, fd, "AUTH LOGIN\r\n");
@@ -481,7 +452,7 @@ test_sasl_stops(void **state)
 	static const struct { const char *say, *hear; } table[] = {
 	    {"*\r\n", POP3_CANCELLED}, {"CAPA?\r\n", POP3_BAD_BASE64},
 	    {"d Q=\r\n", POP3_BAD_BASE64}, {"dR==\r\n", POP3_BAD_BASE64}};
-	int fd = greeted();
+	int fd = gatekit_greeted();
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
@@ -504,7 +475,7 @@ test_sasl_stops(void **state)
 static void
 test_sasl_refused(void **state)
 {
-	int fd = greeted();
+	int fd = gatekit_greeted();
 
 	(void)state;
 	kit_send(k, fd, "AUTH CRAM-MD5\r\nAUTH PLAIN !\r\n");
@@ -517,7 +488,7 @@ static void
 test_long_response(void **state)
 {
 	static char line[POP3_AUTH_MAX + 8];
-	int fd = greeted();
+	int fd = gatekit_greeted();
 
 	(void)state;
 	/* the longest that fits, octets of it in several segments */
@@ -535,7 +506,8 @@ test_long_response(void **state)
 	close(fd);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, gatekit_setup, \
+    gatekit_teardown)
 
 int
 main(void)

@@ -23,44 +23,14 @@
 #include "core/pop3/reply.h"
 #include "tests/unit/gatekit.h"
 
-#define NOT_NOW "-ERR [SYS/TEMP] Mailbox not available now, try again " \
-	"later\r\n"
-
-static struct kit kit, *k = &kit;
-
-static int
-setup(void **state)
-{
-	(void)state;
-	kit_start(k);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	ipc_done(&k->in);
-	kit_stop(k);
-	return 0;
-}
-
-/* A greeted client that may log in. */
-static int
-greeted(void)
-{
-	int fd = kit_connect(k, KIT_LOCAL, NULL);
-
-	kit_expect(k, fd, POP3_GREETING);
-	return fd;
-}
+static struct kit *const k = &gatekit;
 
 static void
 test_refused_then_retry(void **state)
 {
 	struct ipc_auth_yes yes = {.grant = 5};
 	struct ipc_refused refused = {.status = (uint32_t)CULVER_E_TEMP};
-	int fd = greeted(), worker;
+	int fd = gatekit_greeted(), worker;
 
 	(void)state;
 	kit_send(k, fd, "USER u\r\nPASS p\r\nUSER w\r\n");
@@ -82,7 +52,7 @@ test_refused_then_retry(void **state)
 static void
 test_right_descriptor(void **state)
 {
-	int a = greeted(), b = greeted(), worker;
+	int a = gatekit_greeted(), b = gatekit_greeted(), worker;
 
 	(void)state;
 	worker = kit_login(k, b);
@@ -98,7 +68,7 @@ test_right_descriptor(void **state)
 static void
 test_auth_goes_away(void **state)
 {
-	int a = greeted(), b = greeted();
+	int a = gatekit_greeted(), b = gatekit_greeted();
 
 	(void)state;
 	kit_send(k, a, "USER u\r\nPASS p\r\n");
@@ -119,7 +89,7 @@ static void
 test_drain(void **state)
 {
 	struct ipc_gate_drain drain = {.now = 0};
-	int fd = greeted(), worker;
+	int fd = gatekit_greeted(), worker;
 
 	(void)state;
 	kit_master_say(k, IPC_GATE_DRAIN, &drain, NULL, 0);
@@ -134,7 +104,7 @@ test_drain(void **state)
 static void
 test_master_goes_away(void **state)
 {
-	int fd = greeted();
+	int fd = gatekit_greeted();
 
 	(void)state;
 	shutdown(k->master, SHUT_RDWR);
@@ -251,7 +221,7 @@ test_client_does_not_read(void **state)
 	enum { N = 60000 };
 	static char capa[N * 6 + 1];
 	size_t one, heard = 0, sent = 0;
-	int fd = greeted();
+	int fd = gatekit_greeted();
 
 	(void)state;
 	kit_send(k, fd, "CAPA\r\n");
@@ -275,7 +245,7 @@ test_spent(void **state)
 {
 	(void)state;
 	for (int i = 0; i < 4; i++) {
-		int fd = greeted(), worker = kit_login(k, fd);
+		int fd = gatekit_greeted(), worker = kit_login(k, fd);
 
 		if (i == 2)
 			kit_master_got(k, IPC_GATE_SPENT);
@@ -424,7 +394,8 @@ test_base64(void **state)
 	assert_false(base64_decode((const uint8_t *)"QUJD", 4, out, 2, &n));
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, gatekit_setup, \
+    gatekit_teardown)
 
 int
 main(void)
