@@ -5,6 +5,7 @@
 
 #include "tests/storage/drive.h"
 
+#include <ftw.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -273,4 +274,18 @@ drive_stop(struct drive *d)
 		d->ops->destroy(d->store);
 	d->store = NULL;
 	fakehost_free(&d->host);
+}
+
+static int
+remove_entry(const char *path, const struct stat *st, int type,
+    struct FTW *ftw)
+{
+	(void)st, (void)type, (void)ftw;
+	return remove(path);
+}
+
+int
+drive_remove_dir(const char *path)
+{
+	return nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }

@@ -61,4 +61,7 @@ culver_status drive_deliver(struct drive *d, const char *buf, size_t n,
 void drive_close(struct drive *d);
 void drive_stop(struct drive *d);
 
+/* Remove a directory and all that is in it; -1 if something is left. */
+int drive_remove_dir(const char *path);
+
 #endif /* TESTS_STORAGE_DRIVE_H */

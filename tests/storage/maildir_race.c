@@ -11,7 +11,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -293,15 +292,6 @@ in_child(void (*fn)(void))
 	return pid;
 }
 
-static int
-remove_entry(const char *p, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(p);
-}
-
 static void
 make_maildir(void)
 {
@@ -352,6 +342,6 @@ main(void)
 	run_session(true);
 	printf("%u sessions, %u of them saw a mailbox at rest; %u messages\n",
 	    sessions, good, (unsigned)shared->n);
-	nftw(dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+	drive_remove_dir(dir);
 	return good > 0 ? 0 : 1;
 }

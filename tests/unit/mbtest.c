@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,16 +97,6 @@ mbtest_path(const char *fmt, ...)
 }
 
 void
-mbtest_spill(const char *path, const void *buf, size_t n)
-{
-	FILE *f = fopen(path, "w");
-
-	assert_non_null(f);
-	assert_int_equal(fwrite(buf, 1, n, f), n);
-	assert_int_equal(fclose(f), 0);
-}
-
-void
 mbtest_add(char *buf, size_t size, size_t *n, const char *fmt, ...)
 {
 	va_list ap;
@@ -133,20 +122,6 @@ mbtest_big(size_t body, size_t *n)
 	for (i = 0; i < body; i++)
 		buf[(*n)++] = i % 70 == 69 ? '\n' : 'x';
 	buf[*n] = '\0';
-	return buf;
-}
-
-char *
-mbtest_slurp(const char *path, size_t *n)
-{
-	FILE *f = fopen(path, "r");
-	char *buf = malloc(1 << 24);
-
-	assert_non_null(f);
-	assert_non_null(buf);
-	*n = fread(buf, 1, (1 << 24) - 1, f);
-	buf[*n] = '\0';
-	fclose(f);
 	return buf;
 }
 
@@ -208,21 +183,9 @@ mbtest_setup(void **state)
 	(void)state;
 	memset(&mbtest_hook, 0, sizeof(mbtest_hook));
 	mbtest_hook.ahead = 10;
-	snprintf(mbtest_dir, sizeof(mbtest_dir), "%s/culver-mbox-XXXXXX",
-	    access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-	if (mkdtemp(mbtest_dir) == NULL)
-		return -1;
+	storetest_dir(mbtest_dir, "mbox");
 	init();
 	return drive_start(&mbtest) == CULVER_OK ? 0 : -1;
-}
-
-static int
-remove_entry(const char *p, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(p);
 }
 
 int
@@ -230,68 +193,28 @@ mbtest_teardown(void **state)
 {
 	(void)state;
 	stop();
-	return nftw(mbtest_dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+	return drive_remove_dir(mbtest_dir);
 }
 
 culver_status
 mbtest_restart(const char *name, ...)
 {
-	const char *value;
 	va_list ap;
 
 	stop();
 	init();
 	va_start(ap, name);
-	for (; name != NULL; name = va_arg(ap, const char *)) {
-		value = va_arg(ap, const char *);
-		drive_set(&mbtest, name, value);
-	}
+	storetest_options(&mbtest, name, ap);
 	va_end(ap);
 	return drive_start(&mbtest);
 }
 
 void
-mbtest_open(uint32_t n)
-{
-	culver_status st = drive_open(&mbtest, EXCL);
-
-	if (st != CULVER_OK)
-		print_error("%s\n", mbtest.host.err.text);
-	assert_int_equal(st, CULVER_OK);
-	assert_int_equal(mbtest.n, n);
-}
-
-void
-mbtest_reopen(uint32_t n)
-{
-	drive_close(&mbtest);
-	mbtest_open(n);
-}
-
-void
-mbtest_open_fails(culver_status st, const char *word)
-{
-	assert_int_equal(drive_open(&mbtest, EXCL), st);
-	if (strstr(mbtest.host.err.text, word) == NULL)
-		fail_msg("\"%s\" lacks \"%s\"", mbtest.host.err.text, word);
-}
-
-void
 mbtest_fetch_is(uint32_t index, const char *text)
 {
-	culver_status st;
-	char *wire;
-	size_t n;
-
-	st = drive_fetch(&mbtest, index, &wire, &n);
-	if (st != CULVER_OK)
-		print_error("%s\n", mbtest.host.err.text);
-	assert_int_equal(st, CULVER_OK);
-	assert_int_equal(n, strlen(text));
-	assert_memory_equal(wire, text, n);
-	assert_int_equal(mbtest.msg[index].octets, n);
+	storetest_fetch_is(&mbtest, index, text);
+	assert_int_equal(mbtest.msg[index].octets, strlen(text));
 	assert_true(mbtest.msg[index].flags & CULVER_MSG_OCTETS_EXACT);
-	free(wire);
 }
 
 void
@@ -314,22 +237,4 @@ mbtest_uid(uint32_t index)
 	assert_true(index < mbtest.n);
 	snprintf(p, 71, "%s", mbtest.msg[index].uid);
 	return p;
-}
-
-culver_status
-mbtest_expunge(uint32_t n, ...)
-{
-	struct culver_expunge_result res = { .size = sizeof(res) };
-	uint32_t index[16], i;
-	culver_status st;
-	va_list ap;
-
-	va_start(ap, n);
-	for (i = 0; i < n; i++)
-		index[i] = va_arg(ap, unsigned);
-	va_end(ap);
-	st = mbtest.ops->expunge(mbtest.mb, index, n, &res,
-	    fakehost_call(&mbtest.host));
-	assert_int_equal(res.removed, st == CULVER_OK ? n : 0);
-	return st;
 }

@@ -5,20 +5,11 @@
 #ifndef TESTS_UNIT_MBTEST_H
 #define TESTS_UNIT_MBTEST_H
 
-#include <stdarg.h>
-#include <setjmp.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
 #include <stdbool.h>
 
-#include "tests/storage/drive.h"
+#include "tests/unit/storetest.h"
 
 extern const struct culver_plugin storage_mbox_LTX_culver_plugin;
-
-#define EXCL CULVER_OPEN_EXCLUSIVE
-#define RDONLY CULVER_OPEN_READONLY
 
 /* What the wrapped calls did, and are to do. */
 extern struct mbtest_hook {
@@ -56,9 +47,6 @@ char *mbtest_big(size_t body, size_t *n);
 void mbtest_add(char *buf, size_t size, size_t *n, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* A whole file, by its path. */
-char *mbtest_slurp(const char *path, size_t *n);
-void mbtest_spill(const char *path, const void *buf, size_t n);
 bool mbtest_exists(const char *path);
 
 /* Expect the mbox to be TEXT. */
@@ -66,13 +54,6 @@ void mbtest_is(const char *text);
 
 /* Stop, and start with options NAME, VALUE, ..., NULL. */
 culver_status mbtest_restart(const char *name, ...);
-
-/* Open exclusively and expect OK and N messages; or close and do so. */
-void mbtest_open(uint32_t n);
-void mbtest_reopen(uint32_t n);
-
-/* Expect that open() fails with ST and a text that has the word WORD. */
-void mbtest_open_fails(culver_status st, const char *word);
 
 /* Expect message INDEX on the wire to be TEXT, and its octets to agree. */
 void mbtest_fetch_is(uint32_t index, const char *text);
@@ -83,8 +64,13 @@ void mbtest_fetch_fails(uint32_t index, culver_status st);
 /* A copy of the UIDL of message INDEX; eight live at a time. */
 const char *mbtest_uid(uint32_t index);
 
-/* Remove messages by their indexes; the status. */
-culver_status mbtest_expunge(uint32_t n, ...);
+/* storetest.h, with this drive. */
+#define mbtest_open(n) storetest_open(&mbtest, n)
+#define mbtest_reopen(n) storetest_reopen(&mbtest, n)
+#define mbtest_open_fails(st, word) storetest_open_fails(&mbtest, st, word)
+#define mbtest_expunge(...) storetest_expunge(&mbtest, __VA_ARGS__)
+#define mbtest_slurp storetest_slurp
+#define mbtest_spill storetest_spill
 
 /* "From X..." and what a program may add behind it, in one string. */
 #define FROM(who) "From " who " Thu Nov 29 22:33:52 2001\n"

@@ -8,7 +8,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -199,7 +198,6 @@ culver_status
 mdtest_restart(const char *name, ...)
 {
 	static char path[300];
-	const char *value;
 	va_list ap;
 
 	drive_stop(&mdtest);
@@ -207,10 +205,7 @@ mdtest_restart(const char *name, ...)
 	snprintf(path, sizeof(path), "%s/M", mdtest_dir);
 	drive_set(&mdtest, "path", path);
 	va_start(ap, name);
-	for (; name != NULL; name = va_arg(ap, const char *)) {
-		value = va_arg(ap, const char *);
-		drive_set(&mdtest, name, value);
-	}
+	storetest_options(&mdtest, name, ap);
 	va_end(ap);
 	return drive_start(&mdtest);
 }
@@ -234,51 +229,13 @@ mdtest_setup(void **state)
 	return 0;
 }
 
-static int
-remove_entry(const char *path, const struct stat *st, int type,
-    struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
 int
 mdtest_teardown(void **state)
 {
 	(void)state;
 	memset(&mdtest_hook, 0, sizeof(mdtest_hook));
 	drive_stop(&mdtest);
-	return nftw(mdtest_dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-void
-mdtest_spill(const char *path, const void *buf, size_t n)
-{
-	FILE *f = fopen(path, "w");
-
-	assert_non_null(f);
-	assert_int_equal(fwrite(buf, 1, n, f), n);
-	assert_int_equal(fclose(f), 0);
-}
-
-char *
-mdtest_slurp(const char *path, size_t *n)
-{
-	struct stat st;
-	FILE *f = fopen(path, "r");
-	char *buf;
-
-	assert_non_null(f);
-	assert_int_equal(fstat(fileno(f), &st), 0);
-	buf = malloc((size_t)st.st_size + 1);
-	assert_non_null(buf);
-	*n = fread(buf, 1, (size_t)st.st_size, f);
-	assert_int_equal(*n, st.st_size);
-	buf[*n] = '\0';
-	fclose(f);
-	return buf;
+	return drive_remove_dir(mdtest_dir);
 }
 
 void
@@ -321,46 +278,4 @@ mdtest_entries(const char *path)
 		    strcmp(de->d_name, "..") != 0;
 	__real_closedir(d);
 	return n;
-}
-
-void
-mdtest_open(uint32_t n)
-{
-	culver_status st = drive_open(&mdtest, EXCL);
-
-	if (st != CULVER_OK)
-		print_error("%s\n", mdtest.host.err.text);
-	assert_int_equal(st, CULVER_OK);
-	assert_int_equal(mdtest.n, n);
-}
-
-void
-mdtest_reopen(uint32_t n)
-{
-	drive_close(&mdtest);
-	mdtest_open(n);
-}
-
-void
-mdtest_open_fails(culver_status st, const char *word)
-{
-	assert_int_equal(drive_open(&mdtest, EXCL), st);
-	if (strstr(mdtest.host.err.text, word) == NULL)
-		fail_msg("\"%s\" has no \"%s\"", mdtest.host.err.text, word);
-}
-
-void
-mdtest_fetch_is(uint32_t index, const char *text)
-{
-	culver_status st;
-	char *wire;
-	size_t n;
-
-	st = drive_fetch(&mdtest, index, &wire, &n);
-	if (st != CULVER_OK)
-		print_error("%s\n", mdtest.host.err.text);
-	assert_int_equal(st, CULVER_OK);
-	assert_int_equal(n, strlen(text));
-	assert_memory_equal(wire, text, n);
-	free(wire);
 }

@@ -5,20 +5,11 @@
 #ifndef TESTS_UNIT_MDTEST_H
 #define TESTS_UNIT_MDTEST_H
 
-#include <stdarg.h>
-#include <setjmp.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
 #include <stdbool.h>
 
-#include "tests/storage/drive.h"
+#include "tests/unit/storetest.h"
 
 extern const struct culver_plugin storage_maildir_LTX_culver_plugin;
-
-#define EXCL CULVER_OPEN_EXCLUSIVE
-#define RDONLY CULVER_OPEN_READONLY
 
 /* What the wrapped calls did, and are to do. */
 extern struct mdtest_hook {
@@ -60,24 +51,18 @@ void mdtest_rename(const char *from, const char *to);
 void mdtest_remove(const char *name);
 bool mdtest_exists(const char *path);
 
-/* A whole file, by its path. */
-char *mdtest_slurp(const char *path, size_t *n);
-void mdtest_spill(const char *path, const void *buf, size_t n);
-
 /* How many entries a directory has. */
 unsigned mdtest_entries(const char *path);
 
 /* Stop, and start with options NAME, VALUE, ..., NULL. */
 culver_status mdtest_restart(const char *name, ...);
 
-/* Open exclusively and expect OK and N messages; or close and do so. */
-void mdtest_open(uint32_t n);
-void mdtest_reopen(uint32_t n);
-
-/* Expect that open() fails with ST and a text that has the word WORD. */
-void mdtest_open_fails(culver_status st, const char *word);
-
-/* Expect message INDEX on the wire to be TEXT. */
-void mdtest_fetch_is(uint32_t index, const char *text);
+/* storetest.h, with this drive. */
+#define mdtest_open(n) storetest_open(&mdtest, n)
+#define mdtest_reopen(n) storetest_reopen(&mdtest, n)
+#define mdtest_open_fails(st, word) storetest_open_fails(&mdtest, st, word)
+#define mdtest_fetch_is(index, text) storetest_fetch_is(&mdtest, index, text)
+#define mdtest_slurp storetest_slurp
+#define mdtest_spill storetest_spill
 
 #endif /* TESTS_UNIT_MDTEST_H */

@@ -5,7 +5,6 @@
 
 #include "tests/unit/sqtest.h"
 
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,14 +44,13 @@ sqtest_path(const char *name)
 	return path[i];
 }
 
-static culver_status
+static void
 begin(void)
 {
 	drive_init(&sqtest, &storage_sqlite_LTX_culver_plugin);
 	drive_set(&sqtest, "path", sqtest_path("m.db"));
 	drive_set(&sqtest, "create", "yes");
 	drive_set(&sqtest, "busy_timeout", "0");
-	return CULVER_OK;
 }
 
 int
@@ -60,10 +58,7 @@ sqtest_setup(void **state)
 {
 	(void)state;
 	sqtest_magic = 0;
-	snprintf(sqtest_dir, sizeof(sqtest_dir), "%s/culver-sqlite-XXXXXX",
-	    access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-	if (mkdtemp(sqtest_dir) == NULL)
-		return -1;
+	storetest_dir(sqtest_dir, "sqlite");
 	begin();
 	return drive_start(&sqtest) == CULVER_OK ? 0 : -1;
 }
@@ -75,20 +70,12 @@ sqtest_stop(void)
 		drive_stop(&sqtest);
 }
 
-static int
-remove_entry(const char *path, const struct stat *st, int type,
-    struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	return remove(path);
-}
-
 int
 sqtest_teardown(void **state)
 {
 	(void)state;
 	sqtest_stop();
-	return nftw(sqtest_dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+	return drive_remove_dir(sqtest_dir);
 }
 
 culver_status
@@ -99,8 +86,7 @@ sqtest_restart(const char *name, ...)
 	sqtest_stop();
 	begin();
 	va_start(ap, name);
-	for (; name != NULL; name = va_arg(ap, const char *))
-		drive_set(&sqtest, name, va_arg(ap, const char *));
+	storetest_options(&sqtest, name, ap);
 	va_end(ap);
 	return drive_start(&sqtest);
 }
@@ -113,61 +99,6 @@ sqtest_deliver(const char *text)
 	if (drive_deliver(&sqtest, text, strlen(text), 1000, uid) != CULVER_OK)
 		fail_msg("deliver: %s", sqtest.host.err.text);
 	return uid;
-}
-
-void
-sqtest_open(uint32_t n)
-{
-	if (drive_open(&sqtest, EXCL) != CULVER_OK)
-		fail_msg("open: %s", sqtest.host.err.text);
-	assert_int_equal(sqtest.n, n);
-}
-
-void
-sqtest_reopen(uint32_t n)
-{
-	drive_close(&sqtest);
-	sqtest_open(n);
-}
-
-void
-sqtest_open_fails(culver_status st, const char *word)
-{
-	drive_close(&sqtest);
-	assert_int_equal(drive_open(&sqtest, EXCL), st);
-	if (strstr(sqtest.host.err.text, word) == NULL)
-		fail_msg("no '%s' in: %s", word, sqtest.host.err.text);
-}
-
-void
-sqtest_fetch_is(uint32_t index, const char *text)
-{
-	char *wire;
-	size_t n;
-
-	if (drive_fetch(&sqtest, index, &wire, &n) != CULVER_OK)
-		fail_msg("read: %s", sqtest.host.err.text);
-	assert_int_equal(n, strlen(text));
-	assert_memory_equal(wire, text, n);
-	free(wire);
-}
-
-culver_status
-sqtest_expunge(uint32_t n, ...)
-{
-	struct culver_expunge_result res = { .size = sizeof(res) };
-	uint32_t index[8], i;
-	culver_status st;
-	va_list ap;
-
-	va_start(ap, n);
-	for (i = 0; i < n; i++)
-		index[i] = va_arg(ap, uint32_t);
-	va_end(ap);
-	st = sqtest.ops->expunge(sqtest.mb, index, n, &res,
-	    fakehost_call(&sqtest.host));
-	assert_int_equal(res.removed, st == CULVER_OK ? n : 0);
-	return st;
 }
 
 static sqlite3 *

@@ -5,18 +5,9 @@
 #ifndef TESTS_UNIT_SQTEST_H
 #define TESTS_UNIT_SQTEST_H
 
-#include <stdarg.h>
-#include <setjmp.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
 #include <stdbool.h>
 
-#include "tests/storage/drive.h"
-
-#define EXCL CULVER_OPEN_EXCLUSIVE
-#define RDONLY CULVER_OPEN_READONLY
+#include "tests/unit/storetest.h"
 
 /* The directory, made anew for each test, the drive, what statfs() says. */
 extern char sqtest_dir[];
@@ -39,18 +30,12 @@ culver_status sqtest_restart(const char *name, ...);
 /* Deliver the text; its UIDL, until the next call. */
 const char *sqtest_deliver(const char *text);
 
-/* Open exclusively and expect OK and N messages; or close and do so. */
-void sqtest_open(uint32_t n);
-void sqtest_reopen(uint32_t n);
-
-/* Expect that open() fails with ST and a text that has the word WORD. */
-void sqtest_open_fails(culver_status st, const char *word);
-
-/* Expect message INDEX on the wire to be TEXT. */
-void sqtest_fetch_is(uint32_t index, const char *text);
-
-/* expunge() of the N messages that follow. */
-culver_status sqtest_expunge(uint32_t n, ...);
+/* storetest.h, with this drive. */
+#define sqtest_open(n) storetest_open(&sqtest, n)
+#define sqtest_reopen(n) storetest_reopen(&sqtest, n)
+#define sqtest_open_fails(st, word) storetest_open_fails(&sqtest, st, word)
+#define sqtest_fetch_is(index, text) storetest_fetch_is(&sqtest, index, text)
+#define sqtest_expunge(...) storetest_expunge(&sqtest, __VA_ARGS__)
 
 /* Run SQL as another program would; it must succeed, unless it is tried. */
 void sqtest_sql(const char *sql);
