@@ -91,22 +91,25 @@ class Shard:
 
     def session(self, mode):
         """A whole session; it ends as it must or is cut off."""
-        user = self.inst.users[0]
         try:
-            with self.inst.connect(mode, timeout=ANSWER) as pop:
-                reply = pop.auth_plain(user.name) if self.rng.random() < .5 \
-                    else pop.login(user.name)
-                if not reply.startswith(b"+OK"):
-                    if not reply.startswith(b"-ERR [SYS/TEMP]"):
-                        raise Failure(f"the login's answer: {reply!r}")
-                    return "refused"
-                return self.transaction(pop)
+            return self.dialogue(mode)
         except CLOSED:
             return "closed"
         except TimeoutError:
             raise Failure("neither an answer nor a closed connection in"
                           f" {ANSWER} s\n{self.inst.log_text()[-3000:]}"
                           ) from None
+
+    def dialogue(self, mode):
+        user = self.inst.users[0]
+        with self.inst.connect(mode, timeout=ANSWER) as pop:
+            reply = pop.auth_plain(user.name) if self.rng.random() < .5 \
+                else pop.login(user.name)
+            if not reply.startswith(b"+OK"):
+                if not reply.startswith(b"-ERR [SYS/TEMP]"):
+                    raise Failure(f"the login's answer: {reply!r}")
+                return "refused"
+            return self.transaction(pop)
 
     def transaction(self, pop):
         rng, oracle = self.rng, self.oracle
@@ -325,19 +328,25 @@ class Shard:
                           f" {e}\n{self.inst.log_text()[-3000:]}") from e
 
 
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("role", ("worker", "gate", "auth", "pool",
-                                  "manager", "master"))
-def test_kills(tree, build, kills, seed, role):
+def kill_many(shard, tree, build, kills, seed, role):
+    """Run objects of SHARD until ROLE was killed often enough; them."""
     n = 4 if kills >= 100 else 1
     if ROOT:
         assert (build / "tests/torture/killat").exists(), \
             "make check builds it: say --culver-build=DIR"
-    shards = [Shard(tree, build, role, -(-kills // n), seed + i)
+    shards = [shard(tree, build, role, -(-kills // n), seed + i)
               for i in range(n)]
     total = collections.Counter()
     with ThreadPoolExecutor(n) as pool:
-        for hit in pool.map(Shard.run, shards):
+        for hit in pool.map(shard.run, shards):
             total += hit
     print(f"{role}: {kills} kills, seed {seed}: {dict(total)}")
     assert sum(total.values()) >= kills
+    return shards
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("role", ("worker", "gate", "auth", "pool",
+                                  "manager", "master"))
+def test_kills(tree, build, kills, seed, role):
+    kill_many(Shard, tree, build, kills, seed, role)

@@ -304,25 +304,36 @@ test_listener(void **state)
 		close(client[i]);
 }
 
+/* Give the gate a socket to listen at, which is non-blocking or not; its
+ * address. */
+static socklen_t
+listen_at(struct sockaddr_un *un, int flags)
+{
+	struct ipc_gate_listen msg = {.index = KIT_LOCAL};
+	int fd = socket(AF_UNIX, SOCK_STREAM | flags, 0);
+	socklen_t len = sizeof(*un);
+
+	/* an abstract name that the kernel chooses */
+	*un = (struct sockaddr_un){.sun_family = AF_UNIX};
+	assert_int_equal(bind(fd, (struct sockaddr *)un,
+	    sizeof(sa_family_t)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)un, &len), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	kit_master_say(k, IPC_GATE_LISTEN, &msg, &fd, 1);
+	close(fd);
+	return len;
+}
+
 /* Out of descriptors: the gate waits for a second instead of spinning. */
 static void
 test_no_descriptor_left(void **state)
 {
-	struct sockaddr_un un = {.sun_family = AF_UNIX};
-	struct ipc_gate_listen msg = {.index = KIT_LOCAL};
-	socklen_t len = sizeof(un);
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	struct sockaddr_un un;
+	socklen_t len = listen_at(&un, 0);
 	int client = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	struct rlimit limit, none;
 
 	(void)state;
-	/* an abstract name that the kernel chooses */
-	assert_int_equal(bind(fd, (struct sockaddr *)&un,
-	    sizeof(sa_family_t)), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&un, &len), 0);
-	assert_int_equal(listen(fd, 4), 0);
-	kit_master_say(k, IPC_GATE_LISTEN, &msg, &fd, 1);
-	close(fd);
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
 	none = limit;
 	none.rlim_cur = 1;
@@ -343,19 +354,12 @@ test_no_descriptor_left(void **state)
 static void
 test_drain_takes_what_is_queued(void **state)
 {
-	struct sockaddr_un un = {.sun_family = AF_UNIX};
-	struct ipc_gate_listen msg = {.index = KIT_LOCAL};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	struct sockaddr_un un;
+	socklen_t len = listen_at(&un, SOCK_NONBLOCK);
 	int client[2] = {socket(AF_UNIX, SOCK_STREAM, 0),
 	    socket(AF_UNIX, SOCK_STREAM, 0)};
-	socklen_t len = sizeof(un);
 
 	(void)state;
-	assert_int_equal(bind(fd, (struct sockaddr *)&un,
-	    sizeof(sa_family_t)), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&un, &len), 0);
-	assert_int_equal(listen(fd, 4), 0);
-	kit_master_say(k, IPC_GATE_LISTEN, &msg, &fd, 1);
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(connect(client[i], (struct sockaddr *)&un,
 		    len), 0);
