@@ -372,7 +372,6 @@ test_drain_takes_what_is_queued(void **state)
 	}
 	kit_turn(k);
 	assert_true(k->gate->stop);
-	close(fd);
 }
 
 static void
