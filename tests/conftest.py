@@ -19,6 +19,7 @@ import pytest
 import culver
 
 NOT_RUN = []
+SLOWER = 4      # what a build with sanitizers is, at the most
 
 
 def pytest_addoption(parser):
@@ -43,6 +44,9 @@ def pytest_configure(config):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     culver.Instance.kind = config.getoption("--culver-storage")
+    header = Path(config.getoption("--culver-build") or ".") / "config.h"
+    if header.exists() and "define WITH_SANITIZERS" in header.read_text():
+        culver.slow_down(SLOWER)
     if not config.getoption("--seed"):
         config.option.seed = random.SystemRandom().randrange(1, 1 << 31)
 
@@ -81,6 +85,11 @@ def pytest_collection_modifyitems(config, items):
             NOT_RUN.append((item.nodeid.split("[")[0], reason))
         else:
             keep.append(item)
+        if culver.SANITIZED:
+            limit = item.get_closest_marker("timeout")
+            limit = limit.args[0] if limit else float(
+                config.getini("timeout"))
+            item.add_marker(pytest.mark.timeout(SLOWER * limit), append=False)
     items[:] = keep
     config.hook.pytest_deselected(items=out)
     if hasattr(config, "workeroutput"):

@@ -36,6 +36,7 @@ STORAGE = {            # the sections that --culver-storage chooses from
     "sqlite": 'storage sqlite { path = "~/mail/mail.db" create = yes }',
 }
 PATIENCE = 20.0        # seconds until something that must happen has failed
+SANITIZED = False      # conftest.py knows from the build
 
 _crypt = ctypes.CDLL(ctypes.util.find_library("crypt"))
 _crypt.crypt.restype = ctypes.c_char_p
@@ -46,8 +47,16 @@ class Failure(AssertionError):
     """The daemon did not do what it must."""
 
 
-def until(what, condition, patience=PATIENCE, pause=0.01):
+def slow_down(factor):
+    """Of a build with sanitizers: all takes so much longer."""
+    global PATIENCE, SANITIZED
+    PATIENCE *= factor
+    SANITIZED = True
+
+
+def until(what, condition, patience=None, pause=0.01):
     """The first true value of condition(); a Failure after `patience`."""
+    patience = patience or PATIENCE
     end = time.monotonic() + patience
     while True:
         value = condition()
@@ -502,17 +511,17 @@ limits {{
         return [self.program("culverd"), "-c", str(self.conf), *args,
                 *self.ids()]
 
-    def run(self, *args, timeout=60):
+    def run(self, *args, timeout=None):
         """culverd with ARGS to its end, e.g. run("-t")."""
         return subprocess.run(self.argv(*args), capture_output=True,
-                              text=True, timeout=timeout, errors="replace",
-                              stdin=subprocess.DEVNULL)
+                              text=True, timeout=timeout or 3 * PATIENCE,
+                              errors="replace", stdin=subprocess.DEVNULL)
 
-    def ctl(self, *args, timeout=60, **kw):
+    def ctl(self, *args, timeout=None, **kw):
         return subprocess.run([self.program("culverctl"), "-c",
                                str(self.conf), *self.ids(), *args],
                               capture_output=True, text=True,
-                              timeout=timeout, **kw)
+                              timeout=timeout or 3 * PATIENCE, **kw)
 
     def start(self, wait=True, prefix=(), **kw):
         """In the foreground; `kw` is Popen's."""
@@ -590,7 +599,7 @@ limits {{
             raise Failure(f"reload: {result.stdout}{result.stderr}")
         return result
 
-    def stop(self, patience=PATIENCE, sig=signal.SIGTERM):
+    def stop(self, patience=None, sig=signal.SIGTERM):
         """A clean stop; what it leaves behind is a Failure."""
         if self.proc is None:
             return
@@ -598,7 +607,7 @@ limits {{
         if self.proc.poll() is None:
             self.proc.send_signal(sig)
         try:
-            status = self.proc.wait(patience)
+            status = self.proc.wait(patience or PATIENCE)
         except subprocess.TimeoutExpired:
             self.destroy_processes()
             raise Failure("culverd did not end after SIGTERM\n"
@@ -667,7 +676,7 @@ limits {{
         return [line for line in self.log_text().splitlines()
                 if all(w in line for w in words)]
 
-    def wait_log(self, *words, n=1, patience=PATIENCE):
+    def wait_log(self, *words, n=1, patience=None):
         return until(f"{n} log line(s) with {words}; the log:\n"
                      + self.log_text()[-3000:],
                      lambda: (lambda found: len(found) >= n and found)(
@@ -732,7 +741,7 @@ def unstuff(body):
 class Pop:
     """A client that shows every octet; EOFError if the server closes."""
 
-    def __init__(self, address, mode="plain", timeout=PATIENCE, source=None,
+    def __init__(self, address, mode="plain", timeout=None, source=None,
                  port=None, server_name="localhost", cafile=None,
                  greet=True, context=None):
         self.address, self.mode = address, mode
@@ -740,7 +749,7 @@ class Pop:
         self.buf = bytearray()      # grows in place: 50 MB come in 16 KiB
         port = port or (TLS_PORT if mode == "tls" else PORT)
         self.sock = socket.create_connection(
-            (address, port), timeout,
+            (address, port), timeout or PATIENCE,
             source_address=(source, 0) if source else None)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:

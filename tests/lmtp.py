@@ -3,6 +3,7 @@ listener for it.
 """
 import socket
 
+import culver
 from culver import Failure
 
 LISTEN = 'listen lmtp { address = {"unix:{dir}/run/lmtp", ' \
@@ -13,7 +14,8 @@ PORT = 3024
 class Lmtp:
     """A connection; where TO is a path or (address, port)."""
 
-    def __init__(self, to, timeout=20, hello=True):
+    def __init__(self, to, timeout=None, hello=True):
+        timeout = timeout or culver.PATIENCE
         if isinstance(to, tuple):
             self.sock = socket.create_connection(to, timeout)
         else:

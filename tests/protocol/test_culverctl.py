@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+import culver
 from culver import PASSWORD, numbered, until
 
 pytestmark = pytest.mark.maildir
@@ -378,7 +379,9 @@ def test_the_mailbox_process_has_no_terminal_of_ours(instance):
                   for fd in range(3)]
         ctl.communicate()
     user.empty()
-    assert opened == ["/dev/null"] * 3
+    if culver.SANITIZED:   # keeps stderr for what they find
+        opened.pop()
+    assert set(opened) == {"/dev/null"}
 
 
 @pytest.mark.needs_root
