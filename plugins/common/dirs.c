@@ -15,6 +15,25 @@
 #include <string.h>
 #include <unistd.h>
 
+const char *
+plug_opt_text(const struct culver_values *vals, uint32_t i)
+{
+	const char *s = i < vals->n ? vals->v[i].u.s.p : NULL;
+
+	return s != NULL && *s != '\0' ? s : NULL;
+}
+
+const char *
+plug_location(const struct culver_user *user, const struct culver_values *vals,
+    uint32_t i)
+{
+	const char *s = user->location;
+
+	if (s == NULL || *s == '\0')
+		s = plug_opt_text(vals, i);
+	return s != NULL ? s : "";
+}
+
 char *
 plug_make_path(const char *path, const char *home)
 {
@@ -31,6 +50,14 @@ plug_make_path(const char *path, const char *home)
 	while (n > 1 && buf[n - 1] == '/')
 		buf[--n] = '\0';
 	return strdup(buf);
+}
+
+char *
+plug_parent(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return strndup(path, slash == path ? 1 : (size_t)(slash - path));
 }
 
 culver_status

@@ -129,11 +129,21 @@ culver_status plug_lock(const struct plug_index *ix, const char *name, int *fd,
 
 /* --- paths and directories (dirs.c) --------------------------------------- */
 
+/* The text of option I, or NULL if it is not set. */
+const char *plug_opt_text(const struct culver_values *vals, uint32_t i);
+
+/* Where the user's mailbox is: as the user's entry says, or option I, or "". */
+const char *plug_location(const struct culver_user *user,
+    const struct culver_values *vals, uint32_t i);
+
 /*
  * A copy of PATH, with "~/" replaced and without slashes at its end; NULL if
  * it is no absolute path of a sane length.
  */
 char *plug_make_path(const char *path, const char *home);
+
+/* The directory that holds the absolute PATH; NULL without memory. */
+char *plug_parent(const char *path);
 
 /*
  * Make the directory PATH if it is missing and the directory that holds it

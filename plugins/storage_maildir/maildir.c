@@ -33,15 +33,6 @@ static const struct culver_option maildir_options[OPT_COUNT] = {
 	    .help = "believe W= in file names until a message is read" },
 };
 
-/* The text of option I, or NULL if it is not set. */
-static const char *
-opt_text(const struct culver_values *vals, uint32_t i)
-{
-	const char *s = i < vals->n ? vals->v[i].u.s.p : NULL;
-
-	return s != NULL && *s != '\0' ? s : NULL;
-}
-
 static void
 maildir_destroy(struct culver_store *store)
 {
@@ -55,15 +46,12 @@ maildir_create(struct culver_store **out, const struct culver_host *host,
     const struct culver_values *vals, const struct culver_user *user,
     struct culver_call *call)
 {
-	const char *path = user->location, *index = opt_text(vals, OPT_INDEX);
+	const char *path = plug_location(user, vals, OPT_PATH);
+	const char *index = plug_opt_text(vals, OPT_INDEX);
 	struct culver_store *store = calloc(1, sizeof(*store));
 
 	if (store == NULL)
 		return culver_fail(call, CULVER_E_NOMEM, ENOMEM, "no memory");
-	if (path == NULL || *path == '\0')
-		path = opt_text(vals, OPT_PATH);
-	if (path == NULL)
-		path = "";
 	if (index == NULL)
 		index = path;
 	*store = (struct culver_store){ .host = host, .uid = user->uid,

@@ -48,15 +48,6 @@ static const struct culver_option mbox_options[OPT_COUNT] = {
 	    .help = "what to do where a dotlock may not be made" },
 };
 
-/* The text of option I, or NULL if it is not set. */
-static const char *
-opt_text(const struct culver_values *vals, uint32_t i)
-{
-	const char *s = i < vals->n ? vals->v[i].u.s.p : NULL;
-
-	return s != NULL && *s != '\0' ? s : NULL;
-}
-
 /* Which lock has this name?  0 if none. */
 static unsigned
 lock_number(const char *name)
@@ -118,15 +109,6 @@ mbox_destroy(struct culver_store *store)
 	free(store);
 }
 
-/* The directory that holds PATH. */
-static char *
-parent_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return strndup(path, slash == path ? 1 : (size_t)(slash - path));
-}
-
 static void
 set_locks(struct culver_store *store, const struct culver_values *vals)
 {
@@ -146,15 +128,12 @@ mbox_create(struct culver_store **out, const struct culver_host *host,
     const struct culver_values *vals, const struct culver_user *user,
     struct culver_call *call)
 {
-	const char *path = user->location, *index = opt_text(vals, OPT_INDEX);
+	const char *path = plug_location(user, vals, OPT_PATH);
+	const char *index = plug_opt_text(vals, OPT_INDEX);
 	struct culver_store *store = calloc(1, sizeof(*store));
 
 	if (store == NULL)
 		return culver_fail(call, CULVER_E_NOMEM, ENOMEM, "no memory");
-	if (path == NULL || *path == '\0')
-		path = opt_text(vals, OPT_PATH);
-	if (path == NULL)
-		path = "";
 	if (index == NULL)
 		index = "";
 	*store = (struct culver_store){ .host = host, .uid = user->uid,
@@ -172,7 +151,7 @@ mbox_create(struct culver_store **out, const struct culver_host *host,
 		    "%s or %s is no absolute path; has the user a home?",
 		    path, index);
 	}
-	store->dir = parent_of(store->path);
+	store->dir = plug_parent(store->path);
 	if (store->dir == NULL) {
 		mbox_destroy(store);
 		return culver_fail(call, CULVER_E_NOMEM, ENOMEM, "no memory");

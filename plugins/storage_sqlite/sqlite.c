@@ -107,15 +107,12 @@ sqlite_create(struct culver_store **out, const struct culver_host *host,
     const struct culver_values *vals, const struct culver_user *user,
     struct culver_call *call)
 {
-	const char *path = user->location;
+	const char *path = plug_location(user, vals, OPT_PATH);
 	struct culver_store *store;
 	culver_status status = library_start(call);
-	char *slash;
 
 	if (status != CULVER_OK)
 		return status;
-	if (path == NULL || *path == '\0')
-		path = vals->v[OPT_PATH].u.s.p;
 	store = calloc(1, sizeof(*store));
 	if (store == NULL)
 		return plug_fail(call, ENOMEM, "no memory");
@@ -133,9 +130,7 @@ sqlite_create(struct culver_store **out, const struct culver_host *host,
 		return plug_fail_as(call, CULVER_E_PERM, "%s is no absolute "
 		    "path of a file; has the user a home?", path);
 	}
-	slash = strrchr(store->path, '/');
-	store->dir = strndup(store->path, slash == store->path ? 1 :
-	    (size_t)(slash - store->path));
+	store->dir = plug_parent(store->path);
 	if (store->dir == NULL) {
 		sqlite_destroy(store);
 		return plug_fail(call, ENOMEM, "no memory");
