@@ -289,6 +289,25 @@ plug_uid_legal(const char *s, size_t n)
 }
 
 void
+plug_hex(const void *buf, size_t n, char *out)
+{
+	const unsigned char *p = buf;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		snprintf(out + 2 * i, 3, "%02x", p[i]);
+}
+
+void
+plug_uid_random(const struct culver_host *host, char out[PLUG_UID_MAX + 1])
+{
+	unsigned char bits[16];
+
+	host->random(host, bits, sizeof(bits));
+	plug_hex(bits, sizeof(bits), out);
+}
+
+void
 plug_stamp_set(struct plug_stamp *out, const struct stat *st)
 {
 	*out = (struct plug_stamp){ .dev = st->st_dev, .ino = st->st_ino,

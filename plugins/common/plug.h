@@ -91,6 +91,13 @@ uint64_t plug_hash(uint64_t h, const void *buf, size_t n);
 /* May this be a UIDL: 1 to 70 bytes of 0x21..0x7E (RFC 1939 section 7)? */
 bool plug_uid_legal(const char *s, size_t n);
 
+/* Write the N bytes of BUF as 2 N lower-case digits and a NUL to OUT. */
+void plug_hex(const void *buf, size_t n, char *out);
+
+/* A UIDL that nobody has: 128 random bits. */
+void plug_uid_random(const struct culver_host *host,
+    char out[PLUG_UID_MAX + 1]);
+
 /* What stat says of a directory or file; equal stamps: it is unchanged. */
 struct plug_stamp {
 	uint64_t dev, ino;

@@ -90,15 +90,11 @@ static bool
 set_random(const struct culver_host *host, struct md_list *l,
     struct md_rec *r)
 {
-	unsigned char bits[16];
-	char hex[2 * sizeof(bits) + 1];
-	size_t i;
+	char uid[PLUG_UID_MAX + 1];
 
-	host->random(host, bits, sizeof(bits));
-	for (i = 0; i < sizeof(bits); i++)
-		snprintf(hex + 2 * i, 3, "%02x", bits[i]);
+	plug_uid_random(host, uid);
 	r->flags |= MD_FRESH;
-	return md_list_set_uid(l, r, hex);
+	return md_list_set_uid(l, r, uid);
 }
 
 /* The UIDL of a message that the state does not know. */

@@ -248,7 +248,7 @@ mb_deliver_begin(struct culver_store *store, const struct culver_envelope *env,
 		snprintf(d->uid, sizeof(d->uid), "%s", env->uid);
 		d->keep_uid = true;
 	} else
-		mb_uidl_random(store->host, d->uid);
+		plug_uid_random(store->host, d->uid);
 	status = mb_index_open(store, &d->index, call);
 	if (status == CULVER_OK)
 		status = make_spool(d, call);

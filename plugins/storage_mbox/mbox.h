@@ -299,10 +299,6 @@ culver_status mb_state_key(struct culver_store *store,
     const struct plug_index *ix, bool first, unsigned char key[16],
     struct culver_call *call);
 
-/* 128 random bits as digits. */
-void mb_uidl_random(const struct culver_host *host,
-    char out[PLUG_UID_MAX + 1]);
-
 /* Which server had a file with this list? */
 unsigned mb_uidl_detect(const struct mb_list *l);
 

@@ -229,24 +229,13 @@ old_uidl(const struct mb_list *l, const struct mb_rec *r, unsigned style,
 	}
 }
 
-void
-mb_uidl_random(const struct culver_host *host, char out[PLUG_UID_MAX + 1])
-{
-	unsigned char bits[16];
-	size_t i;
-
-	host->random(host, bits, sizeof(bits));
-	for (i = 0; i < sizeof(bits); i++)
-		snprintf(out + 2 * i, 3, "%02x", bits[i]);
-}
-
 static bool
 set_random(const struct culver_host *host, struct mb_list *l,
     struct mb_rec *r)
 {
 	char uid[PLUG_UID_MAX + 1];
 
-	mb_uidl_random(host, uid);
+	plug_uid_random(host, uid);
 	r->uid = plug_blob_add(&l->blob, uid, strlen(uid));
 	return r->uid != 0;
 }

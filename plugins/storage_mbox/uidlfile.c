@@ -175,8 +175,7 @@ make_text(const struct culver_store *store, const struct mb_state *s,
 		return NULL;
 	if (stat(store->dir, &dir) != 0)
 		memset(&dir, 0, sizeof(dir));
-	for (i = 0; i < sizeof(s->key); i++)
-		snprintf(key + 2 * i, 3, "%02x", s->key[i]);
+	plug_hex(s->key, sizeof(s->key), key);
 	n = (size_t)snprintf(text, room, UIDL_VERSION "\ndir %" PRIu64 ":%"
 	    PRIu64 " self %" PRIu64 ":%" PRIu64 " style %s key %s\n",
 	    (uint64_t)dir.st_dev, (uint64_t)dir.st_ino,

@@ -326,17 +326,13 @@ sq_deliver_commit(struct culver_delivery *d, struct culver_str *uid,
 	const struct culver_host *host = d->store->host;
 	char *name = culver_alloc(host, call, PLUG_UID_MAX + 1);
 	culver_status status;
-	uint64_t bits[2];
 
 	if (name == NULL)
 		d->failed = plug_fail(call, ENOMEM, "%s", d->store->path);
 	else if (d->uid[0] != '\0')
 		memcpy(name, d->uid, sizeof(d->uid));
-	else {
-		host->random(host, bits, sizeof(bits));
-		snprintf(name, PLUG_UID_MAX + 1, "%016" PRIx64 "%016" PRIx64,
-		    bits[0], bits[1]);
-	}
+	else
+		plug_uid_random(host, name);
 	d->bare_cr |= d->last == '\r';
 	if (d->last != '\n')
 		put(d, "\r\n", 2, call);
