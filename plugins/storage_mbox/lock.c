@@ -199,50 +199,29 @@ try_dot(struct culver_store *store, struct mb_file *f)
 	return 1;
 }
 
-static culver_status
-take(struct culver_store *store, struct mb_file *f, unsigned which,
-    bool write, uint64_t until, struct culver_call *call)
+/* Take every lock that is due, in order; as try_kernel(), and of which. */
+static int
+try_all(struct culver_store *store, struct mb_file *f, bool write,
+    unsigned *which)
 {
-	culver_status status;
-	int r;
-
-	if (which == MB_LOCK_DOT && store->no_dot)
-		return CULVER_OK;
-	for (;;) {
-		r = which == MB_LOCK_DOT ? try_dot(store, f) :
-		    try_kernel(f, which, write);
-		if (r > 0)
-			return CULVER_OK;
-		if (r < 0)
-			return plug_fail(call, errno, "cannot lock %s",
-			    which == MB_LOCK_DOT ? f->dot_path : store->path);
-		status = wait_a_bit(store, until, call);
-		if (status != CULVER_OK)
-			return status;
-	}
-}
-
-static culver_status
-take_all(struct culver_store *store, struct mb_file *f, bool write,
-    uint64_t until, struct culver_call *call)
-{
-	culver_status status = CULVER_OK;
 	bool kernel = false;
+	int r = 1;
 	size_t i;
 
 	for (i = 0; i < MB_LOCKS; i++)
 		kernel |= store->locks[i] == MB_LOCK_FCNTL ||
 		    store->locks[i] == MB_LOCK_FLOCK;
-	for (i = 0; i < MB_LOCKS && status == CULVER_OK; i++) {
-		unsigned which = store->locks[i];
-
-		if (which == 0 || (which == MB_LOCK_DOT && !write && kernel))
+	for (i = 0; i < MB_LOCKS && r > 0; i++) {
+		*which = store->locks[i];
+		if (*which == 0 || (*which == MB_LOCK_DOT &&
+		    (store->no_dot || (!write && kernel))))
 			continue;
-		status = take(store, f, which, write, until, call);
-		if (!write && which != MB_LOCK_DOT)
+		r = *which == MB_LOCK_DOT ? try_dot(store, f) :
+		    try_kernel(f, *which, write);
+		if (!write && *which != MB_LOCK_DOT)
 			break;
 	}
-	return status;
+	return r;
 }
 
 static culver_status
@@ -267,6 +246,35 @@ open_once(struct culver_store *store, struct mb_file *f, bool write,
 	return CULVER_OK;
 }
 
+/*
+ * Who waits for a lock holds no other: programs that take them in another
+ * order (Postfix: dotlock, fcntl) would wait for us as we for them.
+ */
+static culver_status
+open_locked(struct culver_store *store, struct mb_file *f, bool write,
+    uint64_t until, struct culver_call *call)
+{
+	culver_status status;
+	unsigned which = 0;
+	int r;
+
+	for (;;) {
+		status = open_once(store, f, write, call);
+		if (status != CULVER_OK)
+			return status;
+		r = try_all(store, f, write, &which);
+		if (r > 0)
+			return CULVER_OK;
+		if (r < 0)
+			return plug_fail(call, errno, "cannot lock %s",
+			    which == MB_LOCK_DOT ? f->dot_path : store->path);
+		mb_file_close(f);
+		status = wait_a_bit(store, until, call);
+		if (status != CULVER_OK)
+			return status;
+	}
+}
+
 culver_status
 mb_file_open(struct culver_store *store, struct mb_file *f, bool write,
     struct culver_call *call)
@@ -280,9 +288,7 @@ mb_file_open(struct culver_store *store, struct mb_file *f, bool write,
 	snprintf(f->dot_path, sizeof(f->dot_path), "%s.lock", store->path);
 	/* again if somebody put another file there meanwhile */
 	for (i = 0; i < 10; i++) {
-		status = open_once(store, f, write, call);
-		if (status == CULVER_OK)
-			status = take_all(store, f, write, until, call);
+		status = open_locked(store, f, write, until, call);
 		if (status == CULVER_OK && (fstat(f->fd, &f->st) != 0 ||
 		    lstat(store->path, &st) != 0))
 			status = plug_fail(call, errno, "cannot stat %s",

@@ -197,7 +197,8 @@ struct mb_file {
 /*
  * Open the mbox and lock it: with WRITE by all locks, in order, and for
  * writing if that is allowed; else by the first lock that the kernel keeps.
- * Waits until the deadline at most, and no longer than 30 s.
+ * While it waits for one it holds none.  Waits until the deadline at most, and
+ * no longer than 30 s.
  */
 culver_status mb_file_open(struct culver_store *store, struct mb_file *f,
     bool write, struct culver_call *call);

@@ -7,6 +7,7 @@
 #include "tests/unit/mbtest.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -289,6 +290,45 @@ test_dotlock(void **state)
 	mbtest_open(2);
 }
 
+static bool
+locked_by_us(void)
+{
+	struct flock fl = { .l_whence = SEEK_SET, .l_type = F_WRLCK };
+	int fd = open(mbtest_path("M"), O_RDWR | O_CLOEXEC), r;
+
+	assert_true(fd >= 0);
+	r = fcntl(fd, F_OFD_GETLK, &fl);
+	close(fd);
+	assert_int_equal(r, 0);
+	return fl.l_type != F_UNLCK;
+}
+
+/* The clock, which is looked at between two tries: a partner who has the
+ * dotlock, and gives it back when he got the other lock. */
+static uint64_t
+partner(const struct culver_host *host)
+{
+	static uint64_t now;
+
+	(void)host;
+	if (now != 0 && !locked_by_us())
+		unlink(mbtest_path("M.lock"));
+	return ++now;
+}
+
+/* Who waits for a dotlock does not hold the kernel's lock. */
+static void
+test_other_order(void **state)
+{
+	(void)state;
+	mbtest_put(A);
+	mbtest_spill(mbtest_path("M.lock"), "1\n", 2);
+	mbtest.host.host.now = partner;
+	mbtest.host.call.deadline = 200;
+	mbtest_open(1);
+	mbtest.host.call.deadline = UINT64_MAX;
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, mbtest_setup, \
 	mbtest_teardown)
 
@@ -300,6 +340,7 @@ main(void)
 		T(test_during_a_session), T(test_while_it_is_sent),
 		T(test_expunge), T(test_imapbase_moves), T(test_disk_full),
 		T(test_replay), T(test_damage), T(test_dotlock),
+		T(test_other_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
