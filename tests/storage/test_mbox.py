@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from culver import ROOT, numbered, wire
+from culver import numbered, wire
+from programs import DOVECOT, as_user, dovecot
 
-DOVECOT = "/usr/lib/dovecot/pop3"
 N = 12
 
 
@@ -40,36 +40,6 @@ def start(one_instance):
 def put(user, text):
     user.file.write_bytes(text)
     user.own(user.file)
-
-
-def as_user(user, argv, **kw):
-    if ROOT:
-        kw |= dict(user=user.uid, group=user.gid, extra_groups=[])
-    return subprocess.run(argv, check=True, capture_output=True, timeout=60,
-                          cwd=user.home, env={"HOME": str(user.home),
-                                              "USER": user.name,
-                                              "PATH": "/usr/bin:/bin"}, **kw)
-
-
-def dovecot(user, *commands):
-    """A session with Dovecot, from after the login: the reply lines."""
-    conf = user.home / "dovecot.conf"
-    conf.write_text(f"""protocols = pop3
-base_dir = {user.home}/run
-mail_location = mbox:{user.home}/dovecot:INBOX={user.file}
-first_valid_uid = 1
-ssl = no
-pop3_no_flag_updates = yes
-""")
-    os.chmod(conf, 0o644)
-    for name in ("run", "dovecot"):
-        path = user.home / name
-        path.mkdir(exist_ok=True)
-        user.own(path)
-    done = as_user(user, [DOVECOT, "-c", str(conf)],
-                   input="".join(c + "\r\n" for c in (*commands, "QUIT"))
-                   .encode())
-    return done.stdout.split(b"\r\n")
 
 
 def two_columns(lines):
