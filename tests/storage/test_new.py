@@ -19,7 +19,7 @@ N = 5
 
 def run(*args, **kw):
     done = subprocess.run([str(a) for a in args], capture_output=True,
-                          text=True, timeout=300, check=False, **kw)
+                          text=True, timeout=1200, check=False, **kw)
     if done.returncode != 0:
         raise Failure(f"{args}: {done.returncode}\n{done.stdout[-3000:]}"
                       f"{done.stderr[-3000:]}")
@@ -114,6 +114,18 @@ def test_same_file_in_the_next_minor(folder, build):
         server.stdout.close()
     assert sorted(p.name for p in (home / NAME).iterdir()) == \
         ["m1", "m3", "m4", "m5"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_new_plugin_passes_the_whole_kit(tree, folder):
+    """Every group: killed, failed and cut at each system call."""
+    report = make(tree, folder, "check")
+    for group in ("elf", "descriptor", "options", "storage", "hygiene",
+                  "versions", "deadline", "crash", "faults", "power"):
+        assert re.search(rf"^ok \d+ - {group}:", report, re.M), report
+    for row in ("losses", "duplicates"):
+        assert re.search(rf"^# {row} +0$", report, re.M), report
 
 
 def test_new_auth_plugin_passes_the_kit(tree, top):
