@@ -42,7 +42,9 @@ def number_of(text, quoted=False):
     if quoted:
         body = re.sub(rb"(?m)^>From ", b"From ", body).rstrip(b"\n") + b"\n"
     if len(fields) != 2 or fields[b"X-Sum"].decode() != checksum(body) or \
-            head.count(b"X-Number:") != 1 or b"Return-Path:" not in head:
+            head.count(b"X-Number:") != 1 or \
+            head.count(b"Return-Path: <me@example.test>") != 1 or \
+            b"Delivered-To: " not in head:
         raise Failure(f"a message is torn: {text!r}")
     return int(fields[b"X-Number"])
 

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sysexits.h>
@@ -303,26 +304,47 @@ put_text(struct wire *w, const char *p, size_t n)
 	}
 }
 
-/* Is this "From ", with which mboxes begin?  Then to its line end. */
+/* How long the line at P is, its end included. */
 static size_t
-envelope_line(const char *p, size_t n)
+line_n(const char *p, size_t n)
 {
-	const char *lf;
+	const char *lf = memchr(p, '\n', n);
 
-	if (n < 5 || memcmp(p, "From ", 5) != 0)
-		return 0;
-	lf = memchr(p, '\n', n);
 	return lf != NULL ? (size_t)(lf - p) + 1 : n;
 }
 
-/* All of stdin; false: it could not be read or sent. */
+/*
+ * The length of what an MTA puts before a message for a program: a line
+ * "From ", with which mboxes begin, and Return-Path, which says what the
+ * caller has said if there is RENEWED.
+ */
+static size_t
+envelope_n(const char *p, size_t n, _Bool renewed)
+{
+	static const char path[] = "Return-Path:";
+	size_t skip = 0;
+
+	if (n >= 5 && memcmp(p, "From ", 5) == 0)
+		skip = line_n(p, n);
+	if (renewed && n - skip >= sizeof(path) - 1 &&
+	    strncasecmp(p + skip, path, sizeof(path) - 1) == 0)
+		do
+			skip += line_n(p + skip, n - skip);
+		while (skip < n && (p[skip] == ' ' || p[skip] == '\t'));
+	return skip;
+}
+
+/*
+ * All of stdin, but for its Return-Path if it is RENEWED; false: it could not
+ * be read or sent.
+ */
 static _Bool
-text_send(void)
+text_send(_Bool renewed)
 {
 	static struct wire w = {.last = '\n'};
 	static char in[CHUNK];
 	size_t n = fread(in, 1, sizeof(in), stdin);
-	size_t skip = envelope_line(in, n);
+	size_t skip = envelope_n(in, n, renewed);
 
 	do {
 		put_text(&w, in + skip, n - skip);
@@ -344,7 +366,7 @@ text_send(void)
 }
 
 static int
-deliver(const char *user, const char *sender)
+deliver(const char *user, const char *sender, _Bool sender_known)
 {
 	const char *utf8 = is_ascii(user) && is_ascii(sender) ? "" :
 	    " SMTPUTF8";
@@ -365,7 +387,7 @@ deliver(const char *user, const char *sender)
 		status = command(3, "DATA\r\n");
 	if (status != EX_OK)
 		return status;
-	if (!text_send())
+	if (!text_send(sender_known))
 		return EX_TEMPFAIL;
 	code = reply(text);
 	status = status_of(code, text);
@@ -384,7 +406,7 @@ usage(void)
 int
 main(int argc, char **argv)
 {
-	const char *conf = NULL, *user = NULL, *sender = "";
+	const char *conf = NULL, *user = NULL, *sender = NULL;
 	char run_dir[LINE];
 	int opt;
 
@@ -400,7 +422,8 @@ main(int argc, char **argv)
 	}
 	if (user == NULL || optind != argc)
 		return usage();
-	if (has_control(sender) || strpbrk(sender, "<> ") != NULL)
+	if (sender != NULL && (has_control(sender) ||
+	    strpbrk(sender, "<> ") != NULL))
 		return say(EX_USAGE, "-f wants an address");
 	signal(SIGPIPE, SIG_IGN);
 	if (!run_dir_find(conf, run_dir))
@@ -408,5 +431,5 @@ main(int argc, char **argv)
 	if (!deliver_connect(run_dir))
 		return say(EX_TEMPFAIL, "%s/deliver: %s; does culverd run, "
 		    "with a listener for LMTP?", run_dir, strerror(errno));
-	return deliver(user, sender);
+	return deliver(user, sender != NULL ? sender : "", sender != NULL);
 }

@@ -53,6 +53,9 @@ def stored(user):
     (b".\n..\n.a\n", b".\n..\n.a\n"),
     (b"nul\0\xff\rbare\n", b"nul\0\xff\rbare\n"),
     (b"From x Mon\nSubject: a\n\nFrom b\n", b"Subject: a\n\nFrom b\n"),
+    (b"From x Mon\nreturn-path:\n <x@y>\nReturn-Pat: a\nReturn-Path: b\n",
+     b"Return-Pat: a\nReturn-Path: b\n"),
+    (b"Return-Path: <", b""),
     (b"y" * 70000 + b"\n.\n" * 40000, b"y" * 70000 + b"\n.\n" * 40000),
 ), ids=lambda t: repr(t[:12]))
 def test_text(inst, box, text, kept):
@@ -67,6 +70,12 @@ def test_no_sender(inst, box, sender):
     good(inst, "-u", "user1@example.org", *sender)
     assert list(box.contents().values())[0].startswith(
         b"Return-Path: <>\n")
+
+
+def test_return_path_without_sender(inst, box):
+    """Nobody else says what it was."""
+    good(inst, "-u", "user1", text=b"Return-Path: <x@y>\n\nb\n")
+    assert stored(box) == [b"Return-Path: <x@y>\n\nb\n"]
 
 
 def test_odd_name(inst):
