@@ -18,10 +18,11 @@
 #include "core/tools/kit/scene.h"
 #include "core/tools/kit/trace.h"
 
-/* One run of S; false when its N-th call did not come any more. */
+/* One run of S; false when its N-th call did not come any more.  *NR is what
+ * that was. */
 static bool
 one_run(struct kit *k, const struct scene *s, const struct trace_plan *plan,
-    const char *fault)
+    const char *fault, long *nr)
 {
 	bool killing = plan->err == 0 && !plan->shorten;
 	struct trace_result res;
@@ -30,6 +31,7 @@ one_run(struct kit *k, const struct scene *s, const struct trace_plan *plan,
 	scene_prepare(k, s);
 	if (!trace_run(scene_play, (void *)(uintptr_t)s, plan, &res))
 		kit_skip("processes cannot be traced here");
+	*nr = res.nr;
 	if (res.hit && !res.fit)
 		return true;
 	snprintf(what, sizeof(what), "%s, call %u (%s) %s", s->name,
@@ -51,12 +53,13 @@ kills(struct kit *k)
 {
 	struct trace_plan plan = { .marked = true };
 	const struct scene *s;
+	long nr;
 
 	for (s = scenes; s->name != NULL; s++) {
 		if (!scene_fits(k, s))
 			continue;
 		for (plan.nth = 1; plan.nth < MEDDLE_RUNS; plan.nth++)
-			if (!one_run(k, s, &plan, NULL))
+			if (!one_run(k, s, &plan, NULL, &nr))
 				break;
 		kit_note("%s: %u calls", s->name, plan.nth - 1);
 	}
@@ -71,6 +74,7 @@ failing_calls(struct kit *k)
 	const struct scene *s;
 	const struct meddle_fault *f;
 	bool more;
+	long nr = -1;
 
 	if (!trace_can_fail())
 		kit_skip("calls cannot be made to fail on this machine");
@@ -83,7 +87,10 @@ failing_calls(struct kit *k)
 			for (f = meddle_faults; f->name != NULL; f++) {
 				plan.err = f->err;
 				plan.shorten = f->shorten;
-				more |= one_run(k, s, &plan, f->name);
+				/* it is the same call as with the last */
+				if (!f->shorten || trace_transfers(nr))
+					more |= one_run(k, s, &plan, f->name,
+					    &nr);
 			}
 		}
 	}

@@ -43,7 +43,8 @@ static const struct {
 	C(fdatasync), C(ftruncate), C(truncate), C(fallocate), C(unlinkat),
 	C(linkat), C(renameat2), C(mkdirat), C(getdents64), C(fcntl),
 	C(flock), C(lseek), C(sendfile), C(copy_file_range), C(syncfs),
-	C(openat2), C(mmap),
+	C(openat2), C(mmap), C(socket), C(connect), C(sendto), C(recvfrom),
+	C(sendmsg), C(recvmsg),
 };
 
 const char *
