@@ -327,6 +327,13 @@ check_groups(struct cf_section *s, const struct cf_env *env)
 			cf_blame(s, O_GROUPS, "group 0 is never given to "
 			    "anybody: remove it");
 	}
+	if (!cf_is_good(s, O_LOCK_GROUP))
+		return;
+	if (!cf_group_id(env->group, s->v[O_LOCK_GROUP].u.s.p, &id, err))
+		cf_blame(s, O_LOCK_GROUP, "%s", err);
+	else if (id == 0)
+		cf_blame(s, O_LOCK_GROUP, "group 0 is never given to "
+		    "anybody: wanted the spool's group, as in \"mail\"");
 }
 
 static void

@@ -195,6 +195,17 @@ conf_filter(int fd, const struct conf_head *h, struct sock_filter *out)
 	return n;
 }
 
+size_t
+conf_locker_filter(int fd, const struct conf_section *c,
+    struct sock_filter *out)
+{
+	struct conf_head h = c->head;
+
+	h.filter_at += h.filter_n * (uint32_t)sizeof(*out);
+	h.filter_n = c->locker_filter_n;
+	return conf_filter(fd, &h, out);
+}
+
 /* Element I of those of SIZE octets that begin AT in the extra part. */
 static _Bool
 element(int fd, const struct conf_head *h, uint64_t at, uint32_t i, void *out,

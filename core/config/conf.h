@@ -87,6 +87,7 @@ struct conf_storage_section {
 	char name[CONF_NAME];
 	uint32_t n_groups;
 	uint32_t groups[CONF_MAX_GROUP];
+	uint32_t lock_gid;		/* of its lockers; 0: it needs none */
 };
 
 struct conf_cert_files {
@@ -226,6 +227,7 @@ struct conf_section {
 	uint64_t idle_time;		/* ns */
 	uint32_t bad_commands;
 	uint32_t expire_days;		/* as in conf_gate */
+	uint32_t locker_filter_n;	/* of lockers, behind the workers' */
 };
 
 /*
@@ -254,6 +256,10 @@ _Bool conf_cert(int fd, const struct conf_head *head, uint32_t n_host,
 /* The seccomp program of a snapshot into OUT (room for CONF_MAX_FILTER); 0 if
  * it has none or is malformed. */
 size_t conf_filter(int fd, const struct conf_head *head,
+    struct sock_filter *out);
+
+/* The same for the lockers of a storage section. */
+size_t conf_locker_filter(int fd, const struct conf_section *section,
     struct sock_filter *out);
 
 #endif /* CONFIG_CONF_H */

@@ -22,6 +22,7 @@
 
 #include "core/config/conf.h"
 #include "core/config/filter.h"
+#include "plugins/common/dotlock.h"
 
 #ifdef WITH_SANDBOX
 
@@ -200,6 +201,20 @@ static const struct call lmtp[] = {
 	END
 };
 
+/* A locker: the directory, dotlocks in it, and Landlock once the worker said
+ * which directory that is. */
+static const struct call locker[] = {
+	{"openat", EQ(2, O_PATH | O_DIRECTORY | O_CLOEXEC)},
+	{"openat", EQ(2, DOTLOCK_LOOK)},
+	{"openat", EQ(2, DOTLOCK_MAKE), AND_EQ(3, DOTLOCK_MODE)},
+	{"newfstatat"}, {"statx"}, {"linkat"}, {"unlinkat", EQ(2, 0)},
+	{"renameat"}, {"renameat2"}, {"fsync"},
+	{"fcntl", EQ(1, F_OFD_SETLK)},
+	{"landlock_create_ruleset"}, {"landlock_add_rule"},
+	{"landlock_restrict_self"},
+	END
+};
+
 /* Sockets between roles, culverctl's connections, diagnoses. */
 static const struct call manager[] = {
 	{"socketpair"}, {"accept4"}, {"memfd_create"}, {"pwrite64"}, END
@@ -269,6 +284,7 @@ static const struct role roles[] = {
 	[FILTER_AUTH] = {{common, channels, NULL}},
 	[FILTER_LOG] = {{common, channels, log_role, NULL}},
 	[FILTER_LMTP] = {{common, channels, lmtp, NULL}},
+	[FILTER_LOCKER] = {{common, channels, locker, NULL}},
 	[FILTER_MANAGER] = {{common, channels, manager, NULL}},
 	[FILTER_CERTCHECK] = {{common, channels, certcheck, NULL}},
 	[FILTER_POOL] = {{common, channels, files, pool, NULL}},

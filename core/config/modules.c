@@ -161,6 +161,18 @@ convert_one(struct cf_section *s, const struct culver_option *o,
 	return 1;
 }
 
+/* The plugin of a section that is checked has a warning. */
+static const struct cf_section *warned;
+
+static void
+warn(const struct culver_host *host, int32_t level, const char *text)
+{
+	(void)host;
+	if (level >= CULVER_LOG_WARN)
+		diag_warning(warned->at, cf_where(warned, NULL), "%.900s",
+		    text);
+}
+
 /* The plugin's own opinion about values that are right one by one. */
 static void
 check_options(struct cf_section *s)
@@ -180,6 +192,11 @@ check_options(struct cf_section *s)
 		return;
 	arena = arena_new(CALL_MEMORY);
 	plugin_host_init(host, d->name);
+	warned = s;
+	host->host.log = warn;
+	/* by one or the other, somebody may write to the spool */
+	if (s->set[O_LOCK_GROUP] != NULL || s->set[O_GROUPS] != NULL)
+		host->host.provides |= CULVER_HOST_DOTLOCK;
 	call = plugin_call(arena, &error, clock_now() + 10 * NS_PER_S);
 	if (d->check_options(&host->host, &values, &bad, &call) != CULVER_OK) {
 		if (bad < d->n_options) {
@@ -216,6 +233,10 @@ convert_options(struct cf_section *s)
 
 		ok &= convert_one(s, &o, &s->values[i]);
 	}
+	if (s->set[O_LOCK_GROUP] != NULL &&
+	    (d->caps & CULVER_ST_DOTLOCK) == 0)
+		cf_blame(s, O_LOCK_GROUP, "plugin %s makes no dotlocks: "
+		    "remove this", d->name);
 	if (ok)
 		check_options(s);
 }

@@ -170,6 +170,11 @@ const struct cf_option cf_options[O_COUNT] = {
 	    .computed = "none",
 	    .o.help = "supplementary groups of the processes that serve "
 	    "these mailboxes"},
+	STORAGE(O_LOCK_GROUP, "lock_group", CULVER_OPT_STRING),
+	    .o.min = 1, .o.max = 255, .computed = "none",
+	    .o.help = "the group (a name or a number) that may make dotlocks "
+	    "in the mail spool, where users may not: each session has a "
+	    "process of that group for it, which can do nothing else"},
 
 	LIMIT(O_LOGIN_TIME, "login_time", CULVER_OPT_TIME),
 	    .o.min = NS(1), .o.max = NS(3600), .o.def = "60s",

@@ -72,15 +72,15 @@ struct part {			/* of one snapshot */
 	size_t size;
 	const void *extra;
 	size_t extra_n;
-	struct sock_filter *filter;
-	size_t filter_n;
+	struct sock_filter *filter;	/* of the role, and then others */
+	size_t filter_n, more_n;
 };
 
 static _Bool
 snapshot(const struct snapper *s, const struct part *p)
 {
 	struct conf_head *h = p->fixed;
-	size_t filter_size = p->filter_n * sizeof(*p->filter);
+	size_t filter_size = (p->filter_n + p->more_n) * sizeof(*p->filter);
 	int fd = memfd();
 	_Bool ok;
 
@@ -110,6 +110,24 @@ add_filter(struct part *p, enum filter_kind kind, uint64_t needs)
 	p->filter_n = filter_compile(kind, needs, p->filter);
 #ifdef WITH_SANDBOX
 	return p->filter_n > 0;
+#else
+	return 1;
+#endif
+}
+
+/* A second program, of N instructions. */
+static _Bool
+add_locker_filter(struct part *p, uint32_t *n)
+{
+	struct sock_filter *both = mem_get(2 * CONF_MAX_FILTER *
+	    sizeof(*both));
+
+	memcpy(both, p->filter, p->filter_n * sizeof(*both));
+	p->filter = both;
+	p->more_n = filter_compile(FILTER_LOCKER, 0, both + p->filter_n);
+	*n = (uint32_t)p->more_n;
+#ifdef WITH_SANDBOX
+	return p->more_n > 0;
 #else
 	return 1;
 #endif
@@ -239,6 +257,9 @@ master_sections(const struct snapper *s, struct conf_master *m)
 		for (size_t i = 0; i < v->u.list.n; i++)
 			cf_group_id(s->env->group, v->u.list.v[i].p,
 			    &out->groups[out->n_groups++], err);
+		if (sec->set[O_LOCK_GROUP] != NULL)
+			cf_group_id(s->env->group,
+			    sec->v[O_LOCK_GROUP].u.s.p, &out->lock_gid, err);
 	}
 }
 
@@ -486,6 +507,8 @@ section_snap(const struct snapper *s, const struct cf_section *sec,
 	out->expire_days = expire_days(s->c);
 	p.extra = values;
 	ok = add_filter(&p, is_auth ? FILTER_POOL : FILTER_WORKER, needs) &&
+	    (is_auth || sec->set[O_LOCK_GROUP] == NULL ||
+	    add_locker_filter(&p, &out->locker_filter_n)) &&
 	    snapshot(s, &p);
 	explicit_bzero(values, p.extra_n);
 	free(values);

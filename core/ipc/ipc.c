@@ -85,7 +85,7 @@ ipc_role_name(enum ipc_role role)
 {
 	static const char *const names[] = {"master", "config", "gate",
 	    "auth", "pool", "worker", "certcheck", "log", "ctl", "manager",
-	    "lmtp"};
+	    "lmtp", "locker"};
 
 	unsigned i = (unsigned)__builtin_ctz(role | 1u << IPC_ROLES);
 

@@ -25,10 +25,11 @@ enum ipc_role {			/* bits, so that a table can name several */
 	R_LOG = 1u << 7,
 	R_CTL = 1u << 8,
 	R_MANAGER = 1u << 9,
-	R_LMTP = 1u << 10
+	R_LMTP = 1u << 10,
+	R_LOCKER = 1u << 11
 };
 enum {
-	IPC_ROLES = 11,
+	IPC_ROLES = 12,
 	R_ACCEPTS = R_GATE | R_LMTP	/* clients; hang on a coordinator */
 };
 

@@ -138,10 +138,11 @@ child_exit(pid_t pid, int status)
 	TAILQ_FOREACH (c, &master.children, link)
 		if (c->pid == pid)
 			break;
-	if (c == NULL) {
-		master.answers -= master.answers > 0;
+	for (unsigned i = 0; c == NULL && i <= ANSWERS_MAX; i++)
+		if (master.answers[i] == pid)
+			master.answers[i] = 0;
+	if (c == NULL)		/* or it was a locker */
 		return;
-	}
 	child_read(c, &master.in, IPC_REST);
 	child_close(c);
 	TAILQ_REMOVE(&master.children, c, link);

@@ -83,7 +83,8 @@ struct session {
 	uint8_t message[];
 };
 
-enum { HIGH_FD = 64 };			/* above what session_setup() takes */
+enum { HIGH_FD = 64,			/* above what session_setup() takes */
+	ANSWERS_MAX = 8 };		/* at once */
 
 /* --- master --------------------------------------------------------------- */
 
@@ -104,7 +105,8 @@ struct master {
 	_Bool stopping;
 	uint64_t logins, refused, breaches;
 	uint32_t sessions;
-	unsigned answers;		/* copies that answer culverctl */
+	pid_t answers[ANSWERS_MAX + 1];	/* copies that answer culverctl; one
+					 * more for a kick */
 	unsigned passed;		/* sockets, at HIGH_FD: fds_keep() */
 	struct ipc_in in;
 };

@@ -22,8 +22,7 @@
 
 enum { INSTANCE_MAX = 0xffffff,	/* 24 bits of a session's number */
 	SPAWNED_ROLES = R_CONFIG | R_AUTH | R_ACCEPTS | R_CERTCHECK | R_POOL |
-	R_LOG,
-	ANSWERS_MAX = 8 };	/* at once */
+	R_LOG };
 
 /* --- generations ---------------------------------------------------------- */
 
@@ -190,15 +189,19 @@ static _Bool
 answer(struct child *manager, struct ipc_in *in)
 {
 	const struct ipc_ctl_answer no = {.status = EAGAIN};
-	pid_t pid = in->type == IPC_KICK || master.answers < ANSWERS_MAX ?
-	    fork() : -1;
+	pid_t *place = master.answers, pid = -1;
 
 	(void)manager;
+	while (*place != 0 && place < &master.answers[ANSWERS_MAX])
+		place++;
+	if (in->type == IPC_KICK || place < &master.answers[ANSWERS_MAX])
+		pid = fork();
 	if (pid < 0)
 		log_warnx("no process for an answer to culverctl");
 	if (pid < 0 && in->nfds > 0)
 		ipc_send(in->fd[0], IPC_CTL_ANSWER, &no, NULL, 0);
-	master.answers += pid > 0;
+	if (pid > 0)
+		*place = pid;
 	if (pid != 0)
 		return 1;
 	if (!priv_drop(&master.env.ids[spawn_index(R_LOG)], 0))

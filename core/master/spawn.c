@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <sched.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #include "core/base/log.h"
+#include "core/locker/locker.h"
 #include "core/master/spawn.h"
 
 /* By index: the user of a role, and whose index counts for it. */
@@ -187,4 +189,36 @@ spawn_role(const struct spawn_env *env, const struct spawn *s)
 	if (pid == 0)
 		child(env, s);
 	return pid;
+}
+
+static void __attribute__((noreturn))
+locker_child(const struct priv_ids *ids, int snapshot, int channel)
+{
+	if (dup2(channel, LOCKER_CHANNEL) < 0 ||
+	    dup2(snapshot, LOCKER_SNAPSHOT) < 0 ||
+	    syscall(SYS_close_range, LOCKER_SNAPSHOT + 1, ~0u, 0) != 0 ||
+	    !priv_drop(ids, 0))
+		_exit(71);
+	_exit(locker_main());
+}
+
+_Bool
+spawn_locker(uid_t uid, gid_t gid, int snapshot, int *end)
+{
+	const struct priv_ids ids = {.uid = uid, .gid = gid};
+	int pair[2];
+	long pid;
+
+	*end = 0;
+	if (gid == 0 || geteuid() != 0)
+		return 1;
+	if (!ipc_pair(pair))
+		return 0;
+	/* reaped by whom reaps the worker, also after that is gone */
+	pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, NULL, NULL, NULL, 0);
+	if (pid == 0)
+		locker_child(&ids, snapshot, pair[1]);
+	close(pair[1]);
+	*end = pair[0];
+	return pid > 0;
 }

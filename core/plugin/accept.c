@@ -47,7 +47,7 @@ static const struct op auth_ops[] = {
 static const uint64_t storage_caps = CULVER_ST_ATOMIC_EXPUNGE |
     CULVER_ST_EXACT_OCTETS | CULVER_ST_KEEPALIVE | CULVER_ST_DELIVER |
     CULVER_ST_SIZE_CACHE | CULVER_ST_READONLY | CULVER_ST_KEEP_UID |
-    CULVER_ST_CHECK;
+    CULVER_ST_CHECK | CULVER_ST_DOTLOCK;
 static const uint64_t auth_caps = CULVER_AU_VERIFY | CULVER_AU_CREDS |
     CULVER_AU_USER | CULVER_AU_NO_CACHE;
 static const uint64_t known_needs = CULVER_NEED_NET | CULVER_NEED_EXEC |

@@ -17,6 +17,7 @@
 #include "core/base/log.h"
 #include "core/base/sandbox.h"
 #include "core/worker/confine.h"
+#include "core/worker/locking.h"
 
 enum { PATHS_MAX = 64 };
 
@@ -58,6 +59,10 @@ paths_allow(struct store *store, uint64_t needs)
 	st = store_paths(store, &paths, &n);
 	if (st != CULVER_OK)
 		return st;
+	for (i = 0; i < n; i++)
+		if ((paths[i].access & CULVER_PATH_DOTLOCK) != 0)
+			break;
+	locking_file(i < n ? paths[i].path : NULL);
 	for (i = 0; i < n && k < PATHS_MAX; i++)
 		k += path_open(&paths[i], &allowed[k]);
 	ok = sandbox_landlock(allowed, k, (needs & CULVER_NEED_NET) != 0);

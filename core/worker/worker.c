@@ -26,6 +26,7 @@
 #include "core/worker/client.h"
 #include "core/worker/confine.h"
 #include "core/worker/lda.h"
+#include "core/worker/locking.h"
 #include "core/worker/session.h"
 #include "core/worker/wlog.h"
 #include "core/worker/worker.h"
@@ -120,6 +121,7 @@ load(struct worker *w)
 		return CULVER_E_PERM;
 	}
 	plugin_host_init(&w->host, w->plugin.desc.name);
+	locking_start(&w->host.host, w->ws->locker);
 	if (!store_init(&w->store, &w->plugin.storage, w->plugin.desc.caps)) {
 		log_errorx("no memory");
 		return CULVER_E_NOMEM;

@@ -24,6 +24,7 @@ struct worker_start {
 				 * with IPC_DELIVERY in FLAGS: to lmtp */
 	int channel;		/* to master; half-closed when we must end */
 	int snapshot;		/* CONF_STORAGE of the user's section */
+	int locker;		/* to this session's locker; 0: it has none */
 	const uint8_t *tail;	/* an encoded USERDATA message, unchecked */
 	size_t tail_len;
 	uint32_t flags;		/* IPC_TLS ... */

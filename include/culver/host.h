@@ -15,10 +15,17 @@ extern "C" {
 
 enum { CULVER_LOG_DEBUG = 1, CULVER_LOG_INFO, CULVER_LOG_WARN, CULVER_LOG_ERROR };
 
+enum {				/* culver_host.provides */
+	CULVER_HOST_DOTLOCK = 1u << 0	/* of check_options(): will be there */
+};
+
+enum { CULVER_DOTLOCK_TAKE = 1, CULVER_DOTLOCK_KEEP, CULVER_DOTLOCK_DROP };
+
 struct culver_host {
 	uint32_t size;
 	uint16_t abi_major, abi_minor;
-	uint64_t provides;	/* bits for later minors; 0 now */
+	uint64_t provides;	/* CULVER_HOST_* bits; a member marked [BIT]
+				 * is NULL without it */
 
 	/*
 	 * Log one line.  The host adds time, session, user and plugin name,
@@ -42,6 +49,18 @@ struct culver_host {
 	/* Add to a counter, NAME a literal; nothing shows them yet. */
 	void (*count)(const struct culver_host *host, const char *name,
 	    uint64_t add);
+
+	/*
+	 * [DOTLOCK] Make FILE.lock, FILE being the mailbox that paths() named
+	 * with CULVER_PATH_DOTLOCK, where the user may not make it himself.
+	 * TAKE tries once: OK, it is ours; IN_USE, another program has it:
+	 * try again after a pause; PERM, not in this session; TEMP.  KEEP it
+	 * young in long work, so that nobody thinks it forgotten.  DROP it;
+	 * the end of the process does, too.  These two return OK; CALL may
+	 * be NULL.  Waits for the disk, not for other programs.
+	 */
+	culver_status (*dotlock)(const struct culver_host *host, int32_t op,
+	    struct culver_call *call);
 	/* ABI 1.0 ends here. */
 };
 

@@ -38,10 +38,13 @@ enum {				/* culver_path.access */
 	CULVER_PATH_READ = 1u << 0,
 	CULVER_PATH_WRITE = 1u << 1,
 	CULVER_PATH_CREATE = 1u << 2,	/* names in a directory, and removing */
-	CULVER_PATH_DIR = 1u << 3	/* a directory, always with the whole tree
+	CULVER_PATH_DIR = 1u << 3,	/* a directory, always with the whole tree
 				 * below (Landlock knows no less).  A file
 				 * that others replace by rename must be
 				 * named through its directory. */
+	CULVER_PATH_DOTLOCK = 1u << 4	/* the file that culver_host.dotlock is
+				 * for: one, and the user's; only with
+				 * CULVER_HOST_DOTLOCK */
 };
 
 struct culver_path {		/* fixed for ABI 1 */

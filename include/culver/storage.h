@@ -29,7 +29,9 @@ enum {
 	CULVER_ST_SIZE_CACHE = 1u << 4,
 	CULVER_ST_READONLY = 1u << 5,	/* expunge() always fails PERM */
 	CULVER_ST_KEEP_UID = 1u << 6,	/* deliver: envelope's uid is kept */
-	CULVER_ST_CHECK = 1u << 7
+	CULVER_ST_CHECK = 1u << 7,
+	CULVER_ST_DOTLOCK = 1u << 8	/* asks for culver_host.dotlock where the
+				 * section says lock_group */
 };
 
 struct culver_user {

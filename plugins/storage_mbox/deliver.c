@@ -556,7 +556,7 @@ mb_deliver_commit(struct culver_delivery *d, struct culver_str *uid,
 	if (d->name[0] != '\0')		/* while the mbox is locked */
 		unlinkat(d->index.fd, d->name, 0);
 	d->name[0] = '\0';
-	mb_file_close(&f);
+	mb_file_close(d->store, &f);
 	free_delivery(d);
 	return status;
 }

@@ -264,7 +264,7 @@ mb_expunge(struct culver_mailbox *mb, const uint32_t *index, uint32_t n,
 		res->removed = n;
 		forget(mb, index, n, call);
 	}
-	mb_file_close(&f);
+	mb_file_close(mb->store, &f);
 	free(cut);
 	return status;
 }

@@ -11,6 +11,7 @@
 #include "plugins/storage_mbox/mbox.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,13 +82,45 @@ get_locks(const struct culver_values *vals, unsigned char locks[MB_LOCKS])
 	return true;
 }
 
+static bool
+has_dotlock(const unsigned char locks[MB_LOCKS])
+{
+	return memchr(locks, MB_LOCK_DOT, MB_LOCKS) != NULL;
+}
+
+/*
+ * Is the directory of `path', as far as that is the same for all users, one
+ * that users may make dotlocks in by its group only, and has nobody that
+ * group?
+ */
+static void
+warn_of_spool(const struct culver_host *host, const struct culver_values *vals)
+{
+	const char *path = plug_opt_text(vals, OPT_PATH), *end;
+	size_t same = path == NULL ? 0 : strcspn(path, "%");
+	char dir[PATH_MAX];
+	struct stat st;
+
+	if (same == 0 || same >= sizeof(dir) || path[0] != '/' ||
+	    strchr(path + same, '/') != NULL ||
+	    (host->provides & CULVER_HOST_DOTLOCK) != 0)
+		return;
+	end = memrchr(path, '/', same);
+	snprintf(dir, sizeof(dir), "%.*s", (int)(end - path) + 1, path);
+	if (stat(dir, &st) == 0 && S_ISDIR(st.st_mode) &&
+	    (st.st_mode & S_IWGRP) != 0 && (st.st_mode & S_IWOTH) == 0)
+		culver_logf(host, CULVER_LOG_WARN, "only group %u may make "
+		    "dotlocks in %s: say lock_group = \"%u\" (its name is as "
+		    "good), or dotlock = no", (unsigned)st.st_gid, dir,
+		    (unsigned)st.st_gid);
+}
+
 static culver_status
 mbox_check_options(const struct culver_host *host,
     const struct culver_values *vals, uint32_t *bad, struct culver_call *call)
 {
 	unsigned char locks[MB_LOCKS];
 
-	(void)host;
 	*bad = OPT_LOCKS;
 	if (!get_locks(vals, locks))
 		return culver_fail(call, CULVER_E_CONFIG, 0, "a list of "
@@ -97,6 +130,8 @@ mbox_check_options(const struct culver_host *host,
 	    locks[0] == MB_LOCK_DOT)
 		return culver_fail(call, CULVER_E_CONFIG, 0, "with \"no\" "
 		    "and locks = {dotlock} there would be no lock");
+	if (vals->v[OPT_DOTLOCK].u.i != MB_DOT_NO && has_dotlock(locks))
+		warn_of_spool(host, vals);
 	return CULVER_OK;
 }
 
@@ -105,6 +140,7 @@ mbox_destroy(struct culver_store *store)
 {
 	free(store->path);
 	free(store->dir);
+	free(store->dot);
 	free(store->index);
 	free(store);
 }
@@ -152,7 +188,9 @@ mbox_create(struct culver_store **out, const struct culver_host *host,
 		    path, index);
 	}
 	store->dir = plug_parent(store->path);
-	if (store->dir == NULL) {
+	if (store->dir == NULL || asprintf(&store->dot, "%s.lock",
+	    store->path) < 0) {
+		store->dot = NULL;
 		mbox_destroy(store);
 		return culver_fail(call, CULVER_E_NOMEM, ENOMEM, "no memory");
 	}
@@ -203,7 +241,7 @@ CULVER_PLUGIN(storage_mbox) = {
 	.need_minor = 0,
 	.kind = CULVER_KIND_STORAGE,
 	.caps = CULVER_ST_DELIVER | CULVER_ST_ATOMIC_EXPUNGE |
-	    CULVER_ST_EXACT_OCTETS | CULVER_ST_KEEP_UID,
+	    CULVER_ST_EXACT_OCTETS | CULVER_ST_KEEP_UID | CULVER_ST_DOTLOCK,
 	.name = "mbox",
 	.version = "1.0",
 	.summary = "one file per mailbox",

@@ -13,6 +13,7 @@
 #ifndef STORAGE_MBOX_H
 #define STORAGE_MBOX_H
 
+#include "plugins/common/dotlock.h"
 #include "plugins/common/plug.h"
 #include "plugins/storage_mbox/digest.h"
 
@@ -44,6 +45,7 @@ struct culver_store {
 	const struct culver_host *host;
 	char *path;		/* of the mbox; absolute */
 	char *dir;		/* the directory that holds it */
+	char *dot;		/* its dotlock */
 	char *index;		/* where state, journal and cache are */
 	uint32_t uid;
 	uint64_t quota_octets, quota_messages;
@@ -51,6 +53,7 @@ struct culver_store {
 	unsigned style, quoting, dotlock;
 	unsigned char locks[MB_LOCKS];	/* in order; 0: no more */
 	bool no_dot;		/* said that dotlocks cannot be made */
+	bool host_dots;		/* the host makes them: we may not */
 };
 
 culver_status mb_paths(struct culver_store *store, struct culver_path *out,
@@ -185,14 +188,14 @@ mb_uid(const struct mb_list *l, const struct mb_rec *r)
 
 struct mb_file {
 	int fd;			/* -1: not open */
-	int dot;		/* of the dotlock, or -1 */
+	struct dotlock dot;
+	bool asked;		/* the host holds the dotlock for us */
 	bool writable;
-	char dot_path[PATH_MAX];
 	struct stat st;		/* when it was locked */
 	struct timespec at;	/* and the time then */
 };
 
-#define MB_FILE_NONE { .fd = -1, .dot = -1 }
+#define MB_FILE_NONE { .fd = -1, .dot = { .dir = AT_FDCWD, .fd = -1 } }
 
 /*
  * Open the mbox and lock it: with WRITE by all locks, in order, and for
@@ -202,7 +205,7 @@ struct mb_file {
  */
 culver_status mb_file_open(struct culver_store *store, struct mb_file *f,
     bool write, struct culver_call *call);
-void mb_file_close(struct mb_file *f);
+void mb_file_close(const struct culver_store *store, struct mb_file *f);
 
 /* Long work: keep the dotlock young, and the deadline. */
 culver_status mb_file_tick(struct culver_store *store, struct mb_file *f,

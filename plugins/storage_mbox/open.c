@@ -214,7 +214,7 @@ take_snapshot(struct culver_mailbox *mb, struct culver_call *call)
 	if (status == CULVER_OK)
 		status = mb_load(store, &mb->index, &f, &cache, &mb->list,
 		    &mb->snap, &mb->look, call);
-	mb_file_close(&f);
+	mb_file_close(store, &f);
 	mb->dirty = true;
 	if (status == CULVER_OK && mb->lock >= 0)
 		mb_clean_spool(store, &mb->index, call);

@@ -40,6 +40,24 @@ make_mbox(const struct culver_store *store, struct culver_call *call)
 	return plug_sync_dir(parent, call);
 }
 
+/*
+ * Are dotlocks taken?  And may the user not make them himself, while the
+ * host can?
+ */
+static bool
+uses_dotlock(struct culver_store *store)
+{
+	bool dot = false;
+	size_t i;
+
+	for (i = 0; i < MB_LOCKS; i++)
+		dot |= store->locks[i] == MB_LOCK_DOT;
+	store->host_dots = dot && CULVER_HAS(struct culver_host, store->host,
+	    dotlock) && (store->host->provides & CULVER_HOST_DOTLOCK) != 0 &&
+	    access(store->dir, W_OK | X_OK) != 0;
+	return dot;
+}
+
 culver_status
 mb_paths(struct culver_store *store, struct culver_path *out, uint32_t cap,
     uint32_t *n, struct culver_call *call)
@@ -49,14 +67,13 @@ mb_paths(struct culver_store *store, struct culver_path *out, uint32_t cap,
 	const char *path[2] = { store->index, store->path };
 	uint32_t access[2] = { dir, file }, i;
 	culver_status status;
-	bool dot = false;
 
-	for (i = 0; i < MB_LOCKS; i++)
-		dot |= store->locks[i] == MB_LOCK_DOT;
 	/* dotlocks are made in the directory */
-	if (dot) {
+	if (uses_dotlock(store) && !store->host_dots) {
 		path[1] = store->dir;
 		access[1] = dir;
+	} else if (store->host_dots) {
+		access[1] |= CULVER_PATH_DOTLOCK;
 	}
 	status = plug_make_dir(store->index, store->uid, call);
 	if (status == CULVER_OK && store->create)

@@ -187,7 +187,7 @@ find_and_load(struct culver_content *c, struct culver_call *call)
 			    "%s: message %s is lost", mb->store->path,
 			    mb_uid(&mb->list, r));
 	}
-	mb_file_close(&f);
+	mb_file_close(mb->store, &f);
 	return status;
 }
 
@@ -236,7 +236,7 @@ next_chunk(struct culver_content *c, struct culver_call *call)
 	status = mb_file_open(mb->store, &f, false, call);
 	if (status == CULVER_OK)
 		status = read_chunk(mb, &f, c->at, r->end, c->buf, &n, call);
-	mb_file_close(&f);
+	mb_file_close(mb->store, &f);
 	if (status != CULVER_OK)
 		return status;
 	if (c->chunk == c->chunks ||

@@ -1,7 +1,7 @@
 # Today's public headers as the next minor could look: members appended, bits
 # added, nothing else.  The tests build plugins and a host with the result.
 s/^#define CULVER_ABI_MINOR.*/#define CULVER_ABI_MINOR 1/
-s/^	CULVER_ST_CHECK = 1u << 7.*/	CULVER_ST_CHECK = 1u << 7, CULVER_ST_NOVELTY = 1u << 8/
+s/^	CULVER_ST_DOTLOCK = 1u << 8/	CULVER_ST_NOVELTY = 1u << 9, CULVER_ST_DOTLOCK = 1u << 8/
 /^	culver_status (\*check)/,/;$/{
 /;$/a\
 	culver_status (*novelty)(struct culver_store *store);
@@ -10,5 +10,7 @@ s/^	CULVER_ST_CHECK = 1u << 7.*/	CULVER_ST_CHECK = 1u << 7, CULVER_ST_NOVELTY = 
 	const char *since;
 /^	} ops;/a\
 	const char *license;
-/^	    uint64_t add);/a\
+/^	culver_status (\*dotlock)/,/;$/{
+/;$/a\
 	int (*trace)(const struct culver_host *host, int depth);
+}
