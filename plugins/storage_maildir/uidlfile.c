@@ -206,7 +206,10 @@ void
 uidl_text_end(struct uidl_text *t)
 {
 	char line[PLUG_STATE_END];
+	size_t n;
 
-	if (!t->failed)
-		text_put(t, line, plug_state_end(t->p, t->n, t->count, line));
+	if (t->failed)
+		return;
+	n = plug_state_end(t->p, t->n, t->count, line);
+	text_put(t, line, n);
 }
