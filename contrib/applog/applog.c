@@ -267,7 +267,7 @@ scan(struct culver_mailbox *mb)
 		for (at = 0; r->type == REMOVAL && at < r->n / 8; at++)
 			if (place[at] < end && place[at] % 8 == 0)
 				((struct record *)(p + place[at]))->type =
-				    REMOVAL, all--;
+				    REMOVAL;
 	}
 	mb->m = calloc(all + 1, sizeof(*mb->m));
 	for (at = 0; mb->m != NULL && at < end; at += length(r)) {
