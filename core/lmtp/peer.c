@@ -72,7 +72,7 @@ peer_look(struct conn *c, int fd, uint32_t listen)
 	const struct conf_lmtp_listen *l = &server.conf.listen[listen];
 	struct sockaddr_storage ss = {.ss_family = AF_UNIX};
 	socklen_t n = sizeof(ss);
-	const uint8_t *addr;
+	uint8_t addr[sizeof(struct in6_addr)] = {0};
 	_Bool v6;
 
 	if (l->is_unix)
@@ -80,10 +80,12 @@ peer_look(struct conn *c, int fd, uint32_t listen)
 	if (getpeername(fd, (struct sockaddr *)&ss, &n) != 0)
 		return 0;
 	v6 = ss.ss_family == AF_INET6;
-	addr = v6 ? ((struct sockaddr_in6 *)&ss)->sin6_addr.s6_addr :
-	    (const uint8_t *)&((struct sockaddr_in *)&ss)->sin_addr;
+	if (v6)
+		memcpy(addr, &((struct sockaddr_in6 *)&ss)->sin6_addr, 16);
+	else
+		memcpy(addr, &((struct sockaddr_in *)&ss)->sin_addr, 4);
 	if (v6 && memcmp(addr, mapped, sizeof(mapped)) == 0) {
-		addr += sizeof(mapped);
+		memmove(addr, addr + sizeof(mapped), 4);
 		v6 = 0;
 	}
 	if (inet_ntop(v6 ? AF_INET6 : AF_INET, addr, c->remote,

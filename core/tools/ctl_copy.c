@@ -214,18 +214,17 @@ arguments(struct copy *c)
 {
 	const char *name = NULL;
 
-	for (int i = 2; i < c->ctl->argc; i++) {
-		const char *word = c->ctl->argv[i], *value =
-		    i + 1 < c->ctl->argc ? c->ctl->argv[i + 1] : NULL;
+	for (char **arg = c->ctl->argv + 2; *arg != NULL; arg++) {
+		const char *word = arg[0], *value = arg[1];
 
 		if (strcmp(word, "--new-uidls") == 0) {
 			c->new_uidls = 1;
 		} else if (strcmp(word, "--from") == 0 && value != NULL) {
 			c->from_name = value;
-			i++;
+			arg++;
 		} else if (strcmp(word, "--to") == 0 && value != NULL) {
 			c->to_name = value;
-			i++;
+			arg++;
 		} else if (word[0] == '-' || name != NULL) {
 			return NULL;
 		} else {

@@ -208,7 +208,7 @@ mb_file_open(struct culver_store *store, struct mb_file *f, bool write,
 {
 	uint64_t until = store->host->now(store->host) + LOCK_WAIT;
 	culver_status status;
-	struct stat st;
+	struct stat st = { .st_ino = 0 };
 	int i;
 
 	*f = (struct mb_file)MB_FILE_NONE;

@@ -133,7 +133,7 @@ load(struct culver_content *c, struct mb_file *f, bool *is,
 	struct culver_mailbox *mb = c->mb;
 	const struct mb_rec *r = &mb->list.rec[c->index];
 	culver_status status;
-	uint64_t id[2], octets = 0;
+	uint64_t id[2] = { 0, 0 }, octets = 0;
 
 	c->chunks = 0;
 	c->n = 0;

@@ -34,15 +34,18 @@ static uint64_t *took;
 static void
 deliver(struct box *b, uint32_t n)
 {
+	static const char head[] = "Subject: bench\r\n\r\n";
 	static char text[SIZE];
 	char uid[BOX_UID];
 	uint64_t from;
 	uint32_t i;
 
 	memset(text, 'x', sizeof(text));
-	for (i = 78; i < SIZE; i += 80)
-		memcpy(text + i, "\r\n", 2);
-	memcpy(text, "Subject: bench\r\n\r\n", 18);
+	memcpy(text, head, sizeof(head) - 1);
+	for (i = 78; i < SIZE; i += 80) {
+		text[i] = '\r';
+		text[i + 1] = '\n';
+	}
 	from = clock_now();
 	for (i = 0; i < n; i++)
 		if (box_deliver(b, text, sizeof(text), uid) != CULVER_OK)

@@ -145,7 +145,10 @@ entry_set(struct content *dir, const char *name, uint32_t node)
 		    sizeof(*dir->entry));
 		if (dir->entry == NULL)
 			kit_fail("no memory");
-		dir->entry[dir->entries++].name = strdup(name);
+		dir->entry[i].name = strdup(name);
+		if (dir->entry[i].name == NULL)
+			kit_fail("no memory");
+		dir->entries++;
 	}
 	dir->entry[i].node = node;
 }

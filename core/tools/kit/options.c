@@ -42,9 +42,8 @@ huge(const char *start, size_t n)
 	char *p = mem_get(n + 1);
 	size_t i, skip = strlen(start);
 
-	memcpy(p, start, skip);
-	for (i = skip; i < n; i++)
-		p[i] = i % 200 == 199 ? '/' : 'x';
+	for (i = 0; i < n; i++)
+		p[i] = i < skip ? start[i] : i % 200 == 199 ? '/' : 'x';
 	return p;
 }
 

@@ -197,6 +197,7 @@ by_value(const void *a, const void *b)
 static void
 time_reads(struct box *b, uint32_t n)
 {
+	const size_t mid = READS / 2, high = READS * 99 / 100;
 	static uint64_t took[READS];
 	char *wire;
 	size_t len;
@@ -218,11 +219,10 @@ time_reads(struct box *b, uint32_t n)
 	free(b->msg);
 	b->msg = NULL;
 	qsort(took, READS, sizeof(*took), by_value);
-	kit_note("%u messages: read p50 %.3f ms", n,
-	    (double)took[READS / 2] / 1e6);
+	kit_note("%u messages: read p50 %.3f ms", n, (double)took[mid] / 1e6);
 	if (n > 1)
 		kit_number(b->k, "read_p99_ms",
-		    (double)took[READS * 99 / 100] / 1e6);
+		    (double)took[high] / 1e6);
 }
 
 /* One session with N messages, in a process of its own. */

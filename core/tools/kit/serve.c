@@ -165,7 +165,7 @@ int
 kit_serve_main(struct kit *k, unsigned port, const char *home)
 {
 	static struct client c;		/* too large for a stack */
-	struct sockaddr_in sin;
+	struct sockaddr_in sin = { .sin_family = AF_INET };
 	socklen_t len = sizeof(sin);
 	char user[256];
 	int fd, channel[2];

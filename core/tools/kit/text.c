@@ -67,7 +67,8 @@ long_line(size_t n)
 		p[i] = (char)(c == '\r' || c == '\n' ? 'x' : c);
 	}
 	memcpy(p, HEAD, sizeof(HEAD) - 1);
-	memcpy(p + n - 2, "\r\n", 2);
+	p[n - 2] = '\r';
+	p[n - 1] = '\n';
 	return p;
 }
 
