@@ -75,8 +75,9 @@ class Rewriter(threading.Thread):
 
 @pytest.fixture
 def start(one_instance):
-    inst = one_instance(users=USERS, listen=LISTEN,
-                        storage='storage mbox { path = "~/mbox" }')
+    # `uidl = auto` would ask who was there first, Dovecot or a client
+    inst = one_instance(users=USERS, listen=LISTEN, storage='storage mbox'
+                        ' { path = "~/mbox" uidl = own quoting = mboxrd }')
     os.chmod(inst.dir, 0o755)
     for u in inst.users:
         u.file = u.home / "mbox"
