@@ -41,6 +41,24 @@ pool_idle(struct section *s)
 	return idle;
 }
 
+/* What J wants to know of its user. */
+static void
+creds_want(const struct job *j, struct ipc_pool_login *m, uint8_t *salt)
+{
+	unsigned has = j->sasl.mech->has;
+
+	m->want = IPC_WANT_CREDS;
+	m->form = has & SASL_HAS_SHA_256 ? CULVER_CRED_SCRAM_SHA256 :
+	    has & SASL_HAS_SHA_1 ? CULVER_CRED_SCRAM_SHA1 :
+	    CULVER_CRED_PLAIN;
+	if (m->form == CULVER_CRED_PLAIN)
+		return;
+	sasl_salt(j->coord->salt_secret, sizeof(j->coord->salt_secret),
+	    j->user, salt);
+	m->salt = (struct ipc_bytes){.p = salt, .n = SASL_SALT};
+	m->iterations = SASL_ITERATIONS;
+}
+
 static culver_status
 job_send(struct job *j, struct pool *p)
 {
@@ -48,14 +66,22 @@ job_send(struct job *j, struct pool *p)
 	struct ipc_pool_login m = {.id = j->id, .deadline = j->deadline,
 	    .flags = j->flags & (IPC_TLS | IPC_LOOPBACK), .user = j->user,
 	    .service = j->service, .remote = j->remote, .local = j->local};
+	uint8_t salt[SASL_SALT];
 	char session[24];
 
-	if (j->phase == PHASE_VERIFY) {
+	p->expects = IPC_POOL_ANSWER;
+	if (j->phase == PHASE_CREDS) {
+		creds_want(j, &m, salt);
+		p->expects = IPC_POOL_CREDS;
+	} else if (j->phase == PHASE_VERIFY) {
 		m.want = IPC_WANT_VERIFY;
-		m.password = (struct ipc_bytes){.p = j->secret->password,
+		m.flags |= j->cap == CULVER_AU_TOKEN ? IPC_TOKEN :
+		    j->cap == CULVER_AU_EXTERNAL ? IPC_CERT : 0u;
+		m.password = (struct ipc_bytes){.p = j->secret->token != NULL ?
+		    j->secret->token : j->secret->password,
 		    .n = (uint32_t)j->secret->n};
 	}
-	if (caps & CULVER_AU_USER)
+	if (j->phase != PHASE_CREDS && (caps & CULVER_AU_USER) != 0)
 		m.want |= IPC_WANT_USER;
 	snprintf(session, sizeof(session), "%llx", (unsigned long long)j->id);
 	m.session = session;
@@ -68,7 +94,7 @@ job_run(struct job *j, struct section *s, struct pool *p, uint64_t now)
 {
 	struct coord *c = j->coord;
 
-	if (!j->begun) {
+	if (!j->begun && j->phase == PHASE_VERIFY) {
 		j->start_at = throttle_ask(c->throttle, &j->key, now,
 		    &j->lane);
 		if (j->start_at > now) {	/* others failed meanwhile */
@@ -81,9 +107,10 @@ job_run(struct job *j, struct section *s, struct pool *p, uint64_t now)
 		pool_end(p, "does not take a login");
 		return;
 	}
-	if (!j->begun)
+	if (!j->begun && j->phase == PHASE_VERIFY) {
 		j->slot = throttle_begin(c->throttle, &j->key, now);
-	j->begun = 1;
+		j->begun = 1;
+	}
 	TAILQ_REMOVE(&s->queue[j->first], j, queue);
 	s->n_queued--;
 	j->state = J_RUNNING;
@@ -107,8 +134,7 @@ section_pump(struct coord *c, unsigned section)
 	coord_schedule(c);
 }
 
-/* Ask SECTION next, in the phase that J is in. */
-static void
+void
 job_next(struct job *j, unsigned section)
 {
 	struct coord *c = j->coord;
@@ -144,11 +170,11 @@ lookup_next(struct job *j)
 }
 
 void
-lookup_begin(struct job *j)
+lookup_begin(struct job *j, unsigned first)
 {
-	const struct conf_auth *conf = j->coord->conf;
+	unsigned n = j->coord->conf->n_section;
 
-	j->section = conf->n_section > 0 ? conf->n_section - 1 : 0;
+	j->section = n > 0 ? (first + n - 1) % n : 0;
 	lookup_next(j);
 }
 
@@ -207,8 +233,7 @@ lookup_answer(struct job *j, const struct ipc_pool_answer *m)
 		job_broken(j, st, m->error);
 }
 
-/* Slots were given back: those that wait ask again. */
-static void
+void
 slots_freed(struct coord *c)
 {
 	struct job *h;
@@ -234,6 +259,11 @@ job_verified(struct job *j, const struct ipc_pool_answer *m)
 	}
 	j->expire_days = m->expire_days;
 	j->login_delay = m->login_delay;
+	if (j->user[0] == 0 && m->user[0] == 0) {
+		job_broken(j, CULVER_E_TEMP, "it does not say whose the token "
+		    "is");
+		return;
+	}
 	if (!looked) {
 		if (m->user[0] != 0 && !user_check(m->user, 0, j->user))
 			job_broken(j, CULVER_E_TEMP,
@@ -258,10 +288,11 @@ job_undecided(struct job *j, const struct ipc_pool_answer *m)
 	job_broken(j, (culver_status)m->verify, m->error);
 }
 
-static const char *
+const char *
 failure_text(culver_status st)
 {
 	return st == CULVER_E_AUTH ? "bad-password" :
+	    st == CULVER_E_DELAY ? "login-delay" :
 	    st == CULVER_E_DISABLED ? "disabled" :
 	    st == CULVER_E_EXPIRED ? "expired" : "unknown-user";
 }
@@ -278,17 +309,16 @@ verify_answer(struct job *j, const struct ipc_pool_answer *m)
 		break;
 	case CULVER_E_NOUSER:
 	case CULVER_E_DECLINE:
-		next = section_with(j->coord, j->section + 1,
-		    CULVER_AU_VERIFY);
+		next = section_with(j->coord, j->section + 1, j->cap);
 		if (next >= 0 && j->gate != NULL)
 			job_next(j, (unsigned)next);
 		else
-			job_failed(j, failure_text(st));
+			exchange_denied(j, failure_text(st));
 		break;
 	case CULVER_E_AUTH:
 	case CULVER_E_DISABLED:
 	case CULVER_E_EXPIRED:
-		job_failed(j, failure_text(st));
+		exchange_denied(j, failure_text(st));
 		break;
 	case CULVER_E_DELAY:
 		job_log(j, LOG_INFO_, "auth-failed", "reason", "login-delay");

@@ -3,7 +3,8 @@
  *
  * A login is a struct job from AUTH_BEGIN to its answer.  Its states:
  *
- *	SASL	waits for the client's next response (coord.sasl)
+ *	SASL	waits for the client's next response (coord.sasl), or none of
+ *		the others
  *	HELD	waits for its slot (coord.held, in the order of arrival)
  *	QUEUED	waits for a pool process (coord.active, and its section's queue)
  *	RUNNING	a pool process works on it (coord.active)
@@ -35,8 +36,8 @@ enum {
 	MAX_QUEUED = 1024,		/* in one section; twice that with known
 					 * pairs */
 	MAX_SECRETS = 4096,		/* passwords held at once */
+	MAX_TOKENS = 1024,		/* likewise, besides */
 	MAX_REPLIES = 65536,		/* to one gate that does not read */
-	MAX_CHALLENGE = 64,
 	THROTTLE_ENTRIES = 65536,
 	GATE_BUCKETS = 256
 };
@@ -47,12 +48,18 @@ enum {
 #define NO_POOL_TIME (5 * NS_PER_S)	/* wait for a section without any */
 
 enum job_state { J_SASL, J_HELD, J_QUEUED, J_RUNNING };
-enum job_phase { PHASE_VERIFY, PHASE_USER };
+enum job_phase {
+	PHASE_VERIFY,		/* a pool is asked about the password */
+	PHASE_CREDS,		/* or for what the user has */
+	PHASE_VERDICT,		/* waits for the slot of what is known here */
+	PHASE_USER		/* a pool is asked about the user */
+};
 
 /* A password, in memory of its own that is locked if the limits allow. */
 struct secret {
 	struct secret *next_free;
 	size_t n;
+	uint8_t *token;			/* longer ones, on the heap; or NULL */
 	uint8_t password[SASL_MAX_PASSWORD];
 };
 
@@ -71,6 +78,11 @@ struct job {
 	uint64_t start_at;		/* HELD: its slot, as known last */
 	uint64_t queued_at, deadline;
 	_Bool begun, keyed;
+	_Bool told;			/* the throttle knows the outcome; a no
+					 * waits for not_before only */
+	uint64_t not_before;
+	uint64_t cap;			/* CULVER_AU_*: of whom to ask */
+	const char *fake;		/* PHASE_CREDS found nothing: why */
 	_Bool waits;			/* SASL: in coord.sasl */
 	_Bool delivery;			/* AUTH_USER of lmtp: no password, no
 					 * throttle; answered by AUTH_FOUND */
@@ -94,8 +106,8 @@ struct reply {
 	uint32_t uid;			/* AUTH_FOUND, as the next two */
 	char user[USER_MAX + 1];
 	culver_status status;
-	uint32_t n;
-	char challenge[MAX_CHALLENGE];
+	const char *challenge;		/* of the login; when kept, behind this
+					 * struct */
 };
 
 struct gate {
@@ -122,6 +134,7 @@ struct pool {
 	_Bool proven;			/* it has answered before */
 	_Bool busy;
 	uint64_t id;			/* of the login it works on */
+	enum ipc_type expects;		/* as answer */
 	struct job *job;		/* NULL: nobody waits for that */
 };
 
@@ -157,6 +170,8 @@ struct coord {
 	struct authlog log;
 	struct secret *secrets, *free_secret;
 	size_t n_secrets;		/* used so far */
+	unsigned n_tokens;
+	uint8_t salt_secret[THROTTLE_KEY];
 };
 
 /* --- coord.c: channels --------------------------------------------------- */
@@ -181,6 +196,12 @@ _Bool job_continue(struct gate *g, const struct ipc_auth_cont *m);
 _Bool job_cancel(struct gate *g, const struct ipc_auth_cancel *m);
 _Bool job_lookup(struct gate *g, const struct ipc_auth_user *m);
 
+/* Work on J, whose slot has come and which is in no list. */
+void job_go(struct job *j, uint64_t now);
+
+/* Slots were given back: those that wait ask again. */
+void slots_freed(struct coord *c);
+
 /* The gate of J is gone or gave up. */
 void job_orphan(struct job *j);
 
@@ -189,6 +210,9 @@ void job_broken(struct job *j, culver_status status, const char *why);
 
 /* End J: its client gave wrong credentials; REASON is for the log. */
 void job_failed(struct job *j, const char *reason);
+
+/* End J: too much waits already, and nothing was verified. */
+void job_refuse(struct job *j, const char *why);
 
 /* End J with STATUS, which the gate answers at NOT_BEFORE (0: now). */
 void job_no(struct job *j, culver_status status, uint64_t not_before);
@@ -216,6 +240,26 @@ void jobs_tick(struct coord *c, uint64_t now);
 /* When jobs_tick() has something to do; UINT64_MAX: nothing waits. */
 uint64_t jobs_next(const struct coord *c);
 
+/* Slow down the address of J, of which nothing was verified, by one slot at
+ * most; when the client may hear of it. */
+uint64_t job_slow(struct job *j, uint64_t now);
+
+/* --- exchange.c: what a login says, step by step -------------------------- */
+
+/* Begin J's mechanism, of which M brought the facts; false: no memory. */
+_Bool exchange_start(struct job *j, enum sasl_id id,
+    const struct ipc_auth_begin *m);
+
+/* A response of N octets; NULL: the client waits for us. */
+void exchange_step(struct job *j, const uint8_t *in, size_t n);
+
+/* A pool's answer for J in PHASE_CREDS; J's slot in PHASE_VERDICT. */
+void exchange_creds(struct job *j, const struct ipc_pool_creds *m);
+void exchange_verdict(struct job *j, uint64_t now);
+
+/* A section said no to J's password or token; REASON is for the log. */
+void exchange_denied(struct job *j, const char *reason);
+
 /* --- owners.c: whose a uid is ---------------------------------------------- */
 
 /* UID is USER's from now on: NULL; or the user whose it is already, "" if
@@ -234,8 +278,14 @@ void section_pump(struct coord *c, unsigned section);
 /* A pool's answer for J. */
 void job_answer(struct job *j, const struct ipc_pool_answer *m);
 
-/* Ask all sections in order who J's user is. */
-void lookup_begin(struct job *j);
+/* Ask SECTION next, in the phase that J is in. */
+void job_next(struct job *j, unsigned section);
+
+/* Ask all sections in order who J's user is, from section FIRST on. */
+void lookup_begin(struct job *j, unsigned first);
+
+/* Why a section said no, for the log. */
+const char *failure_text(culver_status st);
 
 /* --- grant.c ------------------------------------------------------------- */
 
@@ -253,7 +303,7 @@ culver_status grant_send(struct job *j, const struct ipc_pool_answer *m,
 _Bool secrets_new(struct coord *c);
 void secrets_destroy(struct coord *c);
 
-/* Keep N octets (at most SASL_MAX_PASSWORD); NULL: no room. */
+/* Keep N octets (at most SASL_MAX_TOKEN); NULL: no room. */
 struct secret *secret_keep(struct coord *c, const uint8_t *p, size_t n);
 
 /* Wipe and give back; sets *S to NULL. */

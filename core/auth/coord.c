@@ -46,7 +46,8 @@ reply_send(struct gate *g, const struct reply *r)
 	default:
 		m.auth_challenge = (struct ipc_auth_challenge){
 		    .serial = r->serial, .data = {
-		    .p = (const uint8_t *)r->challenge, .n = r->n}};
+		    .p = (const uint8_t *)r->challenge,
+		    .n = (uint32_t)strlen(r->challenge)}};
 	}
 	return ipc_send(g->io.fd, r->type, &m, NULL, 0);
 }
@@ -62,6 +63,7 @@ gate_doom(struct gate *g, const char *why)
 void
 gate_reply(struct gate *g, const struct reply *r)
 {
+	size_t n = r->challenge != NULL ? strlen(r->challenge) + 1 : 0;
 	culver_status st = CULVER_E_TEMP;
 	struct reply *kept;
 
@@ -72,7 +74,7 @@ gate_reply(struct gate *g, const struct reply *r)
 	if (st == CULVER_OK)
 		return;
 	kept = st == CULVER_E_TEMP && g->n_replies < MAX_REPLIES ?
-	    malloc(sizeof(*kept)) : NULL;
+	    malloc(sizeof(*kept) + n) : NULL;
 	if (kept == NULL || !loop_watch(g->coord->setup.loop, &g->io,
 	    LOOP_READ | LOOP_WRITE)) {
 		free(kept);
@@ -80,6 +82,8 @@ gate_reply(struct gate *g, const struct reply *r)
 		return;
 	}
 	*kept = *r;
+	if (n > 0)
+		kept->challenge = memcpy(kept + 1, r->challenge, n);
 	STAILQ_INSERT_TAIL(&g->replies, kept, link);
 	g->n_replies++;
 }
@@ -247,7 +251,8 @@ pool_event(struct loop_io *io, unsigned events)
 	case IPC_GOT:
 		break;
 	}
-	if (in.type != IPC_POOL_ANSWER || !p->busy ||
+	/* both begin with the number */
+	if (!p->busy || in.type != p->expects ||
 	    in.m.pool_answer.id != p->id) {
 		pool_end(p, "answered what was not asked");
 	} else {
@@ -255,7 +260,9 @@ pool_event(struct loop_io *io, unsigned events)
 		p->job = NULL;
 		p->busy = 0;
 		p->proven = 1;
-		if (j != NULL)
+		if (j != NULL && in.type == IPC_POOL_CREDS)
+			exchange_creds(j, &in.m.pool_creds);
+		else if (j != NULL)
 			job_answer(j, &in.m.pool_answer);
 	}
 	ipc_done(&in);
@@ -389,7 +396,9 @@ coord_new(const struct coord_setup *setup)
 		    c->conf->failure_delay_max, THROTTLE_ENTRIES, secret,
 		    setup->memory);
 	explicit_bzero(secret, sizeof(secret));
-	if (c->throttle == NULL || !secrets_new(c) ||
+	if (c->throttle != NULL)
+		throttle_secret(c->throttle, c->salt_secret);
+	if (c->throttle == NULL || !secrets_new(c) || !sasl_warm() ||
 	    !loop_watch(setup->loop, &c->manager, LOOP_READ))
 		coord_destroy(&c);
 	return c;
@@ -417,6 +426,7 @@ coord_destroy(struct coord **cp)
 	loop_unwatch(c->setup.loop, &c->manager);
 	throttle_destroy(&c->throttle);
 	secrets_destroy(c);
+	explicit_bzero(c->salt_secret, sizeof(c->salt_secret));
 	free(c);
 	*cp = NULL;
 }

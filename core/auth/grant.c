@@ -12,7 +12,8 @@
 
 #include "core/auth/coord-private.h"
 
-#define PASSED_ON (IPC_TLS | IPC_LOOPBACK | IPC_STLS | IPC_PLAIN)
+#define PASSED_ON (IPC_TLS | IPC_LOOPBACK | IPC_STLS | \
+	~((1u << IPC_MECHS) - 1))
 
 static char why_text[160];
 

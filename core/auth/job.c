@@ -16,8 +16,6 @@
 #include "core/auth/coord-private.h"
 #include "core/base/log.h"
 
-static void job_queue(struct job *j, uint64_t now);
-
 /* --- find, end ----------------------------------------------------------- */
 
 static struct job *
@@ -76,6 +74,7 @@ job_free(struct job *j)
 	job_unlink(j);
 	job_leave_gate(j);
 	secret_drop(j->coord, &j->secret);
+	sasl_wipe(&j->sasl);
 	explicit_bzero(j, sizeof(*j));
 	free(j);
 }
@@ -111,11 +110,11 @@ job_log(const struct job *j, int level, const char *event, const char *key,
 	    j->coord->setup.now());
 }
 
-/* Nothing was verified.  Such an attempt slows its address down, but not the
- * user whom it names, and never by more than one slot: it waits for none, so
- * a flood of them could take slots for hours ahead. */
-static uint64_t
-unverified_end(struct job *j, uint64_t now)
+/* Such an attempt slows its address down, but not the user whom it names, and
+ * never by more than one slot: it waits for none, so a flood of them could
+ * take slots for hours ahead. */
+uint64_t
+job_slow(struct job *j, uint64_t now)
 {
 	struct throttle *t = j->coord->throttle;
 	uint64_t at;
@@ -135,9 +134,13 @@ job_failed(struct job *j, const char *reason)
 	struct coord *c = j->coord;
 	uint64_t now = c->setup.now();
 
+	if (j->told) {		/* the log was, too */
+		job_no(j, CULVER_E_AUTH, j->not_before);
+		return;
+	}
 	job_log(j, LOG_INFO_, "auth-failed", "reason", reason);
 	if (!j->keyed) {
-		job_no(j, CULVER_E_AUTH, unverified_end(j, now));
+		job_no(j, CULVER_E_AUTH, job_slow(j, now));
 		return;
 	}
 	if (!j->begun)
@@ -159,8 +162,7 @@ job_broken(struct job *j, culver_status status, const char *why)
 	job_no(j, perm && !j->delivery ? CULVER_E_PERM : CULVER_E_TEMP, 0);
 }
 
-/* Too much waits already; nothing was verified. */
-static void
+void
 job_refuse(struct job *j, const char *why)
 {
 	job_log(j, LOG_WARN_, "auth-refused", "reason", why);
@@ -194,7 +196,7 @@ job_ask(struct job *j, uint64_t now)
 
 	j->start_at = throttle_ask(c->throttle, &j->key, now, &j->lane);
 	if (j->start_at <= now) {
-		job_queue(j, now);
+		job_go(j, now);
 	} else if (!held_room(c, j)) {
 		job_refuse(j, "too-many-waiting");
 	} else {
@@ -226,65 +228,18 @@ job_enqueue(struct job *j, uint64_t now)
 	return 1;
 }
 
-/* Make J active.  Its time runs from when nothing but our own work keeps it
- * waiting. */
-static void
-job_queue(struct job *j, uint64_t now)
+/* Its time runs from when nothing but our own work keeps it waiting. */
+void
+job_go(struct job *j, uint64_t now)
 {
+	if (j->phase == PHASE_VERDICT) {
+		exchange_verdict(j, now);
+		return;
+	}
 	j->deadline = now + JOB_TIME;
 	j->state = J_RUNNING;
 	TAILQ_INSERT_TAIL(&j->coord->active, j, list);
 	job_enqueue(j, now);
-}
-
-/* The client said all: check what can be checked here. */
-static void
-job_credentials(struct job *j)
-{
-	struct coord *c = j->coord;
-	int section = section_with(c, 0, CULVER_AU_VERIFY);
-
-	if (!user_check(j->sasl.user, c->conf->user_case == 1, j->user)) {
-		job_failed(j, "bad-name");
-		return;
-	}
-	j->key = throttle_key(c->throttle, j->remote, j->user);
-	j->keyed = 1;
-	j->secret = secret_keep(c, j->sasl.password, j->sasl.password_n);
-	j->sasl.password = NULL;
-	if (j->secret == NULL) {
-		job_refuse(j, "too-many-waiting");
-	} else if (section < 0) {
-		job_broken(j, CULVER_E_PERM, "none verifies passwords");
-	} else {
-		j->section = (unsigned)section;
-		job_ask(j, c->setup.now());
-		section_pump(c, (unsigned)section);
-	}
-}
-
-static void
-job_step(struct job *j, const uint8_t *in, size_t n)
-{
-	struct reply r = {.type = IPC_AUTH_CHALLENGE, .serial = j->serial};
-
-	job_unlink(j);
-	switch (sasl_step(&j->sasl, in, n)) {
-	case SASL_CHALLENGE:
-		j->deadline = j->coord->setup.now() + SASL_TIME;
-		j->waits = 1;
-		TAILQ_INSERT_TAIL(&j->coord->sasl, j, list);
-		r.n = (uint32_t)strlen(j->sasl.challenge);
-		memcpy(r.challenge, j->sasl.challenge, r.n);
-		gate_reply(j->gate, &r);
-		break;
-	case SASL_CREDENTIALS:
-		job_credentials(j);
-		break;
-	case SASL_FAILED:
-		job_failed(j, sasl_failure_text(j->sasl.failure));
-		break;
-	}
 }
 
 /* --- from the gate ------------------------------------------------------- */
@@ -318,14 +273,15 @@ job_new(struct gate *g, uint64_t serial, const char *service,
 _Bool
 job_begin(struct gate *g, const struct ipc_auth_begin *m)
 {
-	const struct sasl_mech *mech = sasl_find(m->mech, 1);
-	_Bool has_data = (m->flags & IPC_HAS_IR) != 0 ||
-	    strcmp(m->mech, "USER") == 0;
+	enum sasl_id id = sasl_find(m->mech, strlen(m->mech));
+	_Bool has_data = (m->flags & IPC_HAS_IR) != 0 || (id < SASL_MECHS &&
+	    (sasl_mechs[id].flags & SASL_F_COMMAND) != 0);
 	struct reply no = {.type = IPC_AUTH_NO, .serial = m->serial,
 	    .status = CULVER_E_TEMP};
 	struct job *j;
 
-	if (m->serial <= g->last_serial || mech == NULL ||
+	if (m->serial <= g->last_serial || id == SASL_MECHS ||
+	    (g->coord->conf->mechs & SASL_BIT(id)) == 0 ||
 	    !text_printable(m->service) || !text_printable(m->remote) ||
 	    !text_printable(m->local) || (!has_data && m->data.n > 0))
 		return 0;
@@ -336,8 +292,11 @@ job_begin(struct gate *g, const struct ipc_auth_begin *m)
 		return 1;
 	}
 	j->flags = m->flags;
-	sasl_start(&j->sasl, mech);
-	job_step(j, has_data ? m->data.p : NULL, m->data.n);
+	if (!exchange_start(j, id, m)) {
+		job_refuse(j, "no-memory");
+		return 1;
+	}
+	exchange_step(j, has_data ? m->data.p : NULL, m->data.n);
 	return 1;
 }
 
@@ -367,7 +326,7 @@ job_lookup(struct gate *g, const struct ipc_auth_user *m)
 	j->deadline = g->coord->setup.now() + JOB_TIME;
 	j->state = J_RUNNING;
 	TAILQ_INSERT_TAIL(&g->coord->active, j, list);
-	lookup_begin(j);
+	lookup_begin(j, 0);
 	return 1;
 }
 
@@ -384,7 +343,7 @@ job_continue(struct gate *g, const struct ipc_auth_cont *m)
 	}
 	if (j == NULL || j->state != J_SASL)
 		return 0;
-	job_step(j, m->data.p, m->data.n);
+	exchange_step(j, m->data.p, m->data.n);
 	return 1;
 }
 
@@ -395,8 +354,12 @@ job_cancel(struct gate *g, const struct ipc_auth_cancel *m)
 
 	if (m->serial > g->last_serial)
 		return 0;
-	if (j != NULL)		/* else our answer is on its way already */
-		job_orphan(j);
+	if (j == NULL)		/* our answer is on its way already */
+		return 1;
+	/* a pool was asked about this user, for nothing */
+	if (j->state == J_SASL && j->keyed && !j->told)
+		job_slow(j, g->coord->setup.now());
+	job_orphan(j);
 	return 1;
 }
 
@@ -464,7 +427,7 @@ held_tick(struct coord *c, uint64_t now)
 		}
 		section = j->section;
 		job_unlink(j);
-		job_queue(j, now);
+		job_go(j, now);
 		section_pump(c, section);
 	}
 }

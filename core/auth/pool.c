@@ -135,7 +135,8 @@ verify(struct pool_run *r, const struct culver_auth_req *rq,
 	culver_status st;
 	const char *name;
 
-	if ((r->caps & CULVER_AU_VERIFY) == 0)
+	if ((r->caps & (m->flags & IPC_TOKEN ? CULVER_AU_TOKEN :
+	    m->flags & IPC_CERT ? CULVER_AU_EXTERNAL : CULVER_AU_VERIFY)) == 0)
 		return CULVER_E_DECLINE;
 	if (m->password.n >= sizeof(r->password))
 		return CULVER_E_TEMP;
@@ -158,6 +159,74 @@ verify(struct pool_run *r, const struct culver_auth_req *rq,
 	out->login_delay = ok.login_delay;
 	out->expire_days = ok.expire_days;
 	return CULVER_OK;
+}
+
+/* S into OUT if it has from 1 to MAX octets. */
+static _Bool
+octets_take(const struct culver_str *s, size_t max, struct ipc_bytes *out)
+{
+	if (s->p == NULL || s->n == 0 || s->n > max)
+		return 0;
+	*out = (struct ipc_bytes){.p = (const uint8_t *)s->p,
+	    .n = (uint32_t)s->n};
+	return 1;
+}
+
+/* What a plugin gave; NULL, or what is wrong with that. */
+static const char *
+creds_take(const struct culver_cred *cred, const struct culver_auth_ok *ok,
+    struct ipc_pool_creds *out)
+{
+	const char *name = text_check(ok->user, 255);
+	size_t key = cred->form == CULVER_CRED_SCRAM_SHA1 ? 20 : 32;
+
+	if (name == NULL)
+		return "a name that is none";
+	if (cred->form == CULVER_CRED_PLAIN) {
+		if (!octets_take(&cred->secret, POOL_SECRET, &out->password))
+			return "a password that is empty or too long";
+	} else if (!octets_take(&cred->salt, POOL_SALT, &out->salt) ||
+	    !octets_take(&cred->stored_key, key, &out->stored_key) ||
+	    !octets_take(&cred->server_key, key, &out->server_key) ||
+	    cred->stored_key.n != key || cred->server_key.n != key ||
+	    cred->iterations == 0) {
+		return "keys for SCRAM that are none";
+	}
+	out->iterations = cred->iterations;
+	out->user = name;
+	out->login_delay = ok->login_delay;
+	out->expire_days = ok->expire_days;
+	return NULL;
+}
+
+static culver_status
+creds(struct pool_run *r, const struct culver_auth_req *rq,
+    const struct ipc_pool_login *m, struct ipc_pool_creds *out)
+{
+	struct culver_cred cred = {.size = sizeof(cred), .form = m->form,
+	    .salt = {(const char *)m->salt.p, m->salt.n},
+	    .iterations = m->iterations};
+	struct culver_auth_ok ok = {.size = sizeof(ok)};
+	struct culver_call call = plugin_call(r->arena, &r->err, m->deadline);
+	const char *wrong;
+	culver_status st;
+
+	if ((r->caps & CULVER_AU_CREDS) == 0)
+		return CULVER_E_DECLINE;
+	st = r->ops->lookup_creds(r->au, rq, &cred, &ok, &call);
+	if (st == CULVER_E_UNSUPPORTED)
+		return st;
+	st = status_check(st);
+	if (is_failure(st))
+		error_set(r, "credentials", NULL);
+	if (st != CULVER_OK)
+		return st;
+	cred.form = m->form;
+	wrong = creds_take(&cred, &ok, out);
+	if (wrong == NULL)
+		return CULVER_OK;
+	error_set(r, "credentials", wrong);
+	return CULVER_E_TEMP;
 }
 
 static culver_status
@@ -183,15 +252,42 @@ lookup(struct pool_run *r, const struct culver_auth_req *rq, uint64_t deadline,
 	return CULVER_E_TEMP;
 }
 
+static struct culver_auth_req
+request(const struct ipc_pool_login *m)
+{
+	static const struct { uint32_t flag, rq; } flags[] = {
+		{IPC_TLS, CULVER_RQ_TLS}, {IPC_LOOPBACK, CULVER_RQ_LOOPBACK},
+		{IPC_TOKEN, CULVER_RQ_TOKEN}, {IPC_CERT, CULVER_RQ_EXTERNAL},
+	};
+	struct culver_auth_req rq = {.size = sizeof(rq), .user = m->user,
+	    .service = m->service, .remote = m->remote, .local = m->local,
+	    .session = m->session};
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+		rq.flags |= m->flags & flags[i].flag ? flags[i].rq : 0u;
+	return rq;
+}
+
+void
+pool_creds(struct pool_run *r, const struct ipc_pool_login *m,
+    struct ipc_pool_creds *out)
+{
+	struct culver_auth_req rq = request(m);
+
+	*out = (struct ipc_pool_creds){.id = m->id,
+	    .status = (uint32_t)CULVER_E_TEMP, .error = r->error};
+	r->error[0] = 0;
+	if (clock_now() >= m->deadline)
+		error_set(r, "late", "its time was over before it began");
+	else
+		out->status = (uint32_t)creds(r, &rq, m, out);
+}
+
 void
 pool_answer(struct pool_run *r, const struct ipc_pool_login *m,
     struct ipc_pool_answer *out)
 {
-	struct culver_auth_req rq = {.size = sizeof(rq),
-	    .flags = (m->flags & IPC_TLS ? CULVER_RQ_TLS : 0) |
-		(m->flags & IPC_LOOPBACK ? CULVER_RQ_LOOPBACK : 0),
-	    .user = m->user, .service = m->service, .remote = m->remote,
-	    .local = m->local, .session = m->session};
+	struct culver_auth_req rq = request(m);
 	culver_status st = CULVER_OK;
 
 	*out = (struct ipc_pool_answer){.id = m->id,

@@ -13,6 +13,9 @@
 
 enum {
 	POOL_FIELDS = 4096,		/* octets, as in POOL_ANSWER */
+	POOL_PASSWORD = 9216,		/* as in POOL_LOGIN */
+	POOL_SECRET = 1024,		/* as in POOL_CREDS, as the next ones */
+	POOL_SALT = 64,
 	POOL_MAX_FIELDS = 256,
 	POOL_ARENA = 1 << 20
 };
@@ -26,7 +29,7 @@ struct pool_run {
 	struct culver_error err;
 	char error[256];
 	uint8_t fields[POOL_FIELDS];
-	char password[4096 + 1];	/* only during a call */
+	char password[POOL_PASSWORD + 1];	/* only during a call */
 };
 
 /*
@@ -35,6 +38,10 @@ struct pool_run {
  */
 void pool_answer(struct pool_run *r, const struct ipc_pool_login *m,
     struct ipc_pool_answer *out);
+
+/* Look up what M's user has in the form that M names; likewise. */
+void pool_creds(struct pool_run *r, const struct ipc_pool_login *m,
+    struct ipc_pool_creds *out);
 
 /* Wipe what the call left. */
 void pool_clean(struct pool_run *r);

@@ -179,11 +179,29 @@ confine(void)
 
 /* --- work ---------------------------------------------------------------- */
 
+/* Do what was asked for and say what came of it. */
+static culver_status
+login_answer(const struct ipc_pool_login *m)
+{
+	struct ipc_pool_answer answer;
+	struct ipc_pool_creds creds;
+	_Bool wants_creds = (m->want & IPC_WANT_CREDS) != 0;
+
+	watchdog(m->deadline);
+	if (wants_creds)
+		pool_creds(&run, m, &creds);
+	else
+		pool_answer(&run, m, &answer);
+	watchdog(0);
+	return wants_creds ?
+	    ipc_send(FD_POOL, IPC_POOL_CREDS, &creds, NULL, 0) :
+	    ipc_send(FD_POOL, IPC_POOL_ANSWER, &answer, NULL, 0);
+}
+
 /* One login; false: the coordinator is gone. */
 static _Bool
 login_serve(void)
 {
-	struct ipc_pool_answer answer;
 	culver_status st;
 
 	switch (ipc_recv(FD_POOL, &in, R_AUTH, R_POOL, P_RUN)) {
@@ -197,10 +215,7 @@ login_serve(void)
 	case IPC_GOT:
 		break;
 	}
-	watchdog(in.m.pool_login.deadline);
-	pool_answer(&run, &in.m.pool_login, &answer);
-	watchdog(0);
-	st = ipc_send(FD_POOL, IPC_POOL_ANSWER, &answer, NULL, 0);
+	st = login_answer(&in.m.pool_login);
 	pool_clean(&run);
 	ipc_done(&in);
 	if (st != CULVER_OK)

@@ -3,9 +3,11 @@
  *
  * Runs in the auth coordinator.  The memory is locked as far as the limits
  * allow, left out of core dumps, and wiped when a password is given back.
+ * Tokens, which are longer and end by themselves, are on the heap.
  */
 #include "config.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -44,18 +46,29 @@ struct secret *
 secret_keep(struct coord *c, const uint8_t *p, size_t n)
 {
 	struct secret *s = c->free_secret;
+	uint8_t *token = NULL;
 
-	if (n > sizeof(s->password))
-		return NULL;
+	if (n > sizeof(s->password)) {
+		token = n <= SASL_MAX_TOKEN && c->n_tokens < MAX_TOKENS ?
+		    malloc(n) : NULL;
+		if (token == NULL)
+			return NULL;
+	}
 	if (s != NULL)
 		c->free_secret = s->next_free;
 	else if (c->n_secrets < MAX_SECRETS)	/* untouched until needed */
 		s = &c->secrets[c->n_secrets++];
 	else
-		return NULL;
-	memcpy(s->password, p, n);
+		goto full;
+	if (n > 0)
+		memcpy(token != NULL ? token : s->password, p, n);
+	s->token = token;
 	s->n = n;
+	c->n_tokens += token != NULL;
 	return s;
+full:
+	free(token);
+	return NULL;
 }
 
 void
@@ -63,7 +76,14 @@ secret_drop(struct coord *c, struct secret **s)
 {
 	if (*s == NULL)
 		return;
-	explicit_bzero((*s)->password, (*s)->n);
+	if ((*s)->token != NULL) {
+		explicit_bzero((*s)->token, (*s)->n);
+		free((*s)->token);
+		(*s)->token = NULL;
+		c->n_tokens--;
+	} else {
+		explicit_bzero((*s)->password, (*s)->n);
+	}
 	(*s)->n = 0;
 	(*s)->next_free = c->free_secret;
 	c->free_secret = *s;

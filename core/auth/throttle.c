@@ -226,6 +226,13 @@ throttle_new(uint64_t delay, uint64_t delay_max, size_t entries,
 }
 
 void
+throttle_secret(const struct throttle *t, uint8_t out[THROTTLE_KEY])
+{
+	memcpy(out, &t->k0, sizeof(t->k0));
+	memcpy(out + sizeof(t->k0), &t->k1, sizeof(t->k1));
+}
+
+void
 throttle_destroy(struct throttle **t)
 {
 	if (*t == NULL)

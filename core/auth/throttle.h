@@ -59,6 +59,9 @@ struct throttle *throttle_new(uint64_t delay, uint64_t delay_max,
     size_t entries, const uint8_t secret[THROTTLE_KEY], int memory);
 void throttle_destroy(struct throttle **t);
 
+/* Octets that nobody outside knows; the same as long as the tables live. */
+void throttle_secret(const struct throttle *t, uint8_t out[THROTTLE_KEY]);
+
 /* The keys of REMOTE (address text; anything else counts as it is) and USER. */
 struct throttle_key throttle_key(const struct throttle *t, const char *remote,
     const char *user);

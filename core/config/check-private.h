@@ -28,4 +28,9 @@ void cf_default_listen(struct cf_config *c);
  * their options are converted, and TLS is checked. */
 void cf_check_listeners(struct cf_config *c, const struct cf_env *env);
 
+/* Report names that `sasl' and `credentials' do not know; and, when plugins
+ * are loaded, mechanisms that nobody could serve. */
+void cf_check_sasl(struct cf_config *c);
+void cf_check_mechs(struct cf_config *c);
+
 #endif /* CONFIG_CHECK_PRIVATE_H */

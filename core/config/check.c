@@ -397,6 +397,7 @@ cf_check(struct cf_config *c, const struct cf_env *env)
 	check_tls(c);
 	cf_check_listeners(c, env);
 	check_sections(c, env);
+	cf_check_sasl(c);
 }
 
 void
@@ -412,4 +413,5 @@ cf_load(struct cf_config *c, const struct cf_env *env)
 	if (env->before_modules != NULL)
 		env->before_modules(c);
 	cf_modules(c, env);
+	cf_check_mechs(c);
 }

@@ -114,6 +114,7 @@ lmtp_check(struct conf_lmtp *c)
 static _Bool
 auth_check(struct conf_auth *c)
 {
+	END_TEXT(c->hostname);
 	if (c->n_section > CONF_MAX_AUTH || c->n_storage > CONF_MAX_STORAGE)
 		return 0;
 	for (uint32_t i = 0; i < c->n_section; i++)

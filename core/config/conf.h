@@ -136,6 +136,7 @@ struct conf_gate {
 	uint32_t connections_per_ip;
 	uint32_t bad_commands;
 	uint32_t gate_logins;
+	uint32_t mechs, announced;	/* as in conf_auth */
 	uint32_t expire_days;		/* EXPIRE in CAPA: UINT32_MAX NEVER,
 					 * UINT32_MAX - 1: not announced */
 	uint32_t n_listen, n_cert, n_host;
@@ -196,6 +197,9 @@ struct conf_auth_part {
 
 struct conf_auth {
 	struct conf_head head;
+	char hostname[256];
+	uint32_t mechs, announced;	/* bits of enum sasl_id: those that are
+					 * served, and those that CAPA shows */
 	uint64_t failure_delay, failure_delay_max;	/* ns */
 	uint32_t user_case;		/* 0: as sent, 1: lower-case */
 	uint32_t uid_min, gid_min;

@@ -101,4 +101,7 @@ _Bool cf_group_id(const char *file, const char *name, uint32_t *id,
  * nor days. */
 _Bool cf_expire_parse(const char *text, uint32_t *days);
 
+/* What CONFIG, with its plugins, serves and shows: bits of enum sasl_id. */
+void cf_mechs(const struct cf_config *c, uint32_t *mechs, uint32_t *announced);
+
 #endif /* CONFIG_LOAD_H */

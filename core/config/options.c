@@ -93,6 +93,12 @@ const struct cf_option cf_options[O_COUNT] = {
 	    .o.help = "members of this group (a name or a number) may "
 	    "deliver to everybody with culver-deliver, others only to "
 	    "themselves"},
+	TOP(O_SASL, "sasl", CULVER_OPT_LIST),
+	    .o.min = 1, .o.max = 40, .computed = "all but CRAM-MD5 and APOP",
+	    .o.help = "the ways to log in that are served, if an auth section "
+	    "can: PLAIN, LOGIN, SCRAM-SHA-256-PLUS, SCRAM-SHA-256, "
+	    "SCRAM-SHA-1-PLUS, SCRAM-SHA-1, CRAM-MD5, EXTERNAL, OAUTHBEARER, "
+	    "XOAUTH2, APOP; USER and PASS go with PLAIN and LOGIN"},
 
 	LISTEN(O_ADDRESS, "address", CULVER_OPT_LIST),
 	    .o.min = 1, .o.max = 127, .computed = "all addresses, port 110 "
@@ -158,6 +164,11 @@ const struct cf_option cf_options[O_COUNT] = {
 	    .o.min = 1, .o.max = 256, .computed = "one for each processor",
 	    .o.help = "how many processes answer for this section, each one "
 	    "login at a time"},
+	AUTH(O_CREDENTIALS, "credentials", CULVER_OPT_LIST),
+	    .o.min = 1, .o.max = 40, .computed = "none",
+	    .o.help = "what all users of this section have besides what a "
+	    "password can be checked with: PLAIN, SCRAM-SHA-1, SCRAM-SHA-256; "
+	    "CAPA announces the mechanisms that need it"},
 
 	STORAGE(O_STORAGE_PLUGIN, "plugin", CULVER_OPT_STRING),
 	    .o.min = 1, .o.max = 1000, .computed = "the section's name",

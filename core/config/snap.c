@@ -329,6 +329,7 @@ gate_fill(const struct snapper *s, struct conf_gate *g)
 	g->bad_commands = (uint32_t)lim->v[O_BAD_COMMANDS].u.i;
 	g->gate_logins = (uint32_t)lim->v[O_GATE_LOGINS].u.i;
 	g->expire_days = expire_days(s->c);
+	cf_mechs(s->c, &g->mechs, &g->announced);
 	for (const struct cf_section *l = s->c->listen; l != NULL; l = l->next)
 		for (size_t i = 0; i < l->v[O_ADDRESS].u.list.n; i++) {
 			struct conf_gate_listen *out =
@@ -386,6 +387,8 @@ auth_snap(const struct snapper *s)
 	struct conf_auth *a = mem_get(sizeof(*a));
 	struct part p = {.kind = CONF_AUTH, .fixed = a, .size = sizeof(*a)};
 
+	TEXT(a->hostname, s->c->top.v[O_HOSTNAME].u.s.p);
+	cf_mechs(s->c, &a->mechs, &a->announced);
 	a->failure_delay = (uint64_t)lim->v[O_FAILURE_DELAY].u.i;
 	a->failure_delay_max = (uint64_t)lim->v[O_FAILURE_DELAY_MAX].u.i;
 	a->user_case = (uint32_t)s->c->top.v[O_USER_CASE].u.i;

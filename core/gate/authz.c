@@ -9,13 +9,13 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-#include "core/gate/base64.h"
 #include "core/gate/gate.h"
 #include "core/pop3/capa.h"
 #include "core/pop3/command.h"
 #include "core/pop3/reply.h"
+#include "core/sasl/base64.h"
+#include "core/sasl/mechs.h"
 #include "core/tls/tls.h"
 
 static bool
@@ -40,13 +40,29 @@ may_start_tls(const struct conn *c)
 	    c->gate->conf.listen[c->listen].tls == CONF_TLS_STARTTLS;
 }
 
+/* Of MASK, what this client could use now. */
+static uint32_t
+usable(const struct conn *c, uint32_t mask)
+{
+	uint32_t can = 0;
+
+	if (!may_log_in(c))
+		return 0;
+	for (unsigned i = 0; i < SASL_MECHS; i++)
+		if ((mask & SASL_BIT(i)) != 0 && (c->ssl != NULL ||
+		    (sasl_mechs[i].flags & (SASL_F_BINDING | SASL_F_CERT)) ==
+		    0))
+			can |= SASL_BIT(i);
+	return can;
+}
+
 uint32_t
 authz_flags(const struct conn *c)
 {
-	return (c->ssl != NULL ? IPC_TLS : 0u) |
+	return usable(c, c->gate->conf.announced) << IPC_MECHS |
+	    (c->ssl != NULL ? IPC_TLS : 0u) |
 	    (peer_is_local(&c->peer) ? IPC_LOOPBACK : 0u) |
-	    (may_start_tls(c) ? IPC_STLS : 0u) |
-	    (may_log_in(c) ? IPC_PLAIN : 0u);
+	    (may_start_tls(c) ? IPC_STLS : 0u);
 }
 
 void
@@ -76,6 +92,10 @@ do_user(struct conn *c, const struct pop3_arg *name)
 		refuse_plain(c);
 		return;
 	}
+	if ((c->gate->conf.mechs & SASL_BIT(SASL_USER)) == 0) {
+		authz_bad(c, POP3_NO_MECH);
+		return;
+	}
 	c->user = strndup((const char *)name->p, name->n);
 	conn_say(c, c->user != NULL ? POP3_SEND_PASS :
 	    pop3_status_reply(CULVER_E_TEMP, POP3_AT_COMMAND));
@@ -99,21 +119,37 @@ do_pass(struct conn *c, char *user, const struct pop3_arg *password)
 	memcpy(data, user, n);
 	memcpy(data + n, password->p, password->n);
 	n += password->n;
-	login_begin(c, "USER", false, data, n);
+	login_begin(c, SASL_USER, false, data, n);
 	explicit_bzero(data, n);
 }
 
-/* The name of a mechanism that is offered; NULL: there is no such. */
-static const char *
-find_mech(const struct pop3_arg *arg)
+/* Also one that CAPA does not show may be asked for; SASL_MECHS: there is no
+ * such for this client. */
+static enum sasl_id
+find_mech(const struct conn *c, const struct pop3_arg *arg)
 {
-	static const char *const mechs[] = {"PLAIN", "LOGIN"};
+	enum sasl_id id = sasl_find((const char *)arg->p, arg->n);
 
-	for (size_t i = 0; i < sizeof(mechs) / sizeof(mechs[0]); i++)
-		if (strlen(mechs[i]) == arg->n && strncasecmp(mechs[i],
-			(const char *)arg->p, arg->n) == 0)
-			return mechs[i];
-	return NULL;
+	return id < SASL_MECHS && (sasl_mechs[id].flags & SASL_F_COMMAND) == 0
+	    && (usable(c, c->gate->conf.mechs) & SASL_BIT(id)) != 0 ? id :
+	    SASL_MECHS;
+}
+
+static void
+list_mechs(struct conn *c)
+{
+	char list[SASL_LIST_MAX];
+
+	if (!may_log_in(c)) {
+		conn_say(c, "+OK No mechanism without TLS\r\n.\r\n");
+		return;
+	}
+	conn_say(c, "+OK Mechanisms follow\r\n");
+	if (sasl_list(usable(c, c->gate->conf.announced), "\r\n", list) > 0) {
+		conn_say(c, list);
+		conn_say(c, "\r\n");
+	}
+	conn_say(c, ".\r\n");
 }
 
 /* RFC 5034 4: "=" is an initial response of no octets. */
@@ -122,19 +158,17 @@ do_auth(struct conn *c, const struct pop3_command *cmd)
 {
 	uint8_t data[POP3_AUTH_MAX];
 	const struct pop3_arg *ir = &cmd->arg[1];
-	const char *mech;
+	enum sasl_id mech;
 	size_t n = 0;
 
 	if (cmd->n_args == 0) {
-		conn_say(c, may_log_in(c) ?
-		    "+OK Mechanisms follow\r\nPLAIN\r\nLOGIN\r\n.\r\n" :
-		    "+OK No mechanism without TLS\r\n.\r\n");
+		list_mechs(c);
 		return;
 	}
-	mech = find_mech(&cmd->arg[0]);
+	mech = find_mech(c, &cmd->arg[0]);
 	if (!may_log_in(c))
 		refuse_plain(c);
-	else if (mech == NULL)
+	else if (mech == SASL_MECHS)
 		authz_bad(c, POP3_NO_MECH);
 	else if (cmd->n_args == 1)
 		login_begin(c, mech, false, NULL, 0);
@@ -168,12 +202,14 @@ do_response(struct conn *c, const uint8_t *line, size_t len)
 static void
 do_capa(struct conn *c)
 {
+	uint32_t mechs = usable(c, c->gate->conf.announced);
 	struct pop3_capa capa = {.stls = may_start_tls(c),
-	    .user = may_log_in(c),
-	    .sasl = may_log_in(c) ? POP3_SASL_PLAIN : NULL,
+	    .user = (mechs & SASL_BIT(SASL_USER)) != 0,
 	    .expire_days = c->gate->conf.expire_days};
-	char text[POP3_CAPA_MAX];
+	char text[POP3_CAPA_MAX], list[SASL_LIST_MAX];
 
+	sasl_list(mechs, " ", list);
+	capa.sasl = list;
 	conn_say_n(c, text, pop3_capa(&capa, text, sizeof(text)));
 }
 

@@ -19,6 +19,7 @@
 #include "core/config/conf.h"
 #include "core/ipc/ipc.h"
 #include "core/pop3/line.h"
+#include "core/sasl/mechs.h"
 
 struct tls;
 struct ssl_st;
@@ -246,7 +247,7 @@ uint32_t authz_flags(const struct conn *c);
 /* --- login.c: the exchange with coordinator and master ------------------- */
 
 /* Ask the coordinator about DATA by MECH.  The state changes at once. */
-void login_begin(struct conn *c, const char *mech, _Bool has_ir,
+void login_begin(struct conn *c, enum sasl_id mech, _Bool has_ir,
     const uint8_t *data, size_t n);
 /* The answer to a challenge. */
 void login_continue(struct conn *c, const uint8_t *data, size_t n);

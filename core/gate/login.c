@@ -16,14 +16,16 @@
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
-#include "core/gate/base64.h"
 #include "core/gate/gate.h"
 #include "core/pop3/reply.h"
+#include "core/sasl/base64.h"
+#include "core/tls/tls.h"
 
 enum {
 	WORKER_S = 30,		/* for master to answer a HANDOVER */
 	GRANT_S = 15,		/* to use a grant, which is good for 30 */
-	ANSWERS = 64		/* taken in one round */
+	ANSWERS = 64,		/* taken in one round */
+	CHALLENGE_MAX = 4096	/* octets */
 };
 
 static struct conn **
@@ -117,18 +119,29 @@ local_text(const struct conn *c, char text[PEER_TEXT])
 }
 
 void
-login_begin(struct conn *c, const char *mech, _Bool has_ir,
+login_begin(struct conn *c, enum sasl_id mech, _Bool has_ir,
     const uint8_t *data, size_t n)
 {
 	struct gate *g = c->gate;
 	char remote[PEER_TEXT], local[PEER_TEXT];
-	struct ipc_auth_begin msg = {.mech = mech, .service = "pop3",
+	struct tls_binding bind;
+	struct ipc_auth_begin msg = {.mech = sasl_mechs[mech].name,
+	    .service = "pop3",
 	    .remote = remote, .local = local, .serial = ++g->serial,
 	    .flags = authz_flags(c) | (has_ir ? IPC_HAS_IR : 0u),
 	    .data = {.p = data, .n = (uint32_t)n}};
 
 	peer_text(&c->peer, remote);
 	local_text(c, local);
+	if (c->ssl != NULL && (sasl_mechs[mech].flags & SASL_F_SCRAM) != 0) {
+		tls_binding_get(c->ssl, &bind);
+		msg.exporter = (struct ipc_bytes){bind.exporter,
+		    (uint32_t)bind.exporter_n};
+		msg.endpoint = (struct ipc_bytes){bind.endpoint,
+		    (uint32_t)bind.endpoint_n};
+		msg.unique = (struct ipc_bytes){bind.unique,
+		    (uint32_t)bind.unique_n};
+	}
 	if (ask(g, IPC_AUTH_BEGIN, &msg) != CULVER_OK) {
 		back_failed(c);
 		return;
@@ -220,11 +233,15 @@ login_resume(struct conn *c)
 static void
 on_challenge(struct conn *c, const struct ipc_auth_challenge *m)
 {
-	char text[BASE64_ROOM(12288)];
-	size_t n = base64_encode(m->data.p, m->data.n, text);
+	char text[BASE64_ROOM(CHALLENGE_MAX)];
 
+	if (m->data.n > CHALLENGE_MAX) {	/* no mechanism says so much */
+		login_cancel(c);
+		back_failed(c);
+		return;
+	}
 	conn_say(c, "+ ");
-	conn_say_n(c, text, n);
+	conn_say_n(c, text, base64_encode(m->data.p, m->data.n, text));
 	conn_say(c, "\r\n");
 	conn_enter(c, CONN_SASL, 0);
 }

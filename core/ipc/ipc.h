@@ -52,17 +52,24 @@ enum ipc_open_kind { OPEN_RUN_DIR = 1, OPEN_LISTEN, OPEN_LOG, OPEN_CERT,
 
 enum ipc_note_what { NOTE_READY, NOTE_RELOADING, NOTE_ALIVE };
 
-enum ipc_want { IPC_WANT_VERIFY = 1u << 0, IPC_WANT_USER = 1u << 1 };
+enum ipc_want {
+	IPC_WANT_VERIFY = 1u << 0,
+	IPC_WANT_USER = 1u << 1,
+	IPC_WANT_CREDS = 1u << 2
+};
 
 enum {				/* `flags` of a client connection */
 	IPC_TLS = 1u << 0,
 	IPC_LOOPBACK = 1u << 1,
 	IPC_HAS_IR = 1u << 2,	/* an initial response came with AUTH */
-	IPC_STLS = 1u << 3,	/* STLS was on offer when the login came */
-	IPC_PLAIN = 1u << 4,	/* so were USER and the plain mechanisms; both
-				 * go into the grant: CAPA after login must
-				 * repeat them (RFC 2449 5) */
-	IPC_DELIVERY = 1u << 5	/* no client: a delivery, for the log */
+	IPC_STLS = 1u << 3,	/* STLS was on offer when the login came; goes
+				 * into the grant: CAPA after login must repeat
+				 * it (RFC 2449 5) */
+	IPC_DELIVERY = 1u << 5,	/* no client: a delivery, for the log */
+	IPC_TOKEN = 1u << 6,	/* the password is a token */
+	IPC_CERT = 1u << 7,	/* there is none: a certificate was shown */
+	IPC_MECHS = 8		/* from this bit on: the mechanisms that CAPA
+				 * showed (enum sasl_id), likewise */
 };
 
 enum {

@@ -39,7 +39,8 @@ static const struct op storage_ops[] = {
 #define AU(op, bit) {offsetof(struct culver_auth_ops, op), bit, #op}
 static const struct op auth_ops[] = {
 	AU(create, 0), AU(destroy, 0), AU(paths, 0),
-	AU(verify_plain, CULVER_AU_VERIFY), AU(lookup_creds, CULVER_AU_CREDS),
+	AU(verify_plain, CULVER_AU_VERIFY | CULVER_AU_TOKEN |
+	    CULVER_AU_EXTERNAL), AU(lookup_creds, CULVER_AU_CREDS),
 	AU(lookup_user, CULVER_AU_USER),
 	{0, 0, NULL}
 };
@@ -49,7 +50,8 @@ static const uint64_t storage_caps = CULVER_ST_ATOMIC_EXPUNGE |
     CULVER_ST_SIZE_CACHE | CULVER_ST_READONLY | CULVER_ST_KEEP_UID |
     CULVER_ST_CHECK | CULVER_ST_DOTLOCK;
 static const uint64_t auth_caps = CULVER_AU_VERIFY | CULVER_AU_CREDS |
-    CULVER_AU_USER | CULVER_AU_NO_CACHE;
+    CULVER_AU_USER | CULVER_AU_NO_CACHE | CULVER_AU_TOKEN |
+    CULVER_AU_EXTERNAL;
 static const uint64_t known_needs = CULVER_NEED_NET | CULVER_NEED_EXEC |
     CULVER_NEED_THREADS;
 

@@ -12,9 +12,6 @@
 
 enum { POP3_CAPA_MAX = 1024 };
 
-/* The mechanisms for a client that may send its password. */
-#define POP3_SASL_PLAIN	"PLAIN LOGIN"
-
 #define POP3_EXPIRE_NEVER	UINT32_MAX
 #define POP3_EXPIRE_NONE	(UINT32_MAX - 1)	/* not announced */
 

@@ -1,37 +1,63 @@
 /*
- * sasl.c - the table of mechanisms and what they share.
+ * sasl.c - one exchange of any mechanism, and what they share.
  *
  * Runs in the auth coordinator, on octets that a client sent.
  */
 #include "config.h"
 
+#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "core/sasl/sasl-private.h"
 
-const struct sasl_mech sasl_mechs[] = {
-	{.name = "PLAIN", .flags = SASL_PLAINTEXT, .step = sasl_plain_step},
-	{.name = "LOGIN", .flags = SASL_PLAINTEXT, .step = sasl_login_step},
-	{.name = "USER", .flags = SASL_PLAINTEXT | SASL_INTERNAL,
-	    .step = sasl_user_step},
-	{.name = NULL}
+typedef enum sasl_event step_fn(struct sasl *s, const uint8_t *in, size_t n);
+
+static step_fn *const steps[SASL_MECHS] = {
+	[SASL_PLAIN] = sasl_plain_step,
+	[SASL_LOGIN] = sasl_login_step,
+	[SASL_SCRAM_SHA_256_PLUS] = scram_step,
+	[SASL_SCRAM_SHA_256] = scram_step,
+	[SASL_SCRAM_SHA_1_PLUS] = scram_step,
+	[SASL_SCRAM_SHA_1] = scram_step,
+	[SASL_CRAM_MD5] = sasl_cram_step,
+	[SASL_EXTERNAL] = sasl_external_step,
+	[SASL_OAUTHBEARER] = sasl_bearer_step,
+	[SASL_XOAUTH2] = sasl_xoauth2_step,
+	[SASL_APOP] = sasl_apop_step,
+	[SASL_USER] = sasl_user_step,
 };
 
-const struct sasl_mech *
-sasl_find(const char *name, _Bool internal)
+/* What FACTS has for this mechanism. */
+static void
+facts_take(struct sasl *s, const struct sasl_facts *facts)
 {
-	for (const struct sasl_mech *m = sasl_mechs; m->name != NULL; m++)
-		if (strcasecmp(m->name, name) == 0 &&
-		    (internal || (m->flags & SASL_INTERNAL) == 0))
-			return m;
-	return NULL;
+	size_t n = 0;
+
+	if (s->id == SASL_EXTERNAL && facts->cert_user != NULL) {
+		n = strnlen(facts->cert_user, sizeof(s->text) - 1);
+		memcpy(s->text, facts->cert_user, n);
+	} else if (s->id == SASL_CRAM_MD5) {
+		/* RFC 2195 2: a msg-id that was never there before */
+		s->text[n++] = '<';
+		for (size_t i = 0; i < SASL_NONCE; i++)
+			s->text[n++] = (char)('a' + facts->nonce[i] % 26);
+		s->text[n++] = '@';
+		for (const char *h = facts->hostname; h != NULL && *h != 0 &&
+		    n < sizeof(s->text) - 2; h++)
+			s->text[n++] = *h;
+		s->text[n++] = '>';
+	}
+	s->text[n] = 0;
 }
 
-void
-sasl_start(struct sasl *s, const struct sasl_mech *mech)
+_Bool
+sasl_start(struct sasl *s, enum sasl_id id, const struct sasl_facts *facts)
 {
-	*s = (struct sasl){.mech = mech, .challenge = ""};
+	*s = (struct sasl){.mech = &sasl_mechs[id], .id = id,
+	    .challenge = ""};
+	if (facts != NULL)
+		facts_take(s, facts);
+	return (s->mech->flags & SASL_F_SCRAM) == 0 || scram_start(s, facts);
 }
 
 enum sasl_event
@@ -39,13 +65,51 @@ sasl_step(struct sasl *s, const uint8_t *in, size_t n)
 {
 	enum sasl_event event;
 
-	if (s->mech == NULL || s->failure != SASL_OK || s->password != NULL ||
-	    (in == NULL && s->steps > 0))
+	if (s->mech == NULL || s->over || (in == NULL && s->steps > 0))
 		return sasl_fail(s, SASL_MALFORMED);
 	s->challenge = "";
-	event = s->mech->step(s, in, n);
+	event = steps[s->id](s, in, n);
 	s->steps++;
+	s->over = event != SASL_CHALLENGE;
 	return event;
+}
+
+enum sasl_event
+sasl_creds(struct sasl *s, const struct sasl_creds *creds, _Bool fake)
+{
+	enum sasl_event event;
+
+	if ((s->mech->flags & SASL_F_SCRAM) == 0)
+		return sasl_md5_creds(s, creds, fake);
+	event = scram_creds(s, creds, fake);
+	s->over = event != SASL_CHALLENGE;
+	return event;
+}
+
+enum sasl_event
+sasl_verdict(struct sasl *s)
+{
+	if (!s->good)
+		return sasl_fail(s, SASL_MISMATCH);
+	if ((s->mech->flags & SASL_F_SCRAM) == 0)
+		return SASL_DONE;
+	s->over = 0;
+	return scram_verdict(s);
+}
+
+enum sasl_event
+sasl_denied(struct sasl *s)
+{
+	if ((s->mech->flags & SASL_F_TOKEN) == 0)
+		return sasl_fail(s, SASL_MISMATCH);
+	s->over = 0;
+	return sasl_token_denied(s);
+}
+
+_Bool
+sasl_is_proven(const struct sasl *s)
+{
+	return s->good;
 }
 
 enum sasl_event
@@ -54,6 +118,8 @@ sasl_fail(struct sasl *s, enum sasl_failure why)
 	s->failure = why;
 	s->password = NULL;
 	s->password_n = 0;
+	s->good = 0;
+	s->over = 1;
 	return SASL_FAILED;
 }
 
@@ -92,6 +158,18 @@ sasl_take_password(struct sasl *s, const uint8_t *in, size_t n)
 	return SASL_CREDENTIALS;
 }
 
+void
+sasl_salt(const uint8_t *secret, size_t n, const char *user,
+    uint8_t salt[SASL_SALT])
+{
+	const struct part text[] = {{"culver scram salt", 18},
+	    {user, strlen(user)}};
+	uint8_t mac[SASL_MAX_KEY] = {0};
+
+	crypto_hmac(CRYPTO_SHA256, secret, n, text, 2, mac);
+	memcpy(salt, mac, SASL_SALT);
+}
+
 const char *
 sasl_failure_text(enum sasl_failure failure)
 {
@@ -100,6 +178,9 @@ sasl_failure_text(enum sasl_failure failure)
 	case SASL_MALFORMED: return "malformed";
 	case SASL_TOO_LONG: return "too-long";
 	case SASL_AUTHZID: return "other-authzid";
+	case SASL_BINDING: return "channel-binding";
+	case SASL_NO_CERT: return "no-certificate";
+	case SASL_MISMATCH: return "bad-password";
 	}
 	return "?";
 }
@@ -107,5 +188,8 @@ sasl_failure_text(enum sasl_failure failure)
 void
 sasl_wipe(struct sasl *s)
 {
+	if (s->scram != NULL)
+		explicit_bzero(s->scram, sizeof(*s->scram));
+	free(s->scram);
 	explicit_bzero(s, sizeof(*s));
 }

@@ -55,6 +55,16 @@ _Bool tls_tickets_take(struct tls *tls, const int *fds, unsigned n);
  * !tls_ready() or without memory.  The caller frees it with SSL_free(). */
 SSL *tls_accept(struct tls *tls, int fd);
 
+struct tls_binding {		/* what names a channel; n is 0 for none */
+	uint8_t exporter[32], endpoint[64], unique[64];
+	size_t exporter_n, endpoint_n, unique_n;
+};
+
+/* What a client may bind its login to: tls-exporter (RFC 9266) in TLS 1.3,
+ * tls-unique (RFC 5929 3) in TLS 1.2 with the extended master secret,
+ * tls-server-end-point (RFC 5929 4) in both. */
+void tls_binding_get(SSL *ssl, struct tls_binding *out);
+
 /* Does NAME (as a client sends it) match PATTERN, a name or "*.domain"? */
 _Bool tls_host_match(const char *pattern, const char *name);
 

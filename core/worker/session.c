@@ -14,6 +14,7 @@
 #include "core/pop3/capa.h"
 #include "core/pop3/command.h"
 #include "core/pop3/reply.h"
+#include "core/sasl/mechs.h"
 #include "core/worker/session.h"
 
 static bool
@@ -207,13 +208,14 @@ do_rset(struct session *s)
 static void
 do_capa(struct session *s)
 {
-	bool plain = (s->flags & (IPC_TLS | IPC_PLAIN)) != 0;
-	struct pop3_capa capa = { .user = plain,
-	    .sasl = plain ? POP3_SASL_PLAIN : NULL,
+	uint32_t mechs = s->flags >> IPC_MECHS;
+	char buf[POP3_CAPA_MAX], list[SASL_LIST_MAX];
+	struct pop3_capa capa = {
+	    .user = (mechs & SASL_BIT(SASL_USER)) != 0, .sasl = list,
 	    .stls = (s->flags & IPC_STLS) != 0 && (s->flags & IPC_TLS) == 0,
 	    .expire_days = s->expire_days };
-	char buf[POP3_CAPA_MAX];
 
+	sasl_list(mechs, " ", list);
 	client_put(s->client, buf, pop3_capa(&capa, buf, sizeof(buf)));
 }
 

@@ -23,19 +23,30 @@ enum {				/* [BIT] as in storage.h */
 	CULVER_AU_VERIFY = 1u << 0,	/* passdb: verify_plain */
 	CULVER_AU_CREDS = 1u << 1,		/* passdb: lookup_creds */
 	CULVER_AU_USER = 1u << 2,		/* userdb: lookup_user */
-	CULVER_AU_NO_CACHE = 1u << 3	/* results must not be cached */
+	CULVER_AU_NO_CACHE = 1u << 3,	/* results must not be cached */
+	CULVER_AU_TOKEN = 1u << 4,	/* verify_plain heeds CULVER_RQ_TOKEN */
+	CULVER_AU_EXTERNAL = 1u << 5	/* verify_plain heeds
+					 * CULVER_RQ_EXTERNAL */
 };
 
 enum {				/* request flags */
 	CULVER_RQ_TLS = 1u << 0,
-	CULVER_RQ_LOOPBACK = 1u << 1
+	CULVER_RQ_LOOPBACK = 1u << 1,
+	/* [TOKEN] The password is an OAuth 2.0 bearer token (RFC 6750).  OK
+	 * only if it is good and, where `user` is not "", that user's; where
+	 * it is "", ok->user says whose it is. */
+	CULVER_RQ_TOKEN = 1u << 2,
+	/* [EXTERNAL] The password is empty: a certificate has shown who it
+	 * is.  OK if there is such a user who may log in. */
+	CULVER_RQ_EXTERNAL = 1u << 3
 };
 
 struct culver_auth_req {
 	uint32_t size;
 	uint32_t flags;
 	const char *user;	/* as `user_case` says; no '/', no leading '.',
-				 * no control byte, at most 255 bytes */
+				 * no control byte, 1 to 255 bytes of UTF-8;
+				 * maybe "" with CULVER_RQ_TOKEN */
 	const char *service;	/* "pop3" */
 	const char *remote, *local;	/* address text */
 	const char *session;	/* for log lines */
@@ -49,16 +60,22 @@ enum {				/* one wanted form per lookup_creds() */
 };
 
 /*
- * The core has set size and cleared the rest; the plugin fills in no member
- * that size does not cover (CULVER_HAS()), and leaves size as it is.
+ * The core has set size, form and, for SCRAM, salt and iterations, and cleared
+ * the rest; the plugin fills in no member that size does not cover
+ * (CULVER_HAS()), and leaves size as it is.
  * All byte strings are in the call's arena, which the core wipes.
  */
 struct culver_cred {
 	uint32_t size;
 	uint32_t form;		/* CULVER_CRED_*, as asked */
-	struct culver_str secret;	/* HASH, PLAIN */
-	struct culver_str salt, stored_key, server_key;	/* SCRAM */
-	uint32_t iterations;
+	struct culver_str secret;	/* HASH, PLAIN; at most 1024 bytes */
+	/* SCRAM (RFC 5802 3): the user's own; or, if only the password is
+	 * known, StoredKey and ServerKey that are made of it with the salt and
+	 * the iterations that are there already.  That salt belongs to the
+	 * user's name: names that no user has get one, too. */
+	struct culver_str salt;	/* 1..64 bytes */
+	struct culver_str stored_key, server_key;	/* 20 or 32 bytes */
+	uint32_t iterations;	/* 1..10,000,000 */
 	uint32_t reserved0;
 };
 
@@ -87,7 +104,9 @@ struct culver_auth_ops {
 	    struct culver_call *call);
 
 	/*
-	 * [VERIFY] Is PASSWORD right?  OK, E_AUTH, E_NOUSER, E_DISABLED,
+	 * [VERIFY, TOKEN, EXTERNAL] Is PASSWORD right?  The core asks with a
+	 * password only where VERIFY is, and with a request flag of the others
+	 * only where they are.  OK, E_AUTH, E_NOUSER, E_DISABLED,
 	 * E_EXPIRED, E_DELAY, E_DECLINE, or a system failure.  The core owns
 	 * and wipes PASSWORD; no copy may outlive the call.
 	 */
@@ -95,8 +114,11 @@ struct culver_auth_ops {
 	    const struct culver_auth_req *rq, const struct culver_str *password,
 	    struct culver_auth_ok *ok, struct culver_call *call);
 
-	/* [CREDS] Give the stored secret in form out->form. E_UNSUPPORTED
-	 * if the user has none in that form. */
+	/*
+	 * [CREDS] Give the stored secret in form out->form.  E_UNSUPPORTED if
+	 * the user has none in that form; else as verify_plain(), but for
+	 * E_AUTH.  Should take as long for a user whom it does not know.
+	 */
 	culver_status (*lookup_creds)(struct culver_auth *au,
 	    const struct culver_auth_req *rq, struct culver_cred *out,
 	    struct culver_auth_ok *ok, struct culver_call *call);

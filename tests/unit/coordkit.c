@@ -108,6 +108,7 @@ coord_kit_setup(void **state)
 	assert_true(ipc_pair(pair));
 	t.master = pair[0];
 	t.coord_end = pair[1];
+	t.conf.mechs = UINT32_MAX;
 	t.conf.failure_delay = 1 * S;
 	t.conf.failure_delay_max = 15 * S;
 	t.conf.uid_min = 500;

@@ -37,6 +37,8 @@ conf_fill(struct conf_gate *conf)
 	conf->bad_commands = 5;
 	conf->gate_logins = 3;
 	conf->expire_days = UINT32_MAX;
+	conf->mechs = SASL_ALL | SASL_BIT(SASL_USER);
+	conf->announced = PLAIN_SET;
 	conf->n_listen = KIT_N;
 	conf->listen[KIT_TLS].tls = CONF_TLS_IMPLICIT;
 	conf->listen[KIT_NEVER].plain_login = CONF_PLAIN_NEVER;

@@ -6,6 +6,7 @@
 #define TESTS_UNIT_GATEKIT_H
 
 #include "core/gate/gate.h"
+#include "tests/unit/mechs.h"
 
 struct kit {
 	struct gate *gate;

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "core/worker/session.h"
+#include "tests/unit/mechs.h"
 
 extern struct sessiontest {
 	struct client client;

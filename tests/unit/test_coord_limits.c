@@ -380,7 +380,7 @@ commit(int gate, enum crime crime)
 		ipc_send(gate, IPC_AUTH_CANCEL, &x, NULL, 0);
 		return;
 	case MECH:
-		b.mech = "APOP";
+		b.mech = "NTLM";
 		break;
 	case BAD_REMOTE:
 		b.remote = "192.0.2.1\nx";

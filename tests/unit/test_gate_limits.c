@@ -19,7 +19,7 @@
 #include <cmocka.h>
 
 #include "core/base/clock.h"
-#include "core/gate/base64.h"
+#include "core/sasl/base64.h"
 #include "core/pop3/reply.h"
 #include "tests/unit/gatekit.h"
 

@@ -100,11 +100,12 @@ test_tells_the_coordinator(void **state)
 	(void)state;
 	tls_send(ssl, "USER u\r\nPASS p\r\n");
 	kit_auth_got(k, IPC_AUTH_BEGIN);
-	assert_int_equal(k->in.m.auth_begin.flags, IPC_TLS | IPC_PLAIN);
+	assert_int_equal(k->in.m.auth_begin.flags, IPC_TLS | PLAIN_MECHS);
 	assert_string_equal(k->in.m.auth_begin.remote, "192.0.2.1");
 	kit_send(k, fd, "USER u\r\nPASS p\r\n");
 	kit_auth_got(k, IPC_AUTH_BEGIN);
-	assert_int_equal(k->in.m.auth_begin.flags, IPC_STLS | IPC_PLAIN);
+	assert_int_equal(k->in.m.auth_begin.flags, IPC_STLS |
+	    PLAIN_MECHS);
 	close(fd);
 	tls_close(ssl);
 }

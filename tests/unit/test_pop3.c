@@ -452,7 +452,7 @@ capa_says_what_is_true(void **state)
 	check_capa(&(struct pop3_capa){ .expire_days = POP3_EXPIRE_NONE },
 	    CAPA_ALWAYS "IMPLEMENTATION Culver\r\n.\r\n");
 	check_capa(&(struct pop3_capa){ .stls = 1, .user = 1,
-	    .sasl = POP3_SASL_PLAIN, .expire_days = POP3_EXPIRE_NEVER },
+	    .sasl = "PLAIN LOGIN", .expire_days = POP3_EXPIRE_NEVER },
 	    CAPA_ALWAYS "USER\r\nSASL PLAIN LOGIN\r\nSTLS\r\nEXPIRE NEVER\r\n"
 	    "IMPLEMENTATION Culver\r\n.\r\n");
 	check_capa(&(struct pop3_capa){ .expire_days = 30, .expire_user = 1,

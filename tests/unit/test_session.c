@@ -142,7 +142,7 @@ static void
 capabilities(void **state)
 {
 	(void)state;
-	t.session.flags = IPC_STLS | IPC_PLAIN;
+	t.session.flags = IPC_STLS | PLAIN_MECHS;
 	t.session.expire_days = 30;
 	conversation("capa");
 }
@@ -151,7 +151,7 @@ static void
 capabilities_in_tls(void **state)
 {
 	(void)state;
-	t.session.flags = IPC_STLS | IPC_TLS;
+	t.session.flags = IPC_STLS | IPC_TLS | PLAIN_MECHS;
 	run("CAPA\r\n");
 	assert_non_null(strstr((char *)t.got, "\r\nSASL PLAIN LOGIN\r\n"));
 	assert_non_null(strstr((char *)t.got, "\r\nUSER\r\n"));

@@ -34,6 +34,7 @@
 #include "core/plugin/values.h"
 #include "core/pop3/capa.h"
 #include "core/worker/worker.h"
+#include "tests/unit/mechs.h"
 
 static char dir[64];
 
@@ -194,7 +195,7 @@ serve(const char *path, const char *in, struct result *r)
 	const struct ipc_userdata user = { .user = "alice", .home = dir,
 	    .location = "" };
 	struct worker_start ws = { .tail = tail, .uid = getuid(),
-	    .gid = getgid(), .flags = IPC_PLAIN };
+	    .gid = getgid(), .flags = PLAIN_MECHS };
 	int client[2], channel[2], status;
 	ssize_t n, at = 0;
 	pid_t pid;

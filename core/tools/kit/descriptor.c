@@ -16,7 +16,7 @@ enum { KNOWN_CAPS = CULVER_ST_ATOMIC_EXPUNGE | CULVER_ST_EXACT_OCTETS |
     CULVER_ST_READONLY | CULVER_ST_KEEP_UID | CULVER_ST_CHECK |
     CULVER_ST_DOTLOCK };
 enum { KNOWN_AUTH_CAPS = CULVER_AU_VERIFY | CULVER_AU_CREDS | CULVER_AU_USER |
-    CULVER_AU_NO_CACHE };
+    CULVER_AU_NO_CACHE | CULVER_AU_TOKEN | CULVER_AU_EXTERNAL };
 enum { KNOWN_NEEDS = CULVER_NEED_NET | CULVER_NEED_EXEC |
     CULVER_NEED_THREADS };
 
@@ -52,8 +52,9 @@ capabilities(struct kit *k)
 		kit_fail("needs 0x%llx%s", (unsigned long long)d->needs,
 		    auth ? "" : ": a storage plugin may need net only");
 	if (auth && (d->caps & (CULVER_AU_VERIFY | CULVER_AU_CREDS |
-	    CULVER_AU_USER)) == 0)
-		kit_fail("caps: neither VERIFY nor CREDS nor USER");
+	    CULVER_AU_USER | CULVER_AU_TOKEN | CULVER_AU_EXTERNAL)) == 0)
+		kit_fail("caps: none of VERIFY, CREDS, USER, TOKEN and "
+		    "EXTERNAL");
 	if (!auth && (d->caps & CULVER_ST_READONLY) != 0 &&
 	    (d->caps & CULVER_ST_DELIVER) != 0)
 		kit_fail("caps: READONLY and DELIVER");

@@ -291,6 +291,11 @@ door_creds(struct door *d, const char *user, uint32_t form,
 
 	memset(&cred, 0xA5, sizeof(cred));
 	cred.c = (struct culver_cred){ .size = sizeof(cred.c), .form = form };
+	if (form == CULVER_CRED_SCRAM_SHA1 ||
+	    form == CULVER_CRED_SCRAM_SHA256) {
+		cred.c.salt = (struct culver_str){ "0123456789abcdef", 16 };
+		cred.c.iterations = 4096;
+	}
 	if (d->b.newer)
 		cred.c.size += BOX_TAIL;
 	st = end(d, d->ops->lookup_creds(d->au, request(d, &rq, user),

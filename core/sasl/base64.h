@@ -1,8 +1,8 @@
 /*
  * base64.h - what SASL responses come in (RFC 4648 4), read strictly.
  */
-#ifndef GATE_BASE64_H
-#define GATE_BASE64_H
+#ifndef SASL_BASE64_H
+#define SASL_BASE64_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -18,4 +18,4 @@ _Bool base64_decode(const uint8_t *p, size_t n, uint8_t *out, size_t cap,
 size_t base64_encode(const uint8_t *p, size_t n, char *out);
 #define BASE64_ROOM(n) (((n) + 2) / 3 * 4 + 1)
 
-#endif /* GATE_BASE64_H */
+#endif /* SASL_BASE64_H */

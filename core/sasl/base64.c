@@ -2,7 +2,7 @@
  * base64.c - strict base64 on top of OpenSSL's, which takes white space and
  * ignores stray bits: whatever does not encode to itself again is refused.
  *
- * Runs in gate on octets of the network; they are credentials, so what was
+ * Runs in gate and auth on octets of clients; they are credentials, so what was
  * written on the way is wiped.
  */
 #include "config.h"
@@ -12,8 +12,8 @@
 
 #include <openssl/evp.h>
 
-#include "core/gate/base64.h"
 #include "core/pop3/line.h"
+#include "core/sasl/base64.h"
 
 size_t
 base64_encode(const uint8_t *p, size_t n, char *out)
