@@ -17,9 +17,7 @@
 #include <culver/util.h>
 
 #include "plugins/auth_passwdfile/passwdfile.h"
-
-enum { OPT_PATH, OPT_SCHEME, OPT_ALLOW_WEAK, OPT_UID, OPT_GID, OPT_HOME,
-	N_OPTIONS };
+#include "plugins/common/scram.h"
 
 static const struct culver_option options[N_OPTIONS] = {
 	[OPT_PATH] = {.name = "path", .type = CULVER_OPT_PATH,
@@ -40,13 +38,6 @@ static const struct culver_option options[N_OPTIONS] = {
 	[OPT_HOME] = {.name = "home", .type = CULVER_OPT_STRING,
 	    .help = "home of users without one; %{user}, %{name} and "
 		"%{domain} are replaced"},
-};
-
-struct culver_auth {
-	const struct culver_host *host;
-	struct pwfile file;
-	const struct culver_value *opt;	/* N_OPTIONS */
-	struct crypt_data work;
 };
 
 /* --- options ------------------------------------------------------------- */
@@ -71,7 +62,8 @@ passwdfile_check_options(const struct culver_host *host,
 	if (!scheme_known(opt_text(&v[OPT_SCHEME])))
 		return culver_fail(call, CULVER_E_CONFIG, 0, "not one of "
 		    "CRYPT, YESCRYPT, SHA512-CRYPT, SHA256-CRYPT, BLF-CRYPT, "
-		    "SCRYPT, PLAIN, MD5-CRYPT, DES-CRYPT");
+		    "SCRYPT, PLAIN, SCRAM-SHA-256, SCRAM-SHA-1, MD5-CRYPT, "
+		    "DES-CRYPT");
 	*bad = OPT_ALLOW_WEAK;
 	for (size_t i = 0; i < v[OPT_ALLOW_WEAK].u.list.n; i++) {
 		const struct culver_str *s = &v[OPT_ALLOW_WEAK].u.list.v[i];
@@ -100,6 +92,11 @@ passwdfile_create(struct culver_auth **out, const struct culver_host *host,
 
 	if (au == NULL)
 		return culver_fail(call, CULVER_E_NOMEM, errno, "start");
+	if (!plug_scram_warm()) {
+		free(au);
+		return culver_fail(call, CULVER_E_TEMP, 0, "libcrypto has no "
+		    "PBKDF2");
+	}
 	au->host = host;
 	au->opt = vals->v;
 	au->file.host = host;
@@ -157,139 +154,6 @@ passwdfile_paths(struct culver_auth *au, struct culver_path *out,
 			    .access = CULVER_PATH_READ | CULVER_PATH_DIR};
 	}
 	return CULVER_OK;
-}
-
-/* --- password ------------------------------------------------------------ */
-
-/* Do the work of checking a password without a result: nobody may see from
- * the time whether a user is there. */
-static culver_status
-burn(struct culver_auth *au, const struct culver_str *password,
-    culver_status status)
-{
-	if (au->file.dummy_method != NULL)
-		(void)hash_verify(au->file.dummy_method, au->file.dummy,
-		    password, &au->work);
-	au->host->wipe(&au->work, sizeof(au->work));
-	return status;
-}
-
-static _Bool
-weak_allowed(const struct culver_auth *au, const struct method *m)
-{
-	const struct culver_value *v = &au->opt[OPT_ALLOW_WEAK];
-
-	for (size_t i = 0; i < v->u.list.n; i++)
-		if (method_find((struct span){v->u.list.v[i].p,
-		    v->u.list.v[i].n}) == m)
-			return 1;
-	return 0;
-}
-
-/* Fields of Dovecot that close an account, or that open it only to some.  The
- * latter are not known here, and not to heed them would open it to all. */
-static _Bool
-login_open(struct culver_auth *au, const struct entry *e, const char *user)
-{
-	static const char *const closed[] = {"allow_nets", "allow_real_nets",
-	    "proxy", "proxy_maybe", "nopassword", "noauthenticate"};
-	struct span rest = e->extra, name, value;
-
-	if (e->extra_is_mail)
-		return 1;
-	while (entry_next_extra(&rest, &name, &value)) {
-		if (span_is(name, "nologin") && !span_is(value, "no") &&
-		    !span_is(value, "n"))
-			return 0;
-		for (size_t i = 0; i < sizeof(closed) / sizeof(closed[0]); i++)
-			if (span_is(name, closed[i])) {
-				culver_logf(au->host, CULVER_LOG_WARN, "%s: "
-				    "user %s is refused: the field %s is not "
-				    "supported", au->file.path, user,
-				    closed[i]);
-				return 0;
-			}
-	}
-	return 1;
-}
-
-/* Why HASH cannot be checked: a status, and what there is to log. */
-static culver_status
-hash_refused(struct culver_auth *au, const struct hash *h, const char *user,
-    uint32_t line_nr, struct culver_call *call)
-{
-	switch (h->state) {
-	case HASH_LOCKED:
-		return CULVER_E_DISABLED;
-	case HASH_UNKNOWN:
-		return culver_fail(call, CULVER_E_TEMP, 0, "%s:%u: the "
-		    "password scheme {%.*s} of user %s is not supported",
-		    au->file.path, line_nr, (int)h->scheme.n, h->scheme.p,
-		    user);
-	case HASH_BROKEN:
-		return culver_fail(call, CULVER_E_TEMP, 0, "%s:%u: the hash "
-		    "of user %s is not one of {%.*s}", au->file.path, line_nr,
-		    user, (int)h->scheme.n, h->scheme.p);
-	case HASH_GOOD:
-		break;
-	}
-	if (!h->method->weak || weak_allowed(au, h->method))
-		return CULVER_OK;
-	culver_logf(au->host, CULVER_LOG_WARN, "%s: user %s is refused: the "
-	    "scheme %s is weak (allow_weak = {%s} accepts it)", au->file.path,
-	    user, h->method->name, h->method->name);
-	return CULVER_E_DISABLED;
-}
-
-/* The line of the user, split; OK, E_NOUSER, or a failure. */
-static culver_status
-user_find(struct culver_auth *au, const char *user, struct entry *e,
-    uint32_t *line_nr, struct culver_call *call)
-{
-	struct span line;
-	const char *why;
-	culver_status st = pwfile_refresh(&au->file, call);
-
-	if (st != CULVER_OK)
-		return st;
-	if (!pwfile_find(&au->file, user, &line, line_nr))
-		return CULVER_E_NOUSER;
-	if (!entry_parse(line.p, line.n, e, &why))
-		return culver_fail(call, CULVER_E_TEMP, 0, "%s:%u: %s",
-		    au->file.path, *line_nr, why);
-	return CULVER_OK;
-}
-
-static culver_status
-passwdfile_verify(struct culver_auth *au, const struct culver_auth_req *rq,
-    const struct culver_str *password, struct culver_auth_ok *ok,
-    struct culver_call *call)
-{
-	struct entry e;
-	struct hash h;
-	uint32_t line_nr;
-	char *text;
-	culver_status st = user_find(au, rq->user, &e, &line_nr, call);
-
-	(void)ok;
-	if (st != CULVER_OK)
-		return burn(au, password, st);
-	h = hash_parse(e.password, au->file.scheme);
-	st = hash_refused(au, &h, rq->user, line_nr, call);
-	if (st == CULVER_OK && !login_open(au, &e, rq->user))
-		st = CULVER_E_DISABLED;
-	if (st != CULVER_OK)
-		return burn(au, password, st);
-	text = culver_strndup(au->host, call, h.text.p, h.text.n);
-	if (text == NULL)
-		return culver_fail(call, CULVER_E_NOMEM, 0, "password");
-	st = hash_verify(h.method, text, password, &au->work);
-	au->host->wipe(&au->work, sizeof(au->work));
-	if (st == CULVER_E_TEMP)
-		return culver_fail(call, st, 0, "%s:%u: crypt(3) cannot "
-		    "check the hash of user %s", au->file.path, line_nr,
-		    rq->user);
-	return st;
 }
 
 /* --- user ---------------------------------------------------------------- */
@@ -419,7 +283,7 @@ passwdfile_user(struct culver_auth *au, const struct culver_auth_req *rq,
 {
 	struct entry e;
 	uint32_t line_nr;
-	culver_status st = user_find(au, rq->user, &e, &line_nr, call);
+	culver_status st = login_find(au, rq->user, &e, &line_nr, call);
 
 	if (st != CULVER_OK)
 		return st;
@@ -453,7 +317,8 @@ static const struct culver_auth_ops ops = {
 	.create = passwdfile_create,
 	.destroy = passwdfile_destroy,
 	.paths = passwdfile_paths,
-	.verify_plain = passwdfile_verify,
+	.verify_plain = login_verify,
+	.lookup_creds = login_creds,
 	.lookup_user = passwdfile_user,
 };
 
@@ -463,7 +328,8 @@ CULVER_PLUGIN(auth_passwdfile) = {
 	.abi_major = CULVER_ABI_MAJOR,
 	.abi_minor = CULVER_ABI_MINOR,
 	.kind = CULVER_KIND_AUTH,
-	.caps = CULVER_AU_VERIFY | CULVER_AU_USER,
+	.caps = CULVER_AU_VERIFY | CULVER_AU_CREDS | CULVER_AU_EXTERNAL |
+	    CULVER_AU_USER,
 	.name = "passwdfile",
 	.version = VERSION,
 	.summary = "users from a passwd file in Dovecot's format",

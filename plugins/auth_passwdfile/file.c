@@ -33,7 +33,7 @@ pwfile_unload(struct pwfile *f)
 	f->text = NULL;
 	f->slots = NULL;
 	f->n = f->n_slots = f->n_users = 0;
-	f->loaded = 0;
+	f->loaded = f->has_plain = 0;
 }
 
 static culver_status
@@ -254,6 +254,7 @@ line_add(struct pwfile *f, size_t at, uint32_t nr, struct kinds *kinds,
 	h = hash_parse(e.password, f->scheme);
 	if (h.state == HASH_GOOD)
 		kinds_count(kinds, &h);
+	f->has_plain |= h.state == HASH_GOOD && h.method == method_plain;
 }
 
 static culver_status

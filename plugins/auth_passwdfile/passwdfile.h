@@ -60,6 +60,7 @@ struct method {
 	const char *prefix;	/* of its hashes; NULL: told by its form */
 	const char *setting;	/* costs as much as a usual hash */
 	_Bool weak;
+	unsigned scram;		/* 1, 256: keys of SCRAM with this SHA */
 };
 
 enum hash_state {
@@ -121,6 +122,7 @@ struct pwfile {
 	struct slot *slots;
 	size_t n_slots;		/* a power of two */
 	size_t n_users;
+	_Bool has_plain;	/* keys have to be made for some */
 	/* what checking a password of an unknown user has to cost */
 	const struct method *dummy_method;
 	char dummy[CRYPT_OUTPUT_SIZE];
@@ -137,6 +139,30 @@ _Bool pwfile_find(const struct pwfile *f, const char *user,
     struct span *line, uint32_t *line_nr);
 
 void pwfile_unload(struct pwfile *f);
+
+/* --- login.c ------------------------------------------------------------- */
+
+enum { OPT_PATH, OPT_SCHEME, OPT_ALLOW_WEAK, OPT_UID, OPT_GID, OPT_HOME,
+	N_OPTIONS };
+
+struct culver_auth {
+	const struct culver_host *host;
+	struct pwfile file;
+	const struct culver_value *opt;	/* N_OPTIONS */
+	struct crypt_data work;
+};
+
+/* The line of the user, split; OK, E_NOUSER, or a failure. */
+culver_status login_find(struct culver_auth *au, const char *user,
+    struct entry *e, uint32_t *line_nr, struct culver_call *call);
+
+/* verify_plain() and lookup_creds() of the plugin. */
+culver_status login_verify(struct culver_auth *au,
+    const struct culver_auth_req *rq, const struct culver_str *password,
+    struct culver_auth_ok *ok, struct culver_call *call);
+culver_status login_creds(struct culver_auth *au,
+    const struct culver_auth_req *rq, struct culver_cred *out,
+    struct culver_auth_ok *ok, struct culver_call *call);
 
 /* --- quota.c ------------------------------------------------------------- */
 

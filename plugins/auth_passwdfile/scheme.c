@@ -1,5 +1,6 @@
 /*
- * scheme.c - password schemes: crypt(3) through libxcrypt, and PLAIN.
+ * scheme.c - password schemes: crypt(3) through libxcrypt, the keys of SCRAM
+ * through libcrypto, and PLAIN.
  *
  * Runs in a pool process; sees passwords, keeps none.
  */
@@ -9,17 +10,24 @@
 #include <strings.h>
 
 #include "plugins/auth_passwdfile/passwdfile.h"
+#include "plugins/common/scram.h"
 
 /* The settings cost what the tools that make such hashes choose themselves. */
 static const struct method methods[] = {
-	{"YESCRYPT", "$y$", "$y$j9T$culverculver", 0},
-	{"SHA512-CRYPT", "$6$", "$6$culverculver", 0},
-	{"SHA256-CRYPT", "$5$", "$5$culverculver", 0},
-	{"BLF-CRYPT", "$2", "$2b$10$culverculverculverculv.", 0},
-	{"SCRYPT", "$7$", "$7$CU..../....culverculverculver", 0},
-	{"PLAIN", NULL, "", 0},
-	{"MD5-CRYPT", "$1$", "$1$culver", 1},
-	{"DES-CRYPT", NULL, "cu", 1},
+	{"YESCRYPT", "$y$", "$y$j9T$culverculver", 0, 0},
+	{"SHA512-CRYPT", "$6$", "$6$culverculver", 0, 0},
+	{"SHA256-CRYPT", "$5$", "$5$culverculver", 0, 0},
+	{"BLF-CRYPT", "$2", "$2b$10$culverculverculverculv.", 0, 0},
+	{"SCRYPT", "$7$", "$7$CU..../....culverculverculver", 0, 0},
+	{"PLAIN", NULL, "", 0, 0},
+	{"MD5-CRYPT", "$1$", "$1$culver", 1, 0},
+	{"DES-CRYPT", NULL, "cu", 1, 0},
+	{"SCRAM-SHA-256", NULL, "4096,Y3VsdmVyY3VsdmVyY3VsZA==,"
+	    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,"
+	    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", 0, 256},
+	{"SCRAM-SHA-1", NULL, "4096,Y3VsdmVyY3VsdmVyY3VsZA==,"
+	    "AAAAAAAAAAAAAAAAAAAAAAAAAAA=,AAAAAAAAAAAAAAAAAAAAAAAAAAA=", 0,
+	    1},
 };
 enum { N_METHODS = sizeof(methods) / sizeof(methods[0]), M_PLAIN = 5,
 	M_DES = 7 };
@@ -129,6 +137,18 @@ locked(struct span field)
 	return field.n == 0;
 }
 
+static _Bool
+scram_is_good(const struct hash *h)
+{
+	struct plug_scram k;
+	_Bool ok = h->text.n < CRYPT_OUTPUT_SIZE &&
+	    plug_scram_parse(h->method->scram == 256, h->text.p, h->text.n,
+		&k);
+
+	explicit_bzero(&k, sizeof(k));
+	return ok;
+}
+
 struct hash
 hash_parse(struct span password, struct span scheme)
 {
@@ -145,6 +165,12 @@ hash_parse(struct span password, struct span scheme)
 	}
 	if (named == method_plain) {
 		h.method = named;
+		return h;
+	}
+	if (named != NULL && named->scram != 0) {
+		h.method = named;
+		if (!scram_is_good(&h))
+			h.state = HASH_BROKEN;
 		return h;
 	}
 	h.method = method_detect(h.text);
@@ -164,6 +190,10 @@ hash_cost_prefix(const struct hash *h)
 {
 	const char *p = h->text.p, *end;
 
+	if (h->method->scram != 0) {
+		end = memchr(p, ',', h->text.n);
+		return end != NULL ? (size_t)(end - p) + 1 : 0;
+	}
 	if (h->method->prefix == NULL)
 		return 0;
 	if (p[1] == '2')
@@ -190,6 +220,26 @@ equal(const char *input, size_t n, const char *stored, size_t stored_n)
 	return diff == 0;
 }
 
+/* Do the keys of PASSWORD, made as those of HASH, fit? */
+static culver_status
+scram_verify(const struct method *method, const char *hash,
+    const struct culver_str *password)
+{
+	struct plug_scram k, made;
+	culver_status st = CULVER_E_TEMP;
+
+	if (plug_scram_parse(method->scram == 256, hash, strlen(hash), &k)) {
+		made = k;
+		if (plug_scram_make(&made, password->p, password->n))
+			st = equal((const char *)made.stored, made.key_n,
+			    (const char *)k.stored, k.key_n) ? CULVER_OK :
+			    CULVER_E_AUTH;
+		explicit_bzero(&made, sizeof(made));
+	}
+	explicit_bzero(&k, sizeof(k));
+	return st;
+}
+
 culver_status
 hash_verify(const struct method *method, const char *hash,
     const struct culver_str *password, struct crypt_data *work)
@@ -199,6 +249,8 @@ hash_verify(const struct method *method, const char *hash,
 	if (method == method_plain)
 		return equal(password->p, password->n, hash, strlen(hash)) ?
 		    CULVER_OK : CULVER_E_AUTH;
+	if (method->scram != 0)
+		return scram_verify(method, hash, password);
 	/* crypt(3) would stop at a NUL and refuse what is too long, both
 	 * without looking at the hash. */
 	if (memchr(password->p, 0, password->n) != NULL ||
