@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <culver/util.h>
+
 #include "plugins/storage_mbox/mbox.h"
 
 #define A FROM("a") "S: 1\n\none\n\n"
@@ -329,6 +331,61 @@ test_other_order(void **state)
 	mbtest.host.call.deadline = UINT64_MAX;
 }
 
+static struct {			/* a host that makes dotlocks */
+	culver_status says;	/* to TAKE */
+	unsigned taken;
+	bool held;
+} locker;
+
+static culver_status
+host_dotlock(const struct culver_host *host, int32_t op,
+    struct culver_call *call)
+{
+	(void)host;
+	assert_true(locker.held == (op != CULVER_DOTLOCK_TAKE));
+	if (op == CULVER_DOTLOCK_TAKE && locker.says != CULVER_OK)
+		return culver_fail(call, locker.says, 0, "says the locker");
+	locker.taken += op == CULVER_DOTLOCK_TAKE;
+	locker.held = op != CULVER_DOTLOCK_DROP;
+	return CULVER_OK;
+}
+
+/* As in a directory that only others may write to; DOTLOCK is the option. */
+static void
+use_locker(const char *dotlock)
+{
+	assert_int_equal(mbtest_restart("dotlock", dotlock, NULL), CULVER_OK);
+	mbtest.host.host.dotlock = host_dotlock;
+	mbtest.store->host_dots = true;
+	memset(&locker, 0, sizeof(locker));
+}
+
+static void
+test_host_makes_dotlocks(void **state)
+{
+	(void)state;
+	use_locker("try");
+	mbtest_put(A B);
+	mbtest_open(2);
+	assert_int_equal(mbtest_expunge(1, 0), CULVER_OK);
+	assert_true(locker.taken >= 2 && !locker.held);
+	locker.says = CULVER_E_TEMP;		/* it died */
+	assert_int_equal(mbtest_expunge(1, 1), CULVER_E_TEMP);
+	assert_false(locked_by_us());
+	locker.says = CULVER_E_IN_USE;
+	mbtest.host.call.deadline = mbtest.host.host.now(&mbtest.host.host) +
+	    100000000;
+	assert_int_equal(mbtest_expunge(1, 1), CULVER_E_TIMEOUT);
+	mbtest.host.call.deadline = UINT64_MAX;
+	locker.says = CULVER_E_PERM;
+	assert_int_equal(mbtest_expunge(1, 1), CULVER_OK);
+	assert_non_null(strstr(mbtest.host.log, "done without"));
+	use_locker("require");
+	locker.says = CULVER_E_PERM;
+	mbtest_open_fails(CULVER_E_PERM, "says the locker");
+	assert_false(mbtest_exists(mbtest_path("M.lock")));
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, mbtest_setup, \
 	mbtest_teardown)
 
@@ -340,7 +397,7 @@ main(void)
 		T(test_during_a_session), T(test_while_it_is_sent),
 		T(test_expunge), T(test_imapbase_moves), T(test_disk_full),
 		T(test_replay), T(test_damage), T(test_dotlock),
-		T(test_other_order),
+		T(test_other_order), T(test_host_makes_dotlocks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
