@@ -81,8 +81,10 @@ struct mb_look {
 	bool use_length;	/* Content-Length counts */
 	bool keep_eoh;		/* the end of headers is no separator */
 	bool hide;		/* headers that mail readers add */
+	bool show_pseudo;	/* the internal data is a message */
 	bool trim_base;		/* spaces in X-IMAPbase */
 	bool unquote;		/* >From */
+	bool head_as_is;	/* but not in headers */
 };
 
 void mb_look_set(struct mb_look *l, unsigned style, unsigned quoting);
@@ -99,6 +101,7 @@ struct mb_msg {
 	uint32_t x_uid, validity, last_uid;
 	bool header, bol, hidden, fleeting, fixed, received;
 	bool has_length, pseudo;
+	bool base_padded, uid_padded;	/* X-IMAPbase, X-UID have spaces */
 	bool blank, blank_eoh;	/* the last line was empty; and ended headers */
 	bool newline;		/* the last byte shown was LF */
 	bool own;		/* the last line was MB_OWN_NAME */
@@ -171,6 +174,7 @@ struct mb_list {
 	uint32_t validity, last_uid;	/* of X-IMAPbase; 0: none */
 	uint32_t pseudo;	/* there is a hidden first message */
 	bool lines_crlf;
+	bool base_padded, uid_padded;	/* for mb_uidl_detect() */
 };
 
 void mb_list_free(struct mb_list *l);

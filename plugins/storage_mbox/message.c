@@ -58,10 +58,12 @@ mb_look_set(struct mb_look *l, unsigned style, unsigned quoting)
 	    .use_length = style != MB_POPA3D,
 	    .keep_eoh = plain || style == MB_UW,
 	    .hide = !plain,
+	    .show_pseudo = style == MB_POPA3D || style == MB_MAILUTILS,
 	    .trim_base = style == MB_MAILUTILS,
 	    .unquote = quoting == MB_QUOTE_MBOXRD ||
 		(quoting == MB_QUOTE_AUTO &&
-		(style == MB_OWN || style == MB_MAILUTILS)) };
+		(style == MB_OWN || style == MB_MAILUTILS)),
+	    .head_as_is = style == MB_MAILUTILS };
 }
 
 void
@@ -80,6 +82,22 @@ has_prefix(const unsigned char *p, size_t n, const char *s)
 	size_t len = strlen(s);
 
 	return n >= len && strncasecmp((const char *)p, s, len) == 0;
+}
+
+/*
+ * How long is the name of the header at P, with its colon, if that is NAME?
+ * Spaces may stand before the colon, which Dovecot reads so.
+ */
+static size_t
+name_length(const unsigned char *p, size_t n, const char *name)
+{
+	size_t len = strlen(name) - 1;
+
+	if (n <= len || strncasecmp((const char *)p, name, len) != 0)
+		return 0;
+	while (len < n && (p[len] == ' ' || p[len] == '\t'))
+		len++;
+	return len < n && p[len] == ':' ? len + 1 : 0;
 }
 
 /* A number after spaces; *P behind it; false if there is none. */
@@ -164,11 +182,15 @@ note_value(struct mb_msg *m, unsigned what, const unsigned char *p,
 		break;
 	case H_UID:
 		if (m->x_uid == 0 && take_number(&p, end, UINT32_MAX, &v) &&
-		    only_spaces(p, end))
+		    only_spaces(p, end)) {
 			m->x_uid = (uint32_t)v;
+			m->uid_padded = p < end && *p == ' ';
+		}
 		break;
 	case H_BASE:
 	case H_IMAP:
+		m->base_padded |= what == H_BASE && end - p > 1 &&
+		    p[0] == ' ' && p[1] == ' ';
 		if (m->validity == 0 && take_number(&p, end, UINT32_MAX, &v) &&
 		    take_number(&p, end, UINT32_MAX, &w)) {
 			m->validity = (uint32_t)v;
@@ -243,7 +265,8 @@ mb_is_metadata(const unsigned char *p, size_t n)
 		n = MB_NAME;
 	for (;; p += k, n -= k) {
 		for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-			if (known[i].hide && has_prefix(p, n, known[i].name))
+			if (known[i].hide &&
+			    name_length(p, n, known[i].name) > 0)
 				return true;
 		if (!has_prefix(p, n, MB_QUOTED))
 			return false;
@@ -262,9 +285,9 @@ header_begin(struct mb_msg *m, const unsigned char *p, size_t n, size_t *name)
 	    p + sizeof(MB_QUOTED) - 1, n - (sizeof(MB_QUOTED) - 1)))
 		return sizeof(MB_QUOTED) - 1;
 	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-		if (!has_prefix(p, n, known[i].name))
+		*name = name_length(p, n, known[i].name);
+		if (*name == 0)
 			continue;
-		*name = strlen(known[i].name);
 		m->own = known[i].what == H_OWN;
 		m->hidden = m->own || (known[i].hide && m->look->hide);
 		m->fleeting = known[i].fleeting;
@@ -354,7 +377,9 @@ header_line(struct mb_msg *m, const unsigned char *p, size_t n,
 		hash_line(m, p + k, n - k);
 	if (m->hidden)
 		return 0;
-	if (k > 0 && m->look->unquote)
+	/* our own deliveries have a header of ours before all others */
+	if (k > 0 && m->look->unquote &&
+	    (!m->look->head_as_is || m->own_uid[0] != '\0'))
 		return show(m, p + 1, n - 1, out);
 	if (cut == 0)
 		return show(m, p, n, out);

@@ -174,8 +174,10 @@ finish(struct scan *s, uint64_t at)
 	if (first && s->msg.validity != 0) {
 		s->list->validity = s->msg.validity;
 		s->list->last_uid = s->msg.last_uid;
+		s->list->base_padded = s->msg.base_padded;
 	}
-	if (first && s->msg.pseudo) {
+	s->list->uid_padded |= s->msg.uid_padded;
+	if (first && s->msg.pseudo && !s->look->show_pseudo) {
 		s->list->pseudo = 1;
 		return CULVER_OK;
 	}

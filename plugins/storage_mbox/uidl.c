@@ -182,21 +182,26 @@ is_mailutils(const char *s)
 unsigned
 mb_uidl_detect(const struct mb_list *l)
 {
-	size_t i, x_uidl = 0, x_uid = 0;
+	size_t i, n = 0, x_uidl = 0, mailutils = 0, x_uid = 0;
 
 	for (i = 0; i < l->n; i++) {
-		if ((l->rec[i].flags & MB_SEALED) != 0)
-			return MB_OWN;
-		if (l->rec[i].hint != 0) {
-			if (is_mailutils(l->blob.p + l->rec[i].hint))
-				return MB_MAILUTILS;
-			x_uidl++;
-		}
-		x_uid += l->rec[i].x_uid != 0;
+		const struct mb_rec *r = &l->rec[i];
+
+		/* we delivered it, maybe to a mailbox of another server */
+		if ((r->flags & MB_SEALED) != 0)
+			continue;
+		n++;
+		x_uidl += r->hint != 0;
+		mailutils += r->hint != 0 && is_mailutils(l->blob.p + r->hint);
+		x_uid += r->x_uid != 0;
 	}
+	/* who wrote these last; X-UIDL may be of strangers and of the past */
 	if (l->validity != 0 && x_uid > 0)
-		return l->pseudo ? MB_UW : MB_DOVECOT;
-	return l->n > 0 && x_uidl == l->n ? MB_QPOPPER : MB_OWN;
+		return l->base_padded ? MB_MAILUTILS :
+		    l->pseudo && !l->uid_padded ? MB_UW : MB_DOVECOT;
+	if (mailutils > n / 2)
+		return MB_MAILUTILS;
+	return n > 0 && x_uidl == n ? MB_QPOPPER : MB_OWN;
 }
 
 /* What the server before us showed for R; "" if that is not known. */
