@@ -31,7 +31,7 @@ stats_writer_socket_path =
 """
 MUTTRC = """set quit=yes delete=yes move=no record="" header_cache=""
 set sort=mailbox-order mark_old=no mbox_type=mbox wait_key=no
-set confirmappend=no confirmcreate=no sleep_time=0
+set confirmappend=no confirmcreate=no sleep_time=0 folder="~"
 set crypt_use_gpgme=no dotlock_program=/bin/true
 """
 
@@ -98,11 +98,11 @@ def doveadm(user, *args):
 
 # --- mutt --------------------------------------------------------------------
 
-def mutt(user, keys):
-    """mutt on a terminal of its own, with KEYS; if it finds no message it
-    does nothing."""
+def mutt(user, keys, more=""):
+    """mutt on a terminal of its own, with KEYS and MORE for its muttrc; if
+    it finds no message it does nothing."""
     rc = user.home / "muttrc"
-    rc.write_text(MUTTRC)
+    rc.write_text(MUTTRC + more)
     os.chmod(rc, 0o644)
     near, far = pty.openpty()
     proc = subprocess.Popen(
