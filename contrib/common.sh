@@ -53,9 +53,36 @@ need_packages() {
 	as_root+=(env DEBIAN_FRONTEND=noninteractive)
 	"${as_root[@]}" apt-get update -q >/dev/null ||
 	    die 69 "apt-get update failed"
+	[ "${no_services:-0}" = 0 ] || hold_services "${as_root[@]}"
 	"${as_root[@]}" apt-get install -q -y --no-install-recommends \
 	    "${missing[@]}" >/dev/null ||
 	    die 69 "apt-get could not install: ${missing[*]}"
+	[ "${no_services:-0}" = 0 ] || release_services "${as_root[@]}"
+}
+
+# Let no package that is installed start a service, until release_services or
+# the end of the script.  Arguments: what makes a command one of root's.
+policy=/usr/sbin/policy-rc.d held=0
+hold_services() {
+	[ ! -e "$policy" ] || return 0
+	# shellcheck disable=SC2064
+	trap "release_services $*" EXIT
+	held=1
+	printf '#!/bin/sh\nexit 101\n' | "$@" tee "$policy" >/dev/null &&
+	    "$@" chmod 755 "$policy"
+}
+release_services() {
+	[ "$held" = 1 ] || return 0
+	held=0
+	"$@" rm -f "$policy"
+}
+
+# Unpack the Debian package $1 below the folder $2, and install nothing.
+unpack_package() {
+	[ ! -e "$2/$1.unpacked" ] || return 0
+	mkdir -p "$2" && rm -f "$2/$1"_*.deb &&
+	    (cd "$2" && apt-get download -q "$1" >/dev/null 2>&1) &&
+	    dpkg -x "$2/$1"_*.deb "$2" && touch "$2/$1.unpacked"
 }
 
 # What a build needs.
