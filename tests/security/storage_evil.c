@@ -4,7 +4,7 @@
  * For test_evil_worker.py only.  Runs in a worker, confined as any other; in
  * open() it reads what to attack from `attack` in its own directory (which it
  * may), tries everything, and shows the outcome of each attempt as a line of
- * the one message of its mailbox: "NAME ok" or "NAME ERRNO".
+ * the one message of its mailbox: "NAME ERRNO", or "NAME 0" if it worked.
  */
 #include "config.h"
 
@@ -30,11 +30,9 @@
 #include <netinet/in.h>
 #include <unistd.h>
 
-#include <culver/plugin.h>
-#include <culver/storage.h>
-#include <culver/util.h>
+#include "tests/security/report.h"
 
-enum { TEXT = 65536, PATH = 600 };
+enum { PATH = 600 };
 
 struct culver_store {
 	char own[400];
@@ -44,13 +42,6 @@ struct culver_mailbox {
 	struct culver_store *store;
 	char dir[400], file[400], sock[108];
 	int pid, port;
-	size_t n;
-	char text[TEXT];
-};
-
-struct culver_content {
-	struct culver_mailbox *mb;
-	_Bool sent;
 };
 
 static const struct culver_option options[] = {
@@ -59,7 +50,6 @@ static const struct culver_option options[] = {
 };
 
 static struct culver_mailbox box;
-static struct culver_content content;
 static struct culver_store the_store;
 
 /* --- the report ------------------------------------------------------------ */
@@ -67,16 +57,7 @@ static struct culver_store the_store;
 static void
 say(const char *what, _Bool ok)
 {
-	int e = errno;
-
-	if (box.n + 200 > sizeof(box.text))
-		return;
-	if (ok)
-		box.n += (size_t)snprintf(box.text + box.n, 200, "%s ok\n",
-		    what);
-	else
-		box.n += (size_t)snprintf(box.text + box.n, 200, "%s %d\n",
-		    what, e);
+	report_line(what, ok ? 0 : errno);
 }
 
 /* A call that returns -1 or a descriptor, pid or 0. */
@@ -298,12 +279,6 @@ evil_create(struct culver_store **out, const struct culver_host *host,
 	return CULVER_OK;
 }
 
-static void
-evil_destroy(struct culver_store *store)
-{
-	(void)store;
-}
-
 static culver_status
 evil_paths(struct culver_store *store, struct culver_path *out, uint32_t cap,
     uint32_t *n, struct culver_call *call)
@@ -331,8 +306,6 @@ evil_open(struct culver_store *store, uint32_t flags,
 	    box.file, box.sock, &box.pid, &box.port) != 5)
 		return culver_fail(call, CULVER_E_TEMP, errno, "%s", path);
 	fclose(f);
-	box.n = (size_t)snprintf(box.text, sizeof(box.text),
-	    "Subject: what was tried\n\n");
 	names(store->own, box.dir, box.file);
 	processes(box.pid);
 	execution();
@@ -341,98 +314,9 @@ evil_open(struct culver_store *store, uint32_t flags,
 	return CULVER_OK;
 }
 
-static void
-evil_close(struct culver_mailbox *mb)
-{
-	(void)mb;
-}
-
-static culver_status
-evil_list(struct culver_mailbox *mb, uint32_t first,
-    struct culver_message *out, uint32_t cap, uint32_t *n,
-    struct culver_call *call)
-{
-	(void)mb;
-	(void)call;
-	*n = 0;
-	if (first > 0 || cap == 0)
-		return CULVER_DONE;
-	out[0] = (struct culver_message){ .uid = "tried" };
-	*n = 1;
-	return CULVER_OK;
-}
-
-static culver_status
-evil_read(struct culver_mailbox *mb, uint32_t index,
-    struct culver_content **out, struct culver_call *call)
-{
-	(void)index;
-	(void)call;
-	content = (struct culver_content){ .mb = mb };
-	*out = &content;
-	return CULVER_OK;
-}
-
-static culver_status
-evil_next(struct culver_content *c, struct culver_extent *out, uint32_t cap,
-    uint32_t *n, struct culver_call *call)
-{
-	(void)cap;
-	(void)call;
-	*n = 0;
-	if (c->sent)
-		return CULVER_DONE;
-	c->sent = 1;
-	out[0] = (struct culver_extent){ .fd = -1, .mem = c->mb->text,
-	    .length = c->mb->n };
-	*n = 1;
-	return CULVER_OK;
-}
-
-static void
-evil_done(struct culver_content *c)
-{
-	(void)c;
-}
-
-static culver_status
-evil_expunge(struct culver_mailbox *mb, const uint32_t *index, uint32_t n,
-    struct culver_expunge_result *res, struct culver_call *call)
-{
-	(void)mb;
-	(void)index;
-	(void)n;
-	res->removed = 0;
-	return culver_fail(call, CULVER_E_PERM, 0, "nothing is removed here");
-}
-
 static const struct culver_storage_ops ops = {
-	.size = sizeof(ops),
-	.create = evil_create,
-	.destroy = evil_destroy,
-	.paths = evil_paths,
+	REPORT_OPS, .create = evil_create, .paths = evil_paths,
 	.open = evil_open,
-	.close = evil_close,
-	.list = evil_list,
-	.read = evil_read,
-	.next = evil_next,
-	.done = evil_done,
-	.expunge = evil_expunge,
 };
 
-CULVER_PLUGIN(storage_evil) = {
-	.magic = CULVER_MAGIC,
-	.size = sizeof(struct culver_plugin),
-	.abi_major = CULVER_ABI_MAJOR,
-	.abi_minor = CULVER_ABI_MINOR,
-	.need_minor = 0,
-	.kind = CULVER_KIND_STORAGE,
-	.caps = CULVER_ST_READONLY,
-	.name = "evil",
-	.version = "1",
-	.summary = "tries to harm its neighbour",
-	.options = options,
-	.n_options = 1,
-	.option_size = sizeof(struct culver_option),
-	.ops = { .storage = &ops },
-};
+REPORT_PLUGIN(storage_evil, "evil", 0, "tries to harm its neighbour");

@@ -17,9 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <culver/plugin.h>
-#include <culver/storage.h>
-#include <culver/util.h>
+#include "tests/security/report.h"
 
 /* Of core/ipc/messages.def, which a plugin does not include. */
 enum { LOCKER = 6, LOCK_FILE = 150, LOCK_DONE = 151, LOCK_TAKE = 152 };
@@ -28,15 +26,6 @@ enum { OPT_PATH, OPT_VICTIM, OPT_WAY };
 struct culver_store {
 	const struct culver_host *host;
 	const char *path, *victim, *way;
-};
-
-struct culver_mailbox {
-	size_t n;
-	char text[4096];
-};
-
-struct culver_content {
-	_Bool sent;
 };
 
 static const struct culver_option options[] = {
@@ -49,15 +38,6 @@ static const struct culver_option options[] = {
 };
 
 static struct culver_store store;
-static struct culver_mailbox box;
-static struct culver_content content;
-
-static void
-say(const char *what, long n)
-{
-	box.n += (size_t)snprintf(box.text + box.n, sizeof(box.text) - box.n,
-	    "%s %ld\n", what, n);
-}
 
 /* Is there PATH.lock? */
 static _Bool
@@ -88,7 +68,7 @@ send_raw(const void *p, size_t n, int fd)
 		m.msg_control = &c;
 		m.msg_controllen = sizeof(c);
 	}
-	say("sent", sendmsg(LOCKER, &m, MSG_NOSIGNAL) == (ssize_t)n);
+	report_line("sent", sendmsg(LOCKER, &m, MSG_NOSIGNAL) == (ssize_t)n);
 }
 
 static void
@@ -147,11 +127,11 @@ improve(void)
 		if (fstat(fd, &st) == 0 && st.st_ino == lock.st_ino &&
 		    st.st_dev == lock.st_dev)
 			break;
-	say("held", fd < 64);
-	say("chmod", fchmod(fd, 02755) == 0 &&
+	report_line("held", fd < 64);
+	report_line("chmod", fchmod(fd, 02755) == 0 &&
 	    fchown(fd, (uid_t)-1, lock.st_gid) == 0 && fchmod(fd, 06755) == 0);
 	stat(name, &st);
-	say("setgid", (st.st_mode & S_ISGID) != 0);
+	report_line("setgid", (st.st_mode & S_ISGID) != 0);
 }
 
 static void
@@ -161,8 +141,8 @@ try_it(const struct culver_host *host, struct culver_call *call)
 	const uint32_t zero = 0;
 	const char *way = store.way;
 
-	say("take", host->dotlock(host, CULVER_DOTLOCK_TAKE, call));
-	say("own", locked(store.path));
+	report_line("take", host->dotlock(host, CULVER_DOTLOCK_TAKE, call));
+	report_line("own", locked(store.path));
 	memset(junk, 0xff, sizeof(junk));
 	if (strcmp(way, "again") == 0)
 		send_file(store.victim);
@@ -177,11 +157,11 @@ try_it(const struct culver_host *host, struct culver_call *call)
 	else if (strcmp(way, "improve") == 0)
 		improve();
 	if (strcmp(way, "improve") != 0)
-		say("answer", answer());
-	say("victim", locked(store.victim));
+		report_line("answer", answer());
+	report_line("victim", locked(store.victim));
 	host->dotlock(host, CULVER_DOTLOCK_DROP, NULL);
-	say("left", locked(store.path));
-	say("after", host->dotlock(host, CULVER_DOTLOCK_TAKE, call));
+	report_line("left", locked(store.path));
+	report_line("after", host->dotlock(host, CULVER_DOTLOCK_TAKE, call));
 }
 
 /* --- the plugin ---------------------------------------------------------------------- */
@@ -198,20 +178,12 @@ grab_create(struct culver_store **out, const struct culver_host *host,
 	    .victim = vals->v[OPT_VICTIM].u.s.p,
 	    .way = vals->v[OPT_WAY].u.s.p };
 	*out = &store;
-	box.n = (size_t)snprintf(box.text, sizeof(box.text),
-	    "Subject: what was tried\n\n");
-	say("provided", (host->provides & CULVER_HOST_DOTLOCK) != 0);
+	report_line("provided", (host->provides & CULVER_HOST_DOTLOCK) != 0);
 	if (strcmp(store.way, "first") == 0) {
 		send_file(store.victim);
-		say("first", answer());
+		report_line("first", answer());
 	}
 	return CULVER_OK;
-}
-
-static void
-grab_destroy(struct culver_store *s)
-{
-	(void)s;
 }
 
 static culver_status
@@ -234,100 +206,14 @@ grab_open(struct culver_store *s, uint32_t flags,
 {
 	(void)flags;
 	try_it(s->host, call);
-	*out = &box;
+	*out = (struct culver_mailbox *)s;
 	return CULVER_OK;
-}
-
-static void
-grab_close(struct culver_mailbox *mb)
-{
-	(void)mb;
-}
-
-static culver_status
-grab_list(struct culver_mailbox *mb, uint32_t first,
-    struct culver_message *out, uint32_t cap, uint32_t *n,
-    struct culver_call *call)
-{
-	(void)mb;
-	(void)call;
-	*n = first == 0 && cap > 0;
-	if (*n > 0)
-		out[0] = (struct culver_message){ .uid = "tried" };
-	return *n > 0 ? CULVER_OK : CULVER_DONE;
-}
-
-static culver_status
-grab_read(struct culver_mailbox *mb, uint32_t index,
-    struct culver_content **out, struct culver_call *call)
-{
-	(void)mb;
-	(void)index;
-	(void)call;
-	content.sent = 0;
-	*out = &content;
-	return CULVER_OK;
-}
-
-static culver_status
-grab_next(struct culver_content *c, struct culver_extent *out, uint32_t cap,
-    uint32_t *n, struct culver_call *call)
-{
-	(void)cap;
-	(void)call;
-	*n = !c->sent;
-	if (c->sent)
-		return CULVER_DONE;
-	c->sent = 1;
-	out[0] = (struct culver_extent){ .fd = -1, .mem = box.text,
-	    .length = box.n };
-	return CULVER_OK;
-}
-
-static void
-grab_done(struct culver_content *c)
-{
-	(void)c;
-}
-
-static culver_status
-grab_expunge(struct culver_mailbox *mb, const uint32_t *index, uint32_t n,
-    struct culver_expunge_result *res, struct culver_call *call)
-{
-	(void)mb;
-	(void)index;
-	(void)n;
-	res->removed = 0;
-	return culver_fail(call, CULVER_E_PERM, 0, "nothing is removed here");
 }
 
 static const struct culver_storage_ops ops = {
-	.size = sizeof(ops),
-	.create = grab_create,
-	.destroy = grab_destroy,
-	.paths = grab_paths,
+	REPORT_OPS, .create = grab_create, .paths = grab_paths,
 	.open = grab_open,
-	.close = grab_close,
-	.list = grab_list,
-	.read = grab_read,
-	.next = grab_next,
-	.done = grab_done,
-	.expunge = grab_expunge,
 };
 
-CULVER_PLUGIN(storage_grab) = {
-	.magic = CULVER_MAGIC,
-	.size = sizeof(struct culver_plugin),
-	.abi_major = CULVER_ABI_MAJOR,
-	.abi_minor = CULVER_ABI_MINOR,
-	.need_minor = 0,
-	.kind = CULVER_KIND_STORAGE,
-	.caps = CULVER_ST_READONLY | CULVER_ST_DOTLOCK,
-	.name = "grab",
-	.version = "1",
-	.summary = "wants more of its locker than it may have",
-	.options = options,
-	.n_options = 3,
-	.option_size = sizeof(struct culver_option),
-	.ops = { .storage = &ops },
-};
+REPORT_PLUGIN(storage_grab, "grab", CULVER_ST_DOTLOCK,
+    "wants more of its locker than it may have");

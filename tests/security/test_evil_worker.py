@@ -81,7 +81,7 @@ def outcome(instance):
         other.quit()
     rows = [line.split() for line in text.split("\r\n\r\n", 1)[1]
             .split("\r\n") if line]
-    found = {name: 0 if e == "ok" else int(e) for name, e in rows}
+    found = {name: int(e) for name, e in rows}
     return found, before, after
 
 
