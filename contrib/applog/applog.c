@@ -36,6 +36,7 @@ struct culver_store {
 	char *path;
 	int create;
 	uint32_t uid;
+	uint64_t quota_octets, quota_messages;
 	uint64_t whole;		/* known to be the end of a record */
 };
 
@@ -144,6 +145,55 @@ record_at(char *p, uint64_t at, uint64_t n)
 	return at + length(r) < n || checksum(r) == r->sum ? r : NULL;
 }
 
+/* Find the messages; those that a later record removes are marked first. */
+static int
+scan(struct culver_mailbox *mb)
+{
+	uint64_t n, at, end = 0, all = 0;
+	char *p = load(mb->fd, 0, &n);
+	struct record *r;
+
+	if (p == NULL)
+		return 0;
+	for (; (r = record_at(p, end, n)) != NULL; end += length(r)) {
+		const uint64_t *place = (const uint64_t *)(r + 1);
+
+		all += r->type == MESSAGE;
+		for (at = 0; r->type == REMOVAL && at < r->n / 8; at++)
+			if (place[at] < end && place[at] % 8 == 0)
+				((struct record *)(p + place[at]))->type =
+				    REMOVAL;
+	}
+	mb->m = calloc(all + 1, sizeof(*mb->m));
+	for (at = 0; mb->m != NULL && at < end; at += length(r)) {
+		r = (struct record *)(p + at);
+		if (r->type == MESSAGE && mb->n < all)
+			mb->m[mb->n++] = (struct message){ at, *r };
+	}
+	free(p);
+	return mb->m != NULL;
+}
+
+/* Has the user room for message R?  With ADDING locked. */
+static culver_status
+fits(struct culver_store *s, const struct record *r, int fd,
+    struct culver_call *call)
+{
+	struct culver_mailbox mb = { .fd = fd };
+	uint64_t octets = 0;
+
+	if (r->type != MESSAGE || (s->quota_octets | s->quota_messages) == 0)
+		return CULVER_OK;
+	if (!scan(&mb))
+		return fail(call, s, "read it");
+	for (uint32_t i = 0; i < mb.n; i++)
+		octets += mb.m[i].r.n;
+	free(mb.m);
+	return culver_quota_fits(s->quota_octets, s->quota_messages, octets,
+	    mb.n, r->n) ? CULVER_OK : culver_fail(call, CULVER_E_QUOTA, 0,
+	    "%s: over quota", s->path);
+}
+
 /* Add the record and its octets, which lie behind it, for good or not. */
 static culver_status
 append(struct culver_store *s, struct record *r, struct culver_call *call)
@@ -167,6 +217,9 @@ append(struct culver_store *s, struct record *r, struct culver_call *call)
 		status = fail(call, s, "cut off what is torn");
 		goto out;
 	}
+	status = fits(s, r, fd, call);
+	if (status != CULVER_OK)
+		goto out;
 	r->sum = checksum(r);
 	for (n = length(r); w > 0 && done < n; done += w > 0 ? (size_t)w : 0)
 		w = pwrite(fd, (char *)r + done, n - done,
@@ -207,6 +260,8 @@ applog_create(struct culver_store **out, const struct culver_host *host,
 	s->host = host;
 	s->create = vals->v[OPT_CREATE].u.i != 0;
 	s->uid = user->uid;
+	s->quota_octets = user->quota_octets;
+	s->quota_messages = user->quota_messages;
 	*out = s;
 	return CULVER_OK;
 }
@@ -248,35 +303,6 @@ applog_close(struct culver_mailbox *mb)
 		close(mb->fd);
 	free(mb->m);
 	free(mb);
-}
-
-/* Find the messages; those that a later record removes are marked first. */
-static int
-scan(struct culver_mailbox *mb)
-{
-	uint64_t n, at, end = 0, all = 0;
-	char *p = load(mb->fd, 0, &n);
-	struct record *r;
-
-	if (p == NULL)
-		return 0;
-	for (; (r = record_at(p, end, n)) != NULL; end += length(r)) {
-		const uint64_t *place = (const uint64_t *)(r + 1);
-
-		all += r->type == MESSAGE;
-		for (at = 0; r->type == REMOVAL && at < r->n / 8; at++)
-			if (place[at] < end && place[at] % 8 == 0)
-				((struct record *)(p + place[at]))->type =
-				    REMOVAL;
-	}
-	mb->m = calloc(all + 1, sizeof(*mb->m));
-	for (at = 0; mb->m != NULL && at < end; at += length(r)) {
-		r = (struct record *)(p + at);
-		if (r->type == MESSAGE && mb->n < all)
-			mb->m[mb->n++] = (struct message){ at, *r };
-	}
-	free(p);
-	return mb->m != NULL;
 }
 
 static culver_status
@@ -388,14 +414,13 @@ applog_deliver_begin(struct culver_store *s, const struct culver_envelope *env,
 	struct culver_delivery *d = calloc(1, sizeof(*d));
 	uint64_t bits[2];
 
-	(void)env;
 	if (d == NULL || (d->r = calloc(1, sizeof(*d->r))) == NULL) {
 		free(d);
 		return fail(call, s, "add a message");
 	}
 	d->store = s;
 	d->r->type = MESSAGE;
-	d->r->received = time(NULL);
+	d->r->received = env->received != 0 ? env->received : time(NULL);
 	s->host->random(s->host, bits, sizeof(bits));
 	for (int i = 0; i < 32; i++)
 		d->r->uid[i] = "0123456789abcdef"[bits[i / 16] >>

@@ -377,6 +377,8 @@ box_relist(struct box *b)
 	culver_status st;
 	uint32_t n, i;
 
+	box_list_any(b);
+
 	st = list_all(b, &again, &n);
 	if (st != CULVER_OK)
 		fail_call(b, st);

@@ -51,6 +51,8 @@ struct box {
 	uint32_t n;
 	uint64_t rng;
 	uint64_t time;			/* ns that a call may take; 0: 30 s */
+	const char *env_uid;		/* of the next delivery, or NULL */
+	int64_t env_received;
 	bool over;			/* deadlines are over already */
 	bool newer;			/* the host is of the next minor */
 	const char *doing;
@@ -82,6 +84,9 @@ void box_start(struct box *b, struct kit *k, uint64_t seed);
 /* open() and list() whole, in batches of any size. */
 culver_status box_open(struct box *b, uint32_t flags);
 void box_must_open(struct box *b, uint32_t flags);
+
+/* List any one message, or what is behind the last one. */
+void box_list_any(struct box *b);
 
 /* List again in other batches: it must be what it was. */
 void box_relist(struct box *b);

@@ -1,6 +1,6 @@
 /*
- * box_data.c - reading, removing and adding messages through the table; see
- * box.h.  Runs in a check.
+ * box_data.c - listing one message, reading, removing and adding through the
+ * table; see box.h.  Runs in a check.
  */
 #include "config.h"
 
@@ -10,6 +10,22 @@
 #include "core/tools/kit/box.h"
 
 enum { EXTENTS = 16 };
+
+void
+box_list_any(struct box *b)
+{
+	uint32_t i = kit_below(&b->rng, b->n + 2), n = UINT32_MAX;
+	struct culver_message one;
+	culver_status st = box_end(b, b->ops->list(b->mb, i, &one, 1, &n,
+	    box_begin(b, "list")), true);
+
+	if (st < CULVER_OK)
+		kit_fail("list: returned %d: %s", (int)st, b->err.text);
+	if (i >= b->n ? st != CULVER_DONE || n != 0 : n != 1 ||
+	    strcmp(one.uid, b->msg[i].uid) != 0)
+		kit_fail("list from message %u of %u: status %d, %u messages, "
+		    "or another one than before", i, b->n, (int)st, n);
+}
 
 /* One next(); the extents are taken. */
 static culver_status
@@ -141,7 +157,8 @@ deliver_begin(struct box *b, struct culver_delivery **d, size_t n)
 	env.e = (struct culver_envelope){ .size = sizeof(env.e),
 	    .sender = kit_below(&b->rng, 3) == 0 ? "" : "a@example.org",
 	    .recipient = b->user.u.name,
-	    .octets_hint = kit_below(&b->rng, 2) == 0 ? n : 0 };
+	    .octets_hint = kit_below(&b->rng, 2) == 0 ? n : 0,
+	    .uid = b->env_uid, .received = b->env_received };
 	*d = NULL;
 	st = box_end(b, b->ops->deliver_begin(b->store, &env.e, d,
 	    box_begin(b, "deliver_begin")), false);
@@ -190,8 +207,13 @@ box_deliver(struct box *b, const char *text, size_t n, char *uid)
 	st = deliver_text(b, text, n, &d);
 	if (st != CULVER_OK)
 		return st;
-	st = box_end(b, b->ops->deliver_commit(d, &id,
-	    box_begin(b, "deliver_commit")), false);
+	st = b->ops->deliver_commit(d, &id, box_begin(b, "deliver_commit"));
+	if (st == CULVER_E_QUOTA && (b->user.u.quota_octets != 0 ||
+	    b->user.u.quota_messages != 0)) {
+		box_end(b, CULVER_E_NOSPACE, false);	/* as that one */
+		return st;
+	}
+	st = box_end(b, st, false);
 	if (st != CULVER_OK || id.p == NULL)
 		return st;
 	if (id.n == 0 || id.n >= BOX_UID || id.p[id.n] != '\0' ||

@@ -262,6 +262,13 @@ const struct kit_check kit_storage[] = {
 	    60, 0 },
 	{ "storage", "an absent mailbox is no empty one", absent_check, 60,
 	    0 },
+	{ "storage", "quotas", rules_quota, 60, CULVER_ST_DELIVER },
+	{ "storage", "uid and time of a message that was moved", rules_moved,
+	    60, CULVER_ST_DELIVER },
+	{ "storage", "a user's own location", rules_location, 60,
+	    CULVER_ST_DELIVER },
+	{ "storage", "check() of what is not damaged", rules_check, 60,
+	    CULVER_ST_DELIVER | CULVER_ST_CHECK },
 	{ "storage", "random walks", walks, 3600, 0 },
 	{ .group = NULL },
 };

@@ -14,4 +14,10 @@ void lock_check(struct kit *k);
 void lock_killed(struct kit *k);
 void absent_check(struct kit *k);
 
+/* rules.c */
+void rules_quota(struct kit *k);
+void rules_moved(struct kit *k);
+void rules_location(struct kit *k);
+void rules_check(struct kit *k);
+
 #endif /* KIT_WALK_H */

@@ -68,7 +68,9 @@ static const char *const rules[] = { "none",
 	"torn", "not_atomic", "write_ignored", "malloc_unchecked",
 	"arena_unchecked", "sync_ignored", "sync_again", "no_sync",
 	"no_dir_sync", "readonly_lock", "uid_reused", "memory_hog",
-	"check_blames", "check_silent", "late_temp", "late_lies", NULL };
+	"check_blames", "check_silent", "late_temp", "late_lies",
+	"list_cursor", "quota_ignored", "location_ignored", "uid_not_kept",
+	"uid_kept_twice", "received_lost", "check_finds", "check_over", NULL };
 
 static culver_status
 evil_check_options(const struct culver_host *host,
@@ -87,11 +89,17 @@ evil_create(struct culver_store **out, const struct culver_host *host,
     const struct culver_values *vals, const struct culver_user *user,
     struct culver_call *call)
 {
+	struct culver_user u = *user;
+
 	rule = rules[vals->v[EVIL_RULE].u.i];
 	if ((is("host_size") && host->size != sizeof(*host)) ||
 	    (is("minor_equal") && host->abi_minor != CULVER_ABI_MINOR))
 		return culver_fail(call, CULVER_E_PERM, 0, "another host");
-	return applog_create(out, host, vals, user, call);
+	if (is("location_ignored"))
+		u.location = NULL;
+	if (is("quota_ignored"))
+		u.quota_messages = u.quota_octets = 0;
+	return applog_create(out, host, vals, &u, call);
 }
 
 static culver_status
@@ -121,12 +129,6 @@ lock_name(const struct culver_store *s)
 
 	snprintf(name, sizeof(name), "%.4000s.lock", s->path);
 	return name;
-}
-
-static int
-is_late(const struct culver_store *s, const struct culver_call *call)
-{
-	return s->host->now(s->host) >= call->deadline;
 }
 
 static culver_status
@@ -199,6 +201,7 @@ evil_list(struct culver_mailbox *mb, uint32_t first,
     struct culver_call *call)
 {
 	static char uid[2][40];
+	static uint32_t cursor;
 	culver_status st;
 	uint32_t i;
 
@@ -209,7 +212,10 @@ evil_list(struct culver_mailbox *mb, uint32_t first,
 		mb->n = 0;
 		scan(mb);
 	}
+	if (is("list_cursor") && first > 0)
+		first = cursor;
 	st = applog_list(mb, first, out, cap, n, call);
+	cursor = first + *n;
 	if (st == CULVER_OK && is("count_over"))
 		*n = cap + 1;
 	if (st == CULVER_DONE && is("count_zero"))
@@ -355,6 +361,8 @@ evil_commit(struct culver_delivery *d, struct culver_str *uid,
 	st = applog_deliver_commit(d, uid, call);
 	if (st == CULVER_OK && is("late_lies") && is_late(s, call))
 		return culver_fail(call, CULVER_E_TIMEOUT, 0, "late");
+	if (st == CULVER_OK)
+		uid->n = strlen(uid->p);
 	if (st == CULVER_OK && is("commit_uid"))
 		*uid = (struct culver_str){ "nobody", 6 };
 	return st;
@@ -374,15 +382,17 @@ static const struct culver_storage_ops evil_ops = {
 	.destroy = applog_destroy, .paths = evil_paths, .open = evil_open,
 	.close = evil_close, .list = evil_list, .read = applog_read,
 	.next = evil_next, .done = applog_done, .expunge = evil_expunge,
-	.deliver_begin = applog_deliver_begin, .deliver_write = evil_write,
+	.deliver_begin = evil_begin, .deliver_write = evil_write,
 	.deliver_commit = evil_commit, .deliver_abort = evil_abort,
+	.check = evil_check,
 };
 
 CULVER_PLUGIN(storage_evil) = {
 	.magic = CULVER_MAGIC, .size = sizeof(struct culver_plugin),
 	.abi_major = CULVER_ABI_MAJOR, .abi_minor = CULVER_ABI_MINOR,
 	.kind = CULVER_KIND_STORAGE, .name = "evil", .version = "1.0",
-	.caps = CULVER_ST_DELIVER | CULVER_ST_ATOMIC_EXPUNGE | EVIL_CAPS,
+	.caps = CULVER_ST_DELIVER | CULVER_ST_ATOMIC_EXPUNGE |
+	    CULVER_ST_KEEP_UID | CULVER_ST_CHECK | EVIL_CAPS,
 	.summary = EVIL_SUMMARY, .options = evil_options,
 	.check_options = evil_check_options,
 	.n_options = EVIL_OPTIONS,

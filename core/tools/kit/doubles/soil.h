@@ -111,3 +111,43 @@ spoil(char *buf, size_t n)
 	}
 	return k;
 }
+
+/* Keeps the UIDL that a message had, but not one twice in a row. */
+static culver_status
+evil_begin(struct culver_store *s, const struct culver_envelope *env,
+    struct culver_delivery **out, struct culver_call *call)
+{
+	static char last[40];
+	culver_status st = applog_deliver_begin(s, env, out, call);
+
+	if (st == CULVER_OK && is("received_lost"))
+		(*out)->r->received = time(NULL);
+	if (st != CULVER_OK || env->uid == NULL || is("uid_not_kept") ||
+	    strlen(env->uid) > 32 ||
+	    (strcmp(env->uid, last) == 0 && !is("uid_kept_twice")))
+		return st;
+	snprintf(last, sizeof(last), "%s", env->uid);
+	memset((*out)->r->uid, 0, sizeof((*out)->r->uid));
+	memcpy((*out)->r->uid, last, strlen(last));
+	return st;
+}
+
+static culver_status
+evil_check(struct culver_store *s, struct culver_str *out, uint32_t cap,
+    uint32_t *n, struct culver_call *call)
+{
+	static const char finding[] = "all is lost";
+
+	(void)s;
+	(void)call;
+	*n = is("check_over") ? cap + 1 : is("check_finds") ? 1 : 0;
+	if (*n > 0 && cap > 0)
+		*out = (struct culver_str){ finding, sizeof(finding) - 1 };
+	return CULVER_OK;
+}
+
+static int
+is_late(const struct culver_store *s, const struct culver_call *call)
+{
+	return s->host->now(s->host) >= call->deadline;
+}
