@@ -121,7 +121,7 @@ remove_stale(struct dotlock *d)
 static int
 make_file(const struct dotlock *d, struct beside *file)
 {
-	int fd = -1, n;
+	int fd = -1, n, err;
 	char text[64];
 
 	if (beside(d, file))
@@ -131,12 +131,17 @@ make_file(const struct dotlock *d, struct beside *file)
 	/*
 	 * For other programs, and for us, also after a power cut, which must
 	 * not leave the name without the mark.  A full disk is no reason not
-	 * to lock.
+	 * to lock, one that fails is.
 	 */
 	n = snprintf(text, sizeof(text), "%ld\n" DOT_MARK, (long)getpid());
-	if (lock_whole(fd) && write(fd, text, (size_t)n) == n)
-		(void)fsync(fd);
-	return fd;
+	if (!lock_whole(fd) || write(fd, text, (size_t)n) != n ||
+	    fsync(fd) == 0 || errno == ENOSPC || errno == EDQUOT)
+		return fd;
+	err = errno;
+	close(fd);
+	unlinkat(d->dir, file->name, 0);
+	errno = err;
+	return -1;
 }
 
 int
