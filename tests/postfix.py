@@ -3,8 +3,7 @@ test's own.
 
 It listens on the instance's loopback address, is no system service, and ends
 by the process number that it wrote.  local(8) and pipe(8) look accounts up:
-for them it lives in a mount namespace in which /etc/passwd and /etc/group
-have those of the test.
+for them it lives in a mount namespace whose /etc has those of the test.
 """
 import contextlib
 import os
@@ -32,7 +31,6 @@ setgid_group = postdrop
 maillog_file = {dir}/maillog
 maillog_file_prefixes = {dir}
 myhostname = mx.example.test
-mydestination =
 mynetworks = 127.0.0.0/8
 inet_interfaces = loopback-only
 inet_protocols = ipv4
@@ -84,7 +82,7 @@ anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
 """
-TO_VIRTUAL = f"virtual_mailbox_domains = {DOMAIN}\nvirtual_transport = "
+TO_VIRTUAL = f"mydestination =\nvirtual_mailbox_domains = {DOMAIN}\nvirtual_transport = "
 TO_LOCAL = f"mydestination = {DOMAIN}\nlocal_transport = local\n"
 
 
@@ -137,18 +135,26 @@ class Postfix:
         return lines
 
     def write_accounts(self):
+        """An /etc with links to the real one, but for passwd and group.  (A
+        mount on a single file is gone when the system replaces that file.)
+        Not below the configuration, which Postfix searches."""
         mine = [(u.name, u.uid, u.gid, u.home) for u in self.inst.users]
         mine.append(("culverpipe", PIPE_ID, PIPE_ID, "/"))
-        self.write("passwd", Path("/etc/passwd").read_text() + "".join(
+        self.etc, self.real = self.inst.dir / "etc", self.inst.dir / "real"
+        self.etc.mkdir(mode=0o755)
+        self.real.mkdir()
+        for name in set(os.listdir("/etc")) - {"passwd", "group"}:
+            (self.etc / name).symlink_to(self.real / name)
+        self.write("../etc/passwd", Path("/etc/passwd").read_text() + "".join(
             f"{n}:x:{u}:{g}::{home}:/bin/sh\n" for n, u, g, home in mine))
-        self.write("group", Path("/etc/group").read_text() + "".join(
+        self.write("../etc/group", Path("/etc/group").read_text() + "".join(
             f"{n}:x:{g}:\n" for n, _, g, _ in mine))
 
     def run(self, command):
         argv = ["/usr/sbin/postfix", "-c", str(self.dir), command]
         if self.accounts and command == "start":
-            binds = "".join(f"mount --bind '{self.dir}/{f}' /etc/{f} && "
-                            for f in ("passwd", "group"))
+            binds = f"mount --bind /etc '{self.real}' && " \
+                f"mount --bind '{self.etc}' /etc && "
             argv = [*own_mounts(), "sh", "-c", binds + 'exec "$@"', "sh",
                     *argv]
         return subprocess.run(argv, capture_output=True, text=True,
