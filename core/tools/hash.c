@@ -4,7 +4,8 @@
  *	hash text|json [SCHEME]
  *
  * Runs as culverctl's caller, in a program of its own so that culverctl maps
- * no libcrypt.  The password comes from stdin and is never an argument.
+ * no libcrypt and no libcrypto.  The password comes from stdin and is never an
+ * argument.
  */
 #include "config.h"
 
@@ -13,19 +14,28 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/random.h>
 #include <sysexits.h>
 
+#include <openssl/evp.h>
+
+#include "core/tools/kit/scram.h"
 #include "core/tools/password.h"
+
+enum { SALT = 16, ITERATIONS = 4096 };	/* what SCRAM answers for unknown users,
+					 * too: others would stand out */
 
 /* As the passwdfile plugin names them; cost 0 is crypt(3)'s choice, which for
  * bcrypt is that of 1999. */
 static const struct {
-	const char *name, *prefix;
+	const char *name, *prefix;	/* NULL: not of crypt(3) */
 	unsigned long cost;
 } schemes[] = {
 	{"YESCRYPT", "$y$", 0},
 	{"SHA512-CRYPT", "$6$", 0},
 	{"BLF-CRYPT", "$2b$", 11},
+	{"SCRAM-SHA-256", NULL, 0},
+	{"SCRAM-SHA-1", NULL, 0},
 };
 enum { N_SCHEMES = sizeof(schemes) / sizeof(schemes[0]) };
 
@@ -65,6 +75,29 @@ ask(char password[PASSWORD_MAX])
 	return n;
 }
 
+/* The keys of SCRAM as Dovecot writes them; NULL: they cannot be made. */
+static const char *
+scram_hash(_Bool sha256, const char *password)
+{
+	static char out[320];
+	unsigned char salt[SALT], stored[SCRAM_KEY], server[SCRAM_KEY];
+	unsigned char text[3][96];
+	size_t n;
+
+	if (getrandom(salt, sizeof(salt), 0) != sizeof(salt))
+		return NULL;
+	n = scram_keys(sha256, password, strlen(password), salt, sizeof(salt),
+	    ITERATIONS, stored, server);
+	if (n == 0)
+		return NULL;
+	EVP_EncodeBlock(text[0], salt, sizeof(salt));
+	EVP_EncodeBlock(text[1], stored, (int)n);
+	EVP_EncodeBlock(text[2], server, (int)n);
+	snprintf(out, sizeof(out), "%d,%s,%s,%s", ITERATIONS,
+	    (char *)text[0], (char *)text[1], (char *)text[2]);
+	return out;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -81,11 +114,14 @@ main(int argc, char **argv)
 		goto out;
 	}
 	status = EX_SOFTWARE;
-	if (crypt_gensalt_rn(schemes[scheme].prefix, schemes[scheme].cost,
+	if (schemes[scheme].prefix == NULL)
+		hash = scram_hash(strcmp(schemes[scheme].name,
+		    "SCRAM-SHA-256") == 0, password);
+	else if (crypt_gensalt_rn(schemes[scheme].prefix, schemes[scheme].cost,
 	    NULL, 0, setting, sizeof(setting)) != NULL)
 		hash = crypt_rn(password, setting, &data, sizeof(data));
 	if (hash == NULL) {
-		perror("culverctl: crypt");
+		perror("culverctl: hash");
 		goto out;
 	}
 	status = 0;
