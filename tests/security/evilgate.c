@@ -95,7 +95,7 @@ client_socket(void)
 
 /* N octets as they are, with fds: what ipc_send() would refuse to send. */
 static void
-send_raw(const void *buf, size_t n, const int *fds, unsigned nfds)
+send_raw_to(int to, const void *buf, size_t n, const int *fds, unsigned nfds)
 {
 	char space[CMSG_SPACE(sizeof(int) * 8)] = {0};
 	struct iovec iov = {.iov_base = (void *)(uintptr_t)buf, .iov_len = n};
@@ -110,8 +110,14 @@ send_raw(const void *buf, size_t n, const int *fds, unsigned nfds)
 		c->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
 		memcpy(CMSG_DATA(c), fds, sizeof(int) * nfds);
 	}
-	if (sendmsg(FD_MASTER, &mh, MSG_NOSIGNAL) < 0)
+	if (sendmsg(to, &mh, MSG_NOSIGNAL) < 0)
 		_exit(6);
+}
+
+static void
+send_raw(const void *buf, size_t n, const int *fds, unsigned nfds)
+{
+	send_raw_to(FD_MASTER, buf, n, fds, nfds);
 }
 
 static void
@@ -203,12 +209,91 @@ hoard(void)
 	handover(grant[1], first, client_socket());
 }
 
+/* Begin MECH without an initial response. */
+static culver_status
+begin(const char *mech)
+{
+	struct ipc_auth_begin m = {.serial = serial, .mech = mech,
+	    .service = "pop3", .remote = "192.0.2.1", .local = "192.0.2.2",
+	    .cert_user = "user1", .flags = IPC_TLS};
+
+	return ipc_send(FD_AUTH, IPC_AUTH_BEGIN, &m, NULL, 0);
+}
+
+static void
+step(uint64_t of, const char *text)
+{
+	struct ipc_auth_cont m = {.serial = of,
+	    .data = {(const uint8_t *)text, (uint32_t)strlen(text)}};
+
+	ipc_send(FD_AUTH, IPC_AUTH_CONT, &m, NULL, 0);
+}
+
+/* More logins begun and not ended than one gate may have. */
+static void
+hoard_steps(void)
+{
+	struct pollfd p = {.fd = FD_AUTH, .events = POLLIN | POLLOUT};
+
+	for (int begun = 0; begun < 33000;) {
+		if (poll(&p, 1, 20000) != 1)
+			_exit(8);
+		if (p.revents & POLLIN) {
+			if (ipc_recv(FD_AUTH, &in, R_AUTH, R_GATE, P_RUN) ==
+			    IPC_GOT)
+				ipc_done(&in);
+		} else if (begin("LOGIN") == CULVER_OK) {
+			serial++;
+			begun++;
+		}
+	}
+	await(FD_AUTH, R_AUTH, IPC_AUTH_NO);
+}
+
+/* What a gate may not do to the coordinator; true: MODE was one of these. */
+static _Bool
+misuse_auth(void)
+{
+	static uint8_t buf[IPC_MAX], big[20000];
+	struct ipc_auth_cont m = {.serial = serial, .data = {big, 12288}};
+	size_t n;
+
+	if (mode_is("stepnone")) {
+		step(serial, "x");	/* of a login that never began */
+	} else if (mode_is("stepbusy")) {
+		begin("LOGIN");
+		step(serial, "user1");
+		step(serial, "geheim");
+		step(serial, "geheim");	/* a pool is asked now */
+	} else if (mode_is("stepbig")) {
+		begin("LOGIN");
+		n = ipc_encode(IPC_AUTH_CONT, &m, 0, buf, sizeof(buf));
+		buf[IPC_HEADER + 8]++;	/* the length of its data, */
+		buf[4]++;		/* and its own */
+		send_raw_to(FD_AUTH, buf, n + 1, NULL, 0);
+	} else if (mode_is("stepmech")) {
+		begin("CRAM-MD5");	/* is not switched on */
+	} else if (mode_is("stepcert")) {
+		begin("EXTERNAL");	/* nobody vouches for certificates */
+	} else if (mode_is("stepserial")) {
+		begin("LOGIN");
+		begin("LOGIN");		/* the same number again */
+	} else if (mode_is("stepmany")) {
+		hoard_steps();
+	} else {
+		return 0;
+	}
+	return 1;
+}
+
 static void
 misuse(void)
 {
 	uint64_t grant;
 
-	if (mode_is("othergate")) {
+	if (misuse_auth()) {
+		return;
+	} else if (mode_is("othergate")) {
 		other_gate();
 	} else if (mode_is("foreign")) {
 		handover(get_grant() + 1, serial, client_socket());

@@ -16,6 +16,11 @@ BREACHES = ["foreign", "serial", "othergate", "directory", "phase", "early",
             "trailing", "flood", "notmine"]
 
 
+# what the coordinator ends the channel for, and with it the gate's logins
+STEPS = ["stepnone", "stepbusy", "stepbig", "stepmech", "stepcert",
+         "stepserial"]
+
+
 @pytest.fixture(scope="module")
 def evil_tree(copy_tree, build):
     """A copy of the tree whose gate is evilgate."""
@@ -82,6 +87,21 @@ def test_grants_are_bounded(attack):
     inst.wait_log("no room for the logins of gate")
     culver.until("the gate is killed", lambda: killed(inst))
     assert logins(inst) == 1
+
+
+@pytest.mark.parametrize("mode", STEPS)
+def test_a_step_out_of_turn_ends_the_channel(attack, mode):
+    """A response where no challenge was, one that is too long, a mechanism
+    that is not configured, a number again."""
+    inst = attack(mode)
+    inst.wait_log("gate", "broke the protocol: closed")
+    assert logins(inst) == 0
+
+
+def test_logins_in_the_middle_are_bounded(attack):
+    inst = attack("stepmany")
+    inst.wait_log("a login was refused: too many logins begun")
+    assert logins(inst) == 0
 
 
 @pytest.mark.slow
