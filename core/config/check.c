@@ -278,6 +278,11 @@ check_tls(struct cf_config *c)
 		certs += s->v[O_HOST_CERTIFICATE].u.list.n;
 		hosts++;
 	}
+	if (cf_is_good(&c->tls, O_CLIENT_CA) &&
+	    c->tls.set[O_CERTIFICATE] == NULL)
+		cf_blame(&c->tls, O_CLIENT_CA, "there is no TLS without a "
+		    "certificate: add `certificate = \"...\" key = "
+		    "\"...\"'");
 	if (certs > CONF_MAX_CERT || hosts > CONF_MAX_HOST)
 		diag_error(c->tls.at, "tls", "there are %zu certificates of "
 		    "%zu hosts: wanted at most %d of %d", certs, hosts,

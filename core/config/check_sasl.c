@@ -102,8 +102,6 @@ section_serves(const struct cf_section *s, const struct sasl_mech *m,
 
 	*known = (m->flags & SASL_F_SECRET) == 0 ||
 	    (has_of(s) & m->has) != 0;
-	if (m->flags & SASL_F_CERT)
-		return 0;
 	return (caps_of(s) & cap) != 0;
 }
 
@@ -120,6 +118,8 @@ cf_mechs(const struct cf_config *c, uint32_t *mechs, uint32_t *announced)
 	for (const struct cf_section *s = c->auth; s != NULL; s = s->next)
 		for (unsigned i = 0; i < SASL_MECHS; i++) {
 			if ((want & SASL_BIT(i)) == 0 ||
+			    ((sasl_mechs[i].flags & SASL_F_CERT) != 0 &&
+			    c->tls.set[O_CLIENT_CA] == NULL) ||
 			    !section_serves(s, &sasl_mechs[i], &known))
 				continue;
 			*mechs |= SASL_BIT(i);
@@ -151,7 +151,10 @@ cf_check_mechs(struct cf_config *c)
 		if ((want & SASL_BIT(i)) == 0)
 			continue;
 		if ((mechs & SASL_BIT(i)) == 0)
-			cf_blame(&c->top, O_SASL, "no auth section can serve "
+			cf_blame(&c->top, O_SASL, i == SASL_EXTERNAL &&
+			    c->tls.set[O_CLIENT_CA] == NULL ? "nobody vouches "
+			    "for clients' certificates, which %s needs: set "
+			    "client_ca in tls" : "no auth section can serve "
 			    "%s: remove it", name);
 		else if ((announced & SASL_BIT(i)) == 0)
 			diag_warning(c->top.set[O_SASL]->at, "sasl", "%s is "

@@ -56,7 +56,7 @@ master_check(struct conf_master *c)
 static _Bool
 master_check_rest(struct conf_master *c)
 {
-	if (c->n_auth > CONF_MAX_AUTH || c->n_cert > CONF_MAX_CERT ||
+	if (c->n_auth > CONF_MAX_AUTH || c->n_cert > CONF_MAX_CERT + 1 ||
 	    c->gates < 1 || c->gates > 256)
 		return 0;
 	for (uint32_t i = 0; i <= c->n_listen; i++)
@@ -75,8 +75,8 @@ static _Bool
 gate_check(struct conf_gate *c)
 {
 	END_TEXT(c->hostname);
-	if (c->n_listen > CONF_MAX_LISTEN || c->n_cert > CONF_MAX_CERT ||
-	    c->n_host > CONF_MAX_HOST)
+	if (c->n_listen > CONF_MAX_LISTEN || c->n_cert > CONF_MAX_CERT + 1 ||
+	    c->n_host > CONF_MAX_HOST || c->client_name > CONF_CLIENT_UID)
 		return 0;
 	for (uint32_t i = 0; i < c->n_listen; i++) {
 		END_TEXT(c->listen[i].name);
@@ -91,7 +91,7 @@ static _Bool
 certcheck_check(struct conf_certcheck *c)
 {
 	END_TEXT(c->hostname);
-	return c->n_cert <= CONF_MAX_CERT && c->n_host <= CONF_MAX_HOST;
+	return c->n_cert <= CONF_MAX_CERT + 1 && c->n_host <= CONF_MAX_HOST;
 }
 
 static _Bool

@@ -62,6 +62,7 @@ struct conf_head {
 #define CONF_MAGIC 0x664e4f43u
 
 enum conf_tls { CONF_TLS_STARTTLS, CONF_TLS_IMPLICIT, CONF_TLS_OFF };
+enum conf_client_name { CONF_CLIENT_CN, CONF_CLIENT_EMAIL, CONF_CLIENT_UID };
 enum conf_plain { CONF_PLAIN_LOCAL, CONF_PLAIN_NEVER, CONF_PLAIN_ALWAYS };
 
 /* --- master ---------------------------------------------------------- */
@@ -140,6 +141,9 @@ struct conf_gate {
 	uint32_t expire_days;		/* EXPIRE in CAPA: UINT32_MAX NEVER,
 					 * UINT32_MAX - 1: not announced */
 	uint32_t n_listen, n_cert, n_host;
+	uint32_t has_ca;		/* the last certificate is no pair but
+					 * who vouches for those of clients */
+	uint32_t client_name;		/* enum conf_client_name */
 	struct conf_gate_listen listen[CONF_MAX_LISTEN];
 };	/* extra: n_host times struct conf_gate_host */
 
@@ -184,6 +188,7 @@ struct conf_certcheck {
 	struct conf_head head;
 	char hostname[256];
 	uint32_t n_cert, n_host;
+	uint32_t has_ca;		/* as in conf_gate */
 };	/* extra: n_host times struct conf_gate_host, n_cert times struct
 	 * conf_cert */
 

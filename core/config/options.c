@@ -19,6 +19,7 @@ static const char *const protocols[] = {"pop3", "lmtp", NULL};
 static const char *const names[] = {"any", "address", "local", NULL};
 static const char *const fulls[] = {"temporary", "permanent", NULL};
 static const char *const tls_kinds[] = {"starttls", "implicit", "off", NULL};
+static const char *const client_names[] = {"cn", "email", "uid", NULL};
 static const char *const plain_kinds[] = {"local", "never", "always", NULL};
 static const char *const confinements[] = {"confined", "unconfined", NULL};
 
@@ -144,6 +145,16 @@ const struct cf_option cf_options[O_COUNT] = {
 	    .o.min = 1, .o.max = 1023, .computed = "none",
 	    .o.help = "PEM file with the private key; as many as "
 	    "certificates, in the same order"},
+	TLS(O_CLIENT_CA, "client_ca", CULVER_OPT_PATH),
+	    .o.min = 1, .o.max = 1000, .computed = "none",
+	    .o.help = "PEM file with the certificates of those who vouch for "
+	    "users: clients are asked for one of theirs, need none, and can "
+	    "log in with it by EXTERNAL"},
+	TLS(O_CLIENT_NAME, "client_name", CULVER_OPT_ENUM),
+	    .o.def = "cn", .o.choices = client_names,
+	    .o.help = "where the certificate of a client has the user's name: "
+	    "the subject's CN or UID, or the address in subjectAltName; one "
+	    "with several of these is none"},
 
 	HOST(O_HOST_CERTIFICATE, "certificate", CULVER_OPT_LIST),
 	    .o.min = 1, .o.max = 1023, .o.flags = CULVER_OPT_REQUIRED,

@@ -38,6 +38,7 @@ struct snapper {
 	struct conf_gate_host *hosts;
 	struct conf_cert *certs;
 	uint32_t n_hosts, n_certs;
+	_Bool has_ca;			/* the last one */
 };
 
 static void
@@ -155,6 +156,23 @@ certs_add(struct snapper *s, const struct cf_section *sec, enum cf_opt cert,
 	}
 }
 
+/* It goes the way of the others: opened by master, looked at by certcheck. */
+static void
+ca_add(struct snapper *s)
+{
+	const struct culver_value *v = &s->c->tls.v[O_CLIENT_CA];
+	struct conf_cert *out = &s->certs[s->n_certs];
+
+	if (s->c->tls.set[O_CLIENT_CA] == NULL)
+		return;
+	out->line = v->line;
+	TEXT(out->file, v->file != NULL ? v->file : "");
+	TEXT(out->cert, v->u.s.p);
+	TEXT(out->key, v->u.s.p);
+	s->n_certs++;
+	s->has_ca = 1;
+}
+
 /* The hosts and the list of certificates: what several snapshots hold. */
 static void
 hosts_fill(struct snapper *s)
@@ -167,10 +185,11 @@ hosts_fill(struct snapper *s)
 	for (h = s->c->host; h != NULL; h = h->next, hosts++)
 		certs += h->v[O_HOST_CERTIFICATE].u.list.n;
 	s->hosts = mem_get(hosts * sizeof(*s->hosts));
-	s->certs = mem_get(certs * sizeof(*s->certs));
+	s->certs = mem_get((certs + 1) * sizeof(*s->certs));
 	certs_add(s, &s->c->tls, O_CERTIFICATE, O_KEY);
 	for (h = s->c->host; h != NULL; h = h->next)
 		certs_add(s, h, O_HOST_CERTIFICATE, O_HOST_KEY);
+	ca_add(s);
 }
 
 /* --- master ---------------------------------------------------------- */
@@ -352,6 +371,8 @@ gate_snap(const struct snapper *s)
 	gate_fill(s, g);
 	g->n_host = s->n_hosts;
 	g->n_cert = s->n_certs;
+	g->has_ca = s->has_ca;
+	g->client_name = (uint32_t)s->c->tls.v[O_CLIENT_NAME].u.i;
 	p.extra = s->hosts;
 	p.extra_n = s->n_hosts * sizeof(*s->hosts);
 	return add_filter(&p, FILTER_GATE, 0) && snapshot(s, &p);
@@ -370,6 +391,7 @@ certcheck_snap(const struct snapper *s)
 	TEXT(c->hostname, s->c->top.v[O_HOSTNAME].u.s.p);
 	c->n_host = s->n_hosts;
 	c->n_cert = s->n_certs;
+	c->has_ca = s->has_ca;
 	p.extra_n = hosts + certs;
 	extra = mem_get(p.extra_n + 1);
 	if (hosts > 0) {

@@ -7,8 +7,11 @@
 #include "config.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <openssl/rand.h>
 
 #include "core/gate/gate.h"
 #include "core/pop3/capa.h"
@@ -17,6 +20,8 @@
 #include "core/sasl/base64.h"
 #include "core/sasl/mechs.h"
 #include "core/tls/tls.h"
+
+enum { STAMP_TEXT = 320 };	/* "<...@hostname>" and a NUL */
 
 static bool
 may_log_in(const struct conn *c)
@@ -40,6 +45,14 @@ may_start_tls(const struct conn *c)
 	    c->gate->conf.listen[c->listen].tls == CONF_TLS_STARTTLS;
 }
 
+static bool
+has_cert(const struct conn *c)
+{
+	char user[TLS_CLIENT_USER];
+
+	return c->ssl != NULL && tls_client_user(c->gate->tls, c->ssl, user);
+}
+
 /* Of MASK, what this client could use now. */
 static uint32_t
 usable(const struct conn *c, uint32_t mask)
@@ -48,11 +61,14 @@ usable(const struct conn *c, uint32_t mask)
 
 	if (!may_log_in(c))
 		return 0;
-	for (unsigned i = 0; i < SASL_MECHS; i++)
-		if ((mask & SASL_BIT(i)) != 0 && (c->ssl != NULL ||
-		    (sasl_mechs[i].flags & (SASL_F_BINDING | SASL_F_CERT)) ==
-		    0))
+	for (unsigned i = 0; i < SASL_MECHS; i++) {
+		unsigned needs = sasl_mechs[i].flags;
+
+		if ((mask & SASL_BIT(i)) != 0 &&
+		    ((needs & SASL_F_BINDING) == 0 || c->ssl != NULL) &&
+		    ((needs & SASL_F_CERT) == 0 || has_cert(c)))
 			can |= SASL_BIT(i);
+	}
 	return can;
 }
 
@@ -121,6 +137,61 @@ do_pass(struct conn *c, char *user, const struct pop3_arg *password)
 	n += password->n;
 	login_begin(c, SASL_USER, false, data, n);
 	explicit_bzero(data, n);
+}
+
+/* RFC 1939 7: what no other greeting ever had; "" without APOP. */
+static void
+stamp_text(const struct conn *c, char text[STAMP_TEXT])
+{
+	text[0] = 0;
+	if (c->stamp[0] != 0)
+		snprintf(text, STAMP_TEXT, "<%016llx.%016llx@%s>",
+		    (unsigned long long)c->stamp[0],
+		    (unsigned long long)c->stamp[1], c->gate->conf.hostname);
+}
+
+void
+authz_greet(struct conn *c)
+{
+	char stamp[STAMP_TEXT], text[POP3_REPLY_MAX];
+
+	if ((c->gate->conf.announced & SASL_BIT(SASL_APOP)) == 0 ||
+	    RAND_bytes((unsigned char *)c->stamp, sizeof(c->stamp)) != 1) {
+		memset(c->stamp, 0, sizeof(c->stamp));
+		conn_say(c, POP3_GREETING);
+		return;
+	}
+	c->stamp[0] |= 1;
+	stamp_text(c, stamp);
+	conn_say_n(c, text, (size_t)snprintf(text, sizeof(text),
+	    POP3_GREETING_APOP, stamp));
+}
+
+/* NAME SP DIGEST; the name may have spaces. */
+static void
+do_apop(struct conn *c, const struct pop3_arg *arg)
+{
+	const uint8_t *space = memrchr(arg->p, ' ', arg->n);
+	uint8_t data[STAMP_TEXT + POP3_LINE_MAX];
+	char stamp[STAMP_TEXT];
+	size_t n;
+
+	stamp_text(c, stamp);
+	if (!may_log_in(c)) {
+		refuse_plain(c);
+	} else if (stamp[0] == 0) {
+		authz_bad(c, pop3_parse_reply(POP3_NOT_OFFERED,
+		    POP3_AUTHORIZATION));
+	} else if (space == NULL) {
+		authz_bad(c, pop3_parse_reply(POP3_SYNTAX,
+		    POP3_AUTHORIZATION));
+	} else {
+		n = strlen(stamp) + 1;
+		memcpy(data, stamp, n);
+		memcpy(data + n, arg->p, arg->n);
+		data[n + (size_t)(space - arg->p)] = 0;
+		login_begin(c, SASL_APOP, false, data, n + arg->n);
+	}
 }
 
 /* Also one that CAPA does not show may be asked for; SASL_MECHS: there is no
@@ -245,6 +316,8 @@ authz_line(struct conn *c, const uint8_t *line, size_t n)
 		do_user(c, &cmd.arg[0]);
 	else if (cmd.verb == POP3_PASS)
 		do_pass(c, user, &cmd.arg[0]);
+	else if (cmd.verb == POP3_APOP)
+		do_apop(c, &cmd.arg[0]);
 	else if (cmd.verb == POP3_AUTH)
 		do_auth(c, &cmd);
 	else if (cmd.verb == POP3_CAPA)

@@ -211,7 +211,7 @@ greet(struct conn *c)
 {
 	/* RFC 2595 4: no second greeting after STLS */
 	if (c->gate->conf.listen[c->listen].tls == CONF_TLS_IMPLICIT)
-		conn_say(c, POP3_GREETING);
+		authz_greet(c);
 	conn_enter(c, CONN_AUTHORIZATION, 0);
 }
 
@@ -349,7 +349,7 @@ conn_open(struct gate *g, int fd, uint32_t listen, const struct peer *peer,
 	c->login_by = clock_now() + g->conf.login_time;
 	conn_enter(c, CONN_HANDSHAKE, c->login_by);
 	if (g->conf.listen[listen].tls != CONF_TLS_IMPLICIT) {
-		conn_say(c, POP3_GREETING);
+		authz_greet(c);
 		conn_enter(c, CONN_AUTHORIZATION, 0);
 		stream_flush(c);
 	} else if (!tls_ready(g->tls)) {

@@ -161,6 +161,9 @@ gate_init(struct gate *g, int manager_fd, int master_fd, int auth_fd)
 	g->auth_open = 1;
 	g->hour.due = hour_over;
 	g->tls = tls_new(g->host, g->conf.n_host, g->conf.n_cert);
+	if (g->tls != NULL && g->conf.has_ca)
+		tls_ask_clients(g->tls, g->conf.n_cert - 1,
+		    (enum conf_client_name)g->conf.client_name);
 	g->loop = loop_new();
 	if (g->loop != NULL)
 		loop_timer_set(g->loop, &g->hour, clock_now() + LIFE);

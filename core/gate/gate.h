@@ -75,6 +75,7 @@ struct conn {
 	uint64_t login_by;		/* of all states before the login */
 	uint64_t serial;		/* of this login attempt; 0: none */
 	uint64_t not_before;		/* CONN_DELAY */
+	uint64_t stamp[2];		/* of the greeting, for APOP; 0: none */
 	uint64_t grant;			/* waits until `out` is empty */
 	uint64_t grant_by;		/* then it is too late for it */
 	const char *reason;		/* why it will close */
@@ -237,6 +238,9 @@ void buf_free(struct buf *b);				/* wipes */
 
 /* Handle one line of the client, without its end. */
 void authz_line(struct conn *c, const uint8_t *line, size_t n);
+
+/* Say who we are. */
+void authz_greet(struct conn *c);
 
 /* Count a bad command that REPLY answers. */
 void authz_bad(struct conn *c, const char *reply);

@@ -124,6 +124,7 @@ login_begin(struct conn *c, enum sasl_id mech, _Bool has_ir,
 {
 	struct gate *g = c->gate;
 	char remote[PEER_TEXT], local[PEER_TEXT];
+	char cert_user[TLS_CLIENT_USER];
 	struct tls_binding bind;
 	struct ipc_auth_begin msg = {.mech = sasl_mechs[mech].name,
 	    .service = "pop3",
@@ -142,6 +143,9 @@ login_begin(struct conn *c, enum sasl_id mech, _Bool has_ir,
 		msg.unique = (struct ipc_bytes){bind.unique,
 		    (uint32_t)bind.unique_n};
 	}
+	if (c->ssl != NULL && (sasl_mechs[mech].flags & SASL_F_CERT) != 0 &&
+	    tls_client_user(g->tls, c->ssl, cert_user))
+		msg.cert_user = cert_user;
 	if (ask(g, IPC_AUTH_BEGIN, &msg) != CULVER_OK) {
 		back_failed(c);
 		return;

@@ -19,6 +19,7 @@ enum { POP3_REPLY_MAX = 512 };	/* octets, line end included */
 
 /* Whole lines with their CRLF. */
 #define POP3_GREETING	"+OK Culver ready\r\n"
+#define POP3_GREETING_APOP "+OK Culver ready %s\r\n"	/* RFC 1939 7 */
 #define POP3_BYE	"+OK Bye\r\n"
 #define POP3_LOGGED_IN	"+OK Logged in\r\n"
 #define POP3_SEND_PASS	"+OK Now the password\r\n"

@@ -92,8 +92,10 @@ take_pair(void)
 		log_errorx("certcheck: a certificate that is not configured");
 		return false;
 	}
-	wrong = check_pair(&where, &files, host_of(m->index), time(NULL),
-	    FD_DIAG);
+	wrong = conf.has_ca && m->index == conf.n_cert - 1 ?
+	    check_ca(&where, &files, time(NULL), FD_DIAG) :
+	    check_pair(&where, &files, host_of(m->index), time(NULL),
+		FD_DIAG);
 	mistakes += wrong;
 	if (bundle < 0)
 		bundle = bundle_new(conf.n_cert);

@@ -24,6 +24,7 @@ struct check {
 	const struct conf_cert *where;
 	const char *host;
 	time_t now;
+	bool is_ca;
 	int out;
 	unsigned mistakes;
 };
@@ -39,7 +40,8 @@ say(struct check *c, enum half half, const char *warning, const char *fmt,
 
 	vsnprintf(text, sizeof(text), fmt, ap);
 	dprintf(c->out, "%s:%u: %stls: %s %s: %s\n", w->file, w->line, warning,
-	    half == KEY ? "key" : "certificate", half == KEY ? w->key : w->cert,
+	    half == KEY ? "key" : c->is_ca ? "client_ca" : "certificate",
+	    half == KEY ? w->key : w->cert,
 	    text);
 }
 
@@ -274,6 +276,29 @@ check_pair(const struct conf_cert *where, struct check_files *f,
 		check_strength(&c, &pair);
 		check_chain(&c, &pair);
 		check_use(&c, &pair);
+	}
+	ERR_clear_error();
+	tls_pair_free(&pair);
+	return c.mistakes;
+}
+
+unsigned
+check_ca(const struct conf_cert *where, struct check_files *f, time_t now,
+    int out_fd)
+{
+	struct check c = {.where = where, .host = "", .now = now,
+	    .is_ca = true, .out = out_fd};
+	struct tls_pair pair = TLS_PAIR_INIT;
+
+	if (f->cert_error != 0 || f->cert_fd < 0)
+		explain_error(&c, CERTIFICATE, f->cert_error);
+	else
+		explain_flaw(&c, CERTIFICATE, read_chain(f, &pair));
+	if (c.mistakes == 0) {
+		check_dates(&c, &pair);
+		if (f->key_fd < 0 ||
+		    tls_file_read(f->key_fd, &f->key) != TLS_SOUND)
+			explain_error(&c, CERTIFICATE, f->key_error);
 	}
 	ERR_clear_error();
 	tls_pair_free(&pair);

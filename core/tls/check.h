@@ -28,4 +28,9 @@ struct check_files {		/* descriptors, or the errno of opening */
 unsigned check_pair(const struct conf_cert *where,
     struct check_files *files, const char *host, time_t now, int out_fd);
 
+/* The same for the certificates of those who vouch for clients, which are in
+ * the file of the certificate, as is, once more, what FILES has as key. */
+unsigned check_ca(const struct conf_cert *where, struct check_files *files,
+    time_t now, int out_fd);
+
 #endif /* TLS_CHECK_H */

@@ -141,7 +141,7 @@ ctx_new(struct tls *tls)
 	SSL_CTX_set_mode(ctx, MODES);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_timeout(ctx, SESSION_LIFE);
-	SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+	tls_ca_apply(tls, ctx);
 	SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
 	SSL_CTX_set_tlsext_servername_callback(ctx, select_host);
 	SSL_CTX_set_tlsext_servername_arg(ctx, tls);
@@ -156,7 +156,8 @@ ctx_for_host(struct tls *tls, uint32_t i, bool *ok)
 {
 	const struct conf_gate_host *host = &tls->host[i];
 	SSL_CTX *ctx = NULL;
-	bool changed = tls->ctx[i] == NULL;
+	bool changed = tls->ctx[i] == NULL ||
+	    (tls->has_ca && tls->mark[tls->ca].changed);
 
 	for (uint32_t c = host->first; c < host->first + host->n; c++)
 		changed |= tls->mark[c].changed;
@@ -206,6 +207,12 @@ tls_commit(struct tls *tls)
 	for (uint32_t i = 0; i < tls->n_cert; i++)
 		tls->mark[i].changed = 0;
 	return 1;
+}
+
+static _Bool
+is_ca(const struct tls *tls, uint32_t i)
+{
+	return tls->has_ca && i == tls->ca;
 }
 
 /* Parsing takes a millisecond, and of thousands of pairs a few change. */
@@ -266,8 +273,9 @@ tls_certs_take(struct tls *tls, int fd)
 		return 0;
 	}
 	for (uint32_t i = 0; i < tls->n_cert; i++) {
-		wrong = bundle_get(fd, i, &cert, &key) ?
-		    tls_pair_take(tls, i, &cert, &key) : "cannot be read";
+		wrong = !bundle_get(fd, i, &cert, &key) ? "cannot be read" :
+		    is_ca(tls, i) ? tls_ca_take(tls, &cert) :
+		    tls_pair_take(tls, i, &cert, &key);
 		tls_file_free(&cert);
 		tls_file_free(&key);
 		if (wrong != NULL)
@@ -347,6 +355,8 @@ tls_destroy(struct tls **tlsp)
 	ctx_free_all(tls->ctx, tls->n_host);
 	for (uint32_t i = 0; tls->pair != NULL && i < tls->n_cert; i++)
 		tls_pair_free(&tls->pair[i]);
+	X509_STORE_free(tls->store);
+	sk_X509_NAME_pop_free(tls->ca_names, X509_NAME_free);
 	free(tls->pair);
 	free(tls->mark);
 	free(tls->hash);

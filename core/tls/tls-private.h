@@ -27,6 +27,11 @@ struct tls {
 	SSL_CTX **ctx;			/* n_host; NULL: use [0] */
 	struct ticket_key ticket[TLS_TICKET_KEYS];
 	unsigned n_ticket;
+	_Bool has_ca;			/* pair `ca' vouches for clients */
+	uint32_t ca;
+	enum conf_client_name client_name;
+	X509_STORE *store;		/* NULL: not there yet */
+	STACK_OF(X509_NAME) *ca_names;
 };
 
 /*
@@ -42,6 +47,15 @@ const char *tls_pair_take(struct tls *tls, uint32_t index,
  * False: nothing changed, the reason is on OpenSSL's error queue.
  */
 _Bool tls_commit(struct tls *tls);
+
+/* --- client.c ------------------------------------------------------------ */
+
+/* Take the certificates in FILE as those who vouch for clients, as
+ * tls_pair_take() does. */
+const char *tls_ca_take(struct tls *tls, const struct tls_file *file);
+
+/* Let CTX ask clients for certificates, if there is who vouches for them. */
+void tls_ca_apply(const struct tls *tls, SSL_CTX *ctx);
 
 /* Let CTX issue and take tickets, or neither while there is no key. */
 void tickets_apply(const struct tls *tls, SSL_CTX *ctx);

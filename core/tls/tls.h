@@ -3,7 +3,8 @@
  * replaced while connections live, session tickets.
  *
  * Runs in gate, confined: files come as descriptors.  Clients are hostile.
- * TLS 1.2 and 1.3, no renegotiation, no compression, no client certificates;
+ * TLS 1.2 and 1.3, no renegotiation, no compression; certificates of clients
+ * are asked for only where there is a CA for them, and nobody needs one.
  * ALPN "pop3" is accepted and everything else refused (RFC 7301 3.2).
  */
 #ifndef TLS_TLS_H
@@ -14,12 +15,14 @@
 
 #include <openssl/ssl.h>
 
-struct conf_gate_host;
+#include "core/config/conf.h"
+
 struct tls;
 
 enum {
 	TLS_TICKET_SIZE = 80,	/* 16 name, 32 HMAC, 32 AES */
-	TLS_TICKET_KEYS = 3
+	TLS_TICKET_KEYS = 3,
+	TLS_CLIENT_USER = 256	/* room for a name */
 };
 
 /*
@@ -54,6 +57,16 @@ _Bool tls_tickets_take(struct tls *tls, const int *fds, unsigned n);
 /* The server's end of a connection over the blocking socket FD; NULL if
  * !tls_ready() or without memory.  The caller frees it with SSL_free(). */
 SSL *tls_accept(struct tls *tls, int fd);
+
+/* Pair CA is no pair: its certificates are who may vouch for clients, and NAME
+ * is where their certificates have the user's name.  Before the first
+ * certificates are taken. */
+void tls_ask_clients(struct tls *tls, uint32_t ca, enum conf_client_name name);
+
+/* The user's name in the certificate of SSL's client.  False: it has shown
+ * none, none that is in date and vouched for, or none with one such name. */
+_Bool tls_client_user(const struct tls *tls, SSL *ssl,
+    char user[TLS_CLIENT_USER]);
 
 struct tls_binding {		/* what names a channel; n is 0 for none */
 	uint8_t exporter[32], endpoint[64], unique[64];

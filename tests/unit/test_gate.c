@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -507,6 +508,43 @@ test_long_response(void **state)
 	close(fd);
 }
 
+/* RFC 1939 7: a greeting that was never there before, and what is made of
+ * it. */
+static void
+test_apop(void **state)
+{
+	char first[512], data[512];
+	const char *stamp;
+	int fd = gatekit_greeted(), n;
+
+	(void)state;
+	kit_send(k, fd, "APOP u 0123\r\n");
+	kit_expect(k, fd, "-ERR Command not supported\r\n");
+	close(fd);
+	k->gate->conf.announced |= SASL_BIT(SASL_APOP);
+	snprintf(k->gate->conf.hostname, sizeof(k->gate->conf.hostname),
+	    "mail.example");
+	close(kit_connect(k, KIT_LOCAL, "127.0.0.1"));
+	fd = kit_connect(k, KIT_LOCAL, "127.0.0.1");
+	snprintf(first, sizeof(first), "%s", kit_hear(k, fd));
+	stamp = strchr(first, '<');
+	assert_non_null(stamp);
+	assert_non_null(strstr(stamp, "@mail.example>\r\n"));
+	first[strlen(first) - 2] = 0;
+	kit_send(k, fd, "APOP\r\nAPOP u\r\nAPOP a b c4c9\r\n");
+	kit_expect(k, fd, "-ERR Wrong arguments\r\n"
+	    "-ERR Wrong arguments\r\n");
+	kit_auth_got(k, IPC_AUTH_BEGIN);
+	assert_string_equal(k->in.m.auth_begin.mech, "APOP");
+	n = snprintf(data, sizeof(data), "%s%ca b%cc4c9", stamp, 0, 0);
+	assert_int_equal(k->in.m.auth_begin.data.n, n);
+	assert_memory_equal(k->in.m.auth_begin.data.p, data, n);
+	close(fd);
+	fd = kit_connect(k, KIT_LOCAL, "127.0.0.1");
+	assert_null(strstr(kit_hear(k, fd), stamp));
+	close(fd);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, gatekit_setup, \
     gatekit_teardown)
 
@@ -536,6 +574,7 @@ main(void)
 	    TEST(test_sasl_exchange),
 	    TEST(test_sasl_stops),
 	    TEST(test_sasl_refused),
+	    TEST(test_apop),
 	    TEST(test_long_response),
 	};
 
