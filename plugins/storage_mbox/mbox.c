@@ -17,8 +17,8 @@
 
 #include <culver/util.h>
 
-enum { OPT_PATH, OPT_INDEX, OPT_CREATE, OPT_UIDL, OPT_QUOTING, OPT_LOCKS,
-    OPT_DOTLOCK, OPT_COUNT };
+enum { OPT_PATH, OPT_INDEX, OPT_CREATE, OPT_UIDL, OPT_FORMAT, OPT_QUOTING,
+    OPT_LOCKS, OPT_DOTLOCK, OPT_COUNT };
 
 static const char *const quoting_choices[] = { "auto", "mboxo", "mboxrd",
     NULL };
@@ -38,6 +38,9 @@ static const struct culver_option mbox_options[OPT_COUNT] = {
 	[OPT_UIDL] = { .name = "uidl", .type = CULVER_OPT_ENUM,
 	    .def = "auto", .choices = mb_styles,
 	    .help = "the server whose UIDLs and view of messages to keep" },
+	[OPT_FORMAT] = { .name = "uidl_format", .type = CULVER_OPT_STRING,
+	    .def = "%08Xu%08Xv",
+	    .help = "what pop3_uidl_format was, of a mailbox of Dovecot" },
 	[OPT_QUOTING] = { .name = "quoting", .type = CULVER_OPT_ENUM,
 	    .def = "auto", .choices = quoting_choices,
 	    .help = "whether lines \">From \" lose the \">\" they were given" },
@@ -115,12 +118,25 @@ warn_of_spool(const struct culver_host *host, const struct culver_values *vals)
 		    (unsigned)st.st_gid);
 }
 
+static const char *
+format_of(const struct culver_values *vals)
+{
+	const char *s = plug_opt_text(vals, OPT_FORMAT);
+
+	return s != NULL ? s : "";
+}
+
 static culver_status
 mbox_check_options(const struct culver_host *host,
     const struct culver_values *vals, uint32_t *bad, struct culver_call *call)
 {
 	unsigned char locks[MB_LOCKS];
 
+	*bad = OPT_FORMAT;
+	if (mb_format_uses(format_of(vals)) == 0)
+		return culver_fail(call, CULVER_E_CONFIG, 0, "%%u, %%v, %%m "
+		    "and %%g, among them %%u, %%m or %%g; hexadecimal or with "
+		    "zeros, in full width, %%08Xu or %%010u");
 	*bad = OPT_LOCKS;
 	if (!get_locks(vals, locks))
 		return culver_fail(call, CULVER_E_CONFIG, 0, "a list of "
@@ -141,6 +157,7 @@ mbox_destroy(struct culver_store *store)
 	free(store->path);
 	free(store->dir);
 	free(store->dot);
+	free(store->format);
 	free(store->index);
 	free(store);
 }
@@ -188,8 +205,11 @@ mbox_create(struct culver_store **out, const struct culver_host *host,
 		    path, index);
 	}
 	store->dir = plug_parent(store->path);
-	if (store->dir == NULL || asprintf(&store->dot, "%s.lock",
-	    store->path) < 0) {
+	store->format = strdup(format_of(vals));
+	if (store->format != NULL)
+		store->uses = mb_format_uses(store->format);
+	if (store->dir == NULL || store->format == NULL ||
+	    asprintf(&store->dot, "%s.lock", store->path) < 0) {
 		store->dot = NULL;
 		mbox_destroy(store);
 		return culver_fail(call, CULVER_E_NOMEM, ENOMEM, "no memory");

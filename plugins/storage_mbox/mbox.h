@@ -51,6 +51,8 @@ struct culver_store {
 	uint64_t quota_octets, quota_messages;
 	bool create;
 	unsigned style, quoting, dotlock;
+	char *format;		/* of Dovecot's UIDLs; what it uses */
+	unsigned uses;
 	unsigned char locks[MB_LOCKS];	/* in order; 0: no more */
 	bool no_dot;		/* said that dotlocks cannot be made */
 	bool host_dots;		/* the host makes them: we may not */
@@ -76,6 +78,7 @@ size_t mb_from_make(char *out, size_t n, const char *sender, int64_t when);
 /* How a file is cut into messages and what of them is shown. */
 struct mb_look {
 	unsigned style;		/* never MB_AUTO */
+	bool md5;		/* the hash of headers is wanted */
 	bool any_from;		/* each "From " begins a message ... */
 	bool need_blank;	/* ... but only after an empty line */
 	bool use_length;	/* Content-Length counts */
@@ -99,7 +102,7 @@ struct mb_msg {
 	uint64_t length;	/* Content-Length, if has_length */
 	uint64_t blanks;	/* empty lines that the hash has not seen */
 	uint32_t x_uid, validity, last_uid;
-	bool header, bol, hidden, fleeting, fixed, received;
+	bool header, bol, hidden, fleeting, fixed, received, in_received;
 	bool has_length, pseudo;
 	bool base_padded, uid_padded;	/* X-IMAPbase, X-UID have spaces */
 	bool blank, blank_eoh;	/* the last line was empty; and ended headers */
@@ -143,8 +146,22 @@ size_t mb_msg_end(struct mb_msg *m, bool separated, uint64_t id[2]);
 void mb_seal(const unsigned char key[16], const char *uid,
     const uint64_t id[2], char out[33]);
 
-/* The UIDL of popa3d, after mb_msg_end(). */
-void mb_msg_popa3d(struct mb_msg *m, char out[17]);
+/*
+ * What popa3d, or with look->style MB_DOVECOT what Dovecot, made of headers;
+ * 16 or 32 digits.  After mb_msg_end(), with look->md5.
+ */
+void mb_msg_headers(struct mb_msg *m, char out[33]);
+
+/* --- UIDLs of Dovecot (format.c) ------------------------------------------- */
+
+enum { MB_USES_UID = 1, MB_USES_VALIDITY = 2, MB_USES_MD5 = 4 };
+
+/* What a format uses; 0 if it is none, or makes UIDLs that are not legal. */
+unsigned mb_format_uses(const char *format);
+
+/* Make a UIDL; false if it is not legal. */
+bool mb_format_make(const char *format, uint32_t uid, uint32_t validity,
+    const char *md5, char out[PLUG_UID_MAX + 1]);
 
 /* --- lists of messages (list.c) ------------------------------------------- */
 

@@ -53,6 +53,7 @@ mb_look_set(struct mb_look *l, unsigned style, unsigned quoting)
 	    style == MB_QPOPPER;
 
 	*l = (struct mb_look){ .style = style,
+	    .md5 = style == MB_POPA3D,
 	    .any_from = style == MB_POPA3D,
 	    .need_blank = style == MB_POPA3D || style == MB_MAILUTILS,
 	    .use_length = style != MB_POPA3D,
@@ -72,7 +73,7 @@ mb_msg_begin(struct mb_msg *m, const struct mb_look *look,
 {
 	*m = (struct mb_msg){ .look = look, .header = true, .bol = true };
 	sip_init(&m->sip, key);
-	if (look->style == MB_POPA3D)
+	if (look->md5)
 		md5_init(&m->md5);
 }
 
@@ -241,6 +242,37 @@ popa3d_line(struct mb_msg *m, const unsigned char *p, size_t n)
 		md5_add(&m->md5, p, n);
 }
 
+/*
+ * Dovecot's: the same headers, but their values, without the line ends and
+ * the space before the first one.
+ */
+static void
+dovecot_line(struct mb_msg *m, const unsigned char *p, size_t n)
+{
+	static const char *const names[] = { "Delivered-To:",
+	    "X-Delivery-ID:", "Date:", "Message-ID:", "Received:" };
+	const unsigned char *end = p + n;
+	size_t i, name = 0;
+
+	if (m->bol && *p != ' ' && *p != '\t') {
+		m->received |= m->in_received;
+		m->fixed = m->in_received = false;
+		for (i = 0; i < 5 && name == 0; i++)
+			name = name_length(p, n, names[i]);
+		m->fixed = name > 0 && (i <= 2 || !m->received);
+		m->in_received = name > 0 && i == 5;
+		p += name;
+		while (name > 0 && p < end && (*p == ' ' || *p == '\t'))
+			p++;
+	}
+	if (end > p && end[-1] == '\n')
+		end--;
+	if (end > p && end[-1] == '\r')
+		end--;
+	if (m->fixed)
+		md5_add(&m->md5, p, (size_t)(end - p));
+}
+
 /* How many bytes are left out after the name of an X-IMAPbase header. */
 static size_t
 surplus_spaces(const struct mb_msg *m, const unsigned char *p, size_t n,
@@ -365,8 +397,10 @@ header_line(struct mb_msg *m, const unsigned char *p, size_t n,
 		m->blanks++;
 		return show(m, p, n, out);
 	}
-	if (m->look->style == MB_POPA3D)
+	if (m->look->md5 && m->look->style == MB_POPA3D)
 		popa3d_line(m, p, n);
+	else if (m->look->md5)
+		dovecot_line(m, p, n);
 	if (m->bol && *p != ' ' && *p != '\t')
 		cut = header_begin(m, p, n, &name);
 	else if (m->bol && m->own)
@@ -448,13 +482,14 @@ mb_msg_end(struct mb_msg *m, bool separated, uint64_t id[2])
 }
 
 void
-mb_msg_popa3d(struct mb_msg *m, char out[17])
+mb_msg_headers(struct mb_msg *m, char out[33])
 {
 	static const unsigned char order[8] = { 3, 2, 1, 0, 7, 6, 5, 4 };
+	const bool popa3d = m->look->style == MB_POPA3D;
 	unsigned char sum[16];
 	size_t i;
 
 	md5_end(&m->md5, sum);
-	for (i = 0; i < 8; i++)
-		snprintf(out + 2 * i, 3, "%02x", sum[order[i]]);
+	for (i = 0; i < (popa3d ? 8 : 16); i++)
+		snprintf(out + 2 * i, 3, "%02x", sum[popa3d ? order[i] : i]);
 }

@@ -44,6 +44,8 @@ set_look(const struct culver_store *store, unsigned style,
     struct mb_look *look)
 {
 	mb_look_set(look, style == MB_AUTO ? MB_OWN : style, store->quoting);
+	if (style == MB_DOVECOT)
+		look->md5 = (store->uses & MB_USES_MD5) != 0;
 }
 
 /* Does the cached listing hold, so that the mbox need not be opened? */

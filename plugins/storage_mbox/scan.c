@@ -135,7 +135,7 @@ use_length(struct scan *s)
 static bool
 keep_hint(struct scan *s)
 {
-	char popa3d[17], seal[33];
+	char headers[33], seal[33];
 
 	if (s->msg.own_uid[0] != '\0') {
 		mb_seal(s->key, s->msg.own_uid, s->rec.id, seal);
@@ -147,9 +147,10 @@ keep_hint(struct scan *s)
 		}
 	}
 	s->rec.x_uid = s->msg.x_uid;
-	if (s->look->style == MB_POPA3D) {
-		mb_msg_popa3d(&s->msg, popa3d);
-		s->rec.hint = plug_blob_add(&s->list->blob, popa3d, 16);
+	if (s->look->md5) {
+		mb_msg_headers(&s->msg, headers);
+		s->rec.hint = plug_blob_add(&s->list->blob, headers,
+		    strlen(headers));
 		return s->rec.hint != 0;
 	}
 	if (s->msg.x_uidl[0] == '\0')

@@ -206,8 +206,9 @@ mb_uidl_detect(const struct mb_list *l)
 
 /* What the server before us showed for R; "" if that is not known. */
 static void
-old_uidl(const struct mb_list *l, const struct mb_rec *r, unsigned style,
-    uint32_t *before, char out[PLUG_UID_MAX + 1])
+old_uidl(const struct culver_store *store, const struct mb_list *l,
+    const struct mb_rec *r, unsigned style, uint32_t *before,
+    char out[PLUG_UID_MAX + 1])
 {
 	out[0] = '\0';
 	switch (style) {
@@ -215,12 +216,13 @@ old_uidl(const struct mb_list *l, const struct mb_rec *r, unsigned style,
 	case MB_UW:
 		/* ascending, and not above what X-IMAPbase says */
 		if (l->validity == 0 || r->x_uid <= *before ||
-		    r->x_uid > l->last_uid)
+		    r->x_uid > l->last_uid || (r->flags & MB_SEALED) != 0)
 			return;
 		*before = r->x_uid;
-		snprintf(out, PLUG_UID_MAX + 1, "%08" PRIx32 "%08" PRIx32,
-		    style == MB_UW ? l->validity : r->x_uid,
-		    style == MB_UW ? r->x_uid : l->validity);
+		if (!mb_format_make(style == MB_UW ? "%08Xv%08Xu" :
+		    store->format, r->x_uid, l->validity, r->hint != 0 ?
+		    l->blob.p + r->hint : "", out))
+			out[0] = '\0';
 		return;
 	case MB_POPA3D:
 	case MB_QPOPPER:
@@ -354,7 +356,7 @@ mb_uidl_assign(struct culver_store *store, const struct plug_index *ix,
 		struct mb_rec *r = &l->rec[i];
 
 		/* with `auto' only the first session takes them over */
-		old_uidl(l, r, store->style != MB_AUTO || !s->known ?
+		old_uidl(store, l, r, store->style != MB_AUTO || !s->known ?
 		    s->style : MB_OWN, &before, uid);
 		fresh += (r->flags & MB_FRESH) != 0 || r->uid == 0;
 		if (r->uid != 0)

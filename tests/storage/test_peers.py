@@ -337,6 +337,25 @@ def test_dots(start, name, option, value):
     check(session(lambda: instance.login(user))[0], want)
 
 
+FORMATS = ("%08Xv%08Xu", "%v.%u", "%u", "UID%u-%v", "%010u", "%m", "%g-%Xu")
+
+
+@pytest.mark.needs(NEEDS["Dovecot"])
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_format(start, fmt):
+    """Dovecot's pop3_uidl_format, with what an mbox has for it."""
+    instance, user = start(f'uidl_format = "{fmt}"')
+    put(user, mbox(AWKWARD))
+    with peers.Dovecot(user, f"pop3_uidl_format = {fmt}") as peer:
+        seen, texts = settled(peer)
+        want, _ = expected(peer, seen, texts)
+        got, _ = session(lambda: instance.login(user))
+        check(got, want)
+        append(user, MORE)
+        later, _ = session(lambda: instance.login(user))
+        assert later[:len(got)] == got
+
+
 @cases()
 def test_delivered_before_the_first_login(start, name, option, value):
     instance, user = start(option)
