@@ -40,6 +40,7 @@ struct culver_delivery {
 	uint64_t octets;
 	char uid[PLUG_UID_MAX + 1];
 	bool keep_uid;		/* the envelope named it */
+	struct mb_tally tally;	/* of the mbox, with this message */
 	uint64_t seal_at;	/* where in the spool file the seal goes */
 	uint64_t size;		/* of the spool file, without buf */
 	size_t n;
@@ -315,57 +316,71 @@ hash_spool(struct culver_delivery *d, const unsigned char key[16],
 	return status;
 }
 
-/* So that the next delivery need not list it all; unless a session will. */
-static void
-keep_listing(struct culver_delivery *d, const struct mb_list *l,
-    const struct mb_snap *snap)
-{
-	struct culver_error err = { .size = sizeof(err) };
-	struct culver_call quiet = { .size = sizeof(quiet), .err = &err,
-	    .deadline = UINT64_MAX };
-	bool made;
-	int lock;
-
-	if (plug_lock(&d->index, PLUG_LOCK, &lock, &made, &quiet) != CULVER_OK)
-		return;
-	mb_cache_save(d->store, &d->index, l, snap);
-	close(lock);
-}
-
-/* Is there room for it, and is the UIDL free?  The mbox is locked. */
+/* Is the UIDL free? */
 static culver_status
-check_mailbox(struct culver_delivery *d, struct mb_file *f,
+check_uid(struct culver_delivery *d, struct mb_file *f,
     struct culver_call *call)
 {
 	struct culver_store *store = d->store;
-	struct mb_cache cache;
-	struct mb_list l = { 0 };
-	struct mb_snap snap;
-	struct mb_look look;
-	culver_status status;
-	uint64_t have = 0;
-	bool taken = false;
-	size_t i;
+	culver_status status = CULVER_OK;
 
-	mb_cache_load(store, &d->index, &cache, call);
-	status = mb_load(store, &d->index, f, &cache, &l, &snap, &look, call);
-	mb_list_free(&cache.list);
-	if (status != CULVER_OK)
-		return status;
-	keep_listing(d, &l, &snap);
-	for (i = 0; i < l.n; i++) {
-		have += l.rec[i].octets;
-		taken |= strcmp(mb_uid(&l, &l.rec[i]), d->uid) == 0;
-	}
-	if (!culver_quota_fits(store->quota_octets, store->quota_messages,
-	    have, l.n, d->octets))
-		status = plug_fail_as(call, CULVER_E_QUOTA,
-		    "%s is over its quota", store->path);
-	else if (taken)
+	if (!mb_uids_hold(store, f))
+		status = mb_uids_load(store, &d->index, f, call);
+	if (status == CULVER_OK && mb_uids_have(store, d->uid))
 		status = plug_fail_as(call, CULVER_E_PERM,
 		    "%s has another message with the UIDL %s", store->path,
 		    d->uid);
+	return status;
+}
+
+/* What is behind d->tally.size, into it; *DONE: it can be told. */
+static culver_status
+count_added(struct culver_delivery *d, struct mb_file *f, bool *done,
+    struct culver_call *call)
+{
+	struct mb_list l = { 0 };
+	culver_status status;
+	size_t i;
+
+	status = mb_tally_holds(d->store, f, &d->tally, done, call);
+	if (status != CULVER_OK || !*done ||
+	    d->tally.size == (uint64_t)f->st.st_size)
+		return status;
+	*done = d->tally.size > 0;	/* else it has no tail to compare */
+	if (*done)
+		status = mb_scan(d->store, f, &d->look, d->tally.key,
+		    d->tally.size, &l, call);
+	for (i = 0; i < l.n; i++)
+		d->tally.octets += l.rec[i].octets;
+	d->tally.messages += l.n;
 	mb_list_free(&l);
+	*done &= status == CULVER_OK;
+	return status == CULVER_E_CORRUPT ? CULVER_OK : status;
+}
+
+/* Is there room?  The mbox is locked, so nothing else can take it. */
+static culver_status
+check_quota(struct culver_delivery *d, struct mb_file *f,
+    const unsigned char key[16], struct culver_call *call)
+{
+	const struct culver_store *store = d->store;
+	struct mb_tally *t = &d->tally;
+	culver_status status = CULVER_OK;
+	bool done = false;
+
+	if (mb_tally_load(&d->index, t) && t->messages != MB_UNCOUNTED &&
+	    t->look == mb_look_number(&d->look) &&
+	    memcmp(t->key, key, sizeof(t->key)) == 0)
+		status = count_added(d, f, &done, call);
+	if (status == CULVER_OK && !done)
+		status = mb_count(d->store, &d->index, f, &t->octets,
+		    &t->messages, call);
+	if (status == CULVER_OK && !culver_quota_fits(store->quota_octets,
+	    store->quota_messages, t->octets, t->messages, d->octets))
+		status = plug_fail_as(call, CULVER_E_QUOTA,
+		    "%s is over its quota", store->path);
+	t->octets += d->octets;
+	t->messages++;
 	return status;
 }
 
@@ -383,11 +398,16 @@ seal(struct culver_delivery *d, struct mb_file *f, struct culver_call *call)
 	    call);
 	if (status == CULVER_OK)
 		status = hash_spool(d, key, id, call);
-	if (status == CULVER_OK && (d->keep_uid || store->quota_octets != 0 ||
+	if (status == CULVER_OK && d->keep_uid)
+		status = check_uid(d, f, call);
+	d->tally.messages = MB_UNCOUNTED;
+	if (status == CULVER_OK && (store->quota_octets != 0 ||
 	    store->quota_messages != 0))
-		status = check_mailbox(d, f, call);
+		status = check_quota(d, f, key, call);
 	if (status != CULVER_OK)
 		return status;
+	memcpy(d->tally.key, key, sizeof(key));
+	d->tally.look = mb_look_number(&d->look);
 	mb_seal(key, d->uid, id, text);
 	if (!plug_pwrite_all(d->fd, text, 32, d->seal_at))
 		return plug_fail(call, errno, "cannot write %s/%s",
@@ -496,8 +516,10 @@ static culver_status
 append_locked(struct culver_delivery *d, struct mb_file *f,
     struct culver_call *call)
 {
+	struct timespec before;
 	culver_status status;
 	struct mb_append a;
+	bool known;
 
 	if (!f->writable)
 		return plug_fail_as(call, CULVER_E_PERM,
@@ -509,10 +531,18 @@ append_locked(struct culver_delivery *d, struct mb_file *f,
 		status = make_intent(d, f, &a, call);
 	if (status != CULVER_OK)
 		return status;
+	mb_tally_begin(&before);
 	status = append(d, f, &a, call);
-	if (status != CULVER_OK)
+	if (status != CULVER_OK) {
 		roll_back(d, f);
-	return status;
+		return status;
+	}
+	known = mb_uids_hold(d->store, f);
+	mb_tally_save(d->store, &d->index, f, &before, false, &d->tally,
+	    call);
+	if (known)
+		mb_uids_add(d->store, f, d->uid);
+	return CULVER_OK;
 }
 
 /* The end of the text: its last line, and the separator. */

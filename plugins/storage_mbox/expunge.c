@@ -42,17 +42,40 @@ is_unchanged(const struct culver_mailbox *mb, const struct mb_file *f)
 	    plug_is_old(now.ctime, now.ctime_ns, s->start, s->start_ns);
 }
 
-/* Make sure that each message to remove is where the list says. */
+/*
+ * As load_added() does: was mail only added, and is so all that was listed
+ * where it was?
+ */
+static culver_status
+is_added_to(struct culver_mailbox *mb, struct mb_file *f, bool *is,
+    struct culver_call *call)
+{
+	*is = !mb->changed && mb->list.n > 0 &&
+	    mb->snap.file.dev == f->st.st_dev &&
+	    mb->snap.file.ino == f->st.st_ino &&
+	    mb->snap.size < (uint64_t)f->st.st_size;
+	return *is ? mb_verify(mb, f, &mb->list.rec[mb->list.n - 1], is,
+	    call) : CULVER_OK;
+}
+
+/*
+ * Make sure that each message to remove is where the list says.  *KNOWN: all
+ * others are, too.
+ */
 static culver_status
 find_all(struct culver_mailbox *mb, struct mb_file *f, const uint32_t *index,
-    uint32_t n, struct culver_call *call)
+    uint32_t n, bool *known, struct culver_call *call)
 {
 	culver_status status;
 	uint32_t i;
 	bool is;
 
-	if (is_unchanged(mb, f))
+	*known = is_unchanged(mb, f);
+	if (*known)
 		return CULVER_OK;
+	status = is_added_to(mb, f, known, call);
+	if (status != CULVER_OK)
+		return status;
 	for (i = 0; i < n; i++) {
 		const struct mb_rec *r = &mb->list.rec[index[i]];
 
@@ -61,8 +84,10 @@ find_all(struct culver_mailbox *mb, struct mb_file *f, const uint32_t *index,
 		status = mb_verify(mb, f, r, &is, call);
 		if (status != CULVER_OK)
 			return status;
-		if (!is)
+		if (!is) {
+			*known = false;
 			return mb_relocate(mb, f, call);
+		}
 	}
 	return CULVER_OK;
 }
@@ -140,10 +165,10 @@ make_pieces(const struct mb_file *f, const struct cut *cut, size_t n,
 	return k;
 }
 
-/* Remove the ranges. */
+/* Remove the ranges.  *MOVED: so long is a line that was moved on. */
 static culver_status
 remove_cuts(struct culver_mailbox *mb, struct mb_file *f, struct cut *cut,
-    size_t n, bool *later, struct culver_call *call)
+    size_t n, size_t *moved, bool *later, struct culver_call *call)
 {
 	unsigned char head[16384];
 	const unsigned char *line = NULL;
@@ -171,6 +196,7 @@ remove_cuts(struct culver_mailbox *mb, struct mb_file *f, struct cut *cut,
 		    .length = len };
 		piece[2].offset += from;
 		piece[2].length -= from;
+		*moved = len;
 	}
 	status = mb_journal(mb->store, &mb->index, f, cut[0].start, piece, k,
 	    later, call);
@@ -205,16 +231,77 @@ forget(struct culver_mailbox *mb, const uint32_t *index, uint32_t n,
     struct culver_call *call)
 {
 	struct culver_call own = *call;
+	culver_status status;
 	uint32_t i;
 
 	own.deadline = UINT64_MAX;
 	for (i = 0; i < n; i++)
 		mb->list.rec[index[i]].flags |= MB_GONE;
-	mb->changed = mb->dirty = true;
-	if (mb_uidl_forget(mb->store, &mb->index, &mb->list, &own) !=
-	    CULVER_OK)
-		plug_warn(mb->store->host, own.err, "UIDLs of removed "
-		    "messages are kept");
+	mb->dirty = true;
+	status = mb_uidl_forget(mb->store, &mb->index, &mb->list, &own);
+	if (status == CULVER_OK)
+		status = mb_state_stamp(&mb->index, &mb->snap.uidl, &own);
+	if (status == CULVER_OK)
+		return;
+	mb->changed = true;
+	plug_warn(mb->store->host, own.err, "UIDLs of removed messages are "
+	    "kept");
+}
+
+/*
+ * Nobody else changed the file, so what is left of the list is in it, earlier
+ * by what was cut out, which N ranges say.  The next session need not read it.
+ */
+static void
+follow(struct culver_mailbox *mb, const struct cut *cut, size_t n,
+    size_t moved)
+{
+	uint64_t back = 0;
+	size_t i, k = 0;
+
+	for (i = 0; i < mb->list.n; i++) {
+		struct mb_rec *r = &mb->list.rec[i];
+
+		if (k < n && r->start == cut[k].start) {
+			back += cut[k].next - cut[k].start;
+			k++;
+			continue;
+		}
+		r->start -= back;
+		r->head -= back;
+		if (k > 0) {		/* the line is in the first of them */
+			back -= moved;
+			moved = 0;
+		}
+		r->end -= back;
+		r->next -= back;
+	}
+	mb->snap.size -= back;
+}
+
+/* Note what the file is now, if all of it is KNOWN. */
+static void
+take_stock(struct culver_mailbox *mb, struct mb_file *f,
+    const struct timespec *before, bool known, struct culver_call *call)
+{
+	struct mb_tally t = { .messages = MB_UNCOUNTED,
+	    .look = mb_look_number(&mb->look) };
+	size_t i;
+
+	memcpy(t.key, mb->snap.key, sizeof(t.key));
+	if (known && fstat(f->fd, &f->st) == 0 &&
+	    mb->snap.size == (uint64_t)f->st.st_size)
+		for (i = 0, t.messages = 0; i < mb->list.n; i++)
+			if ((mb->list.rec[i].flags & MB_GONE) == 0) {
+				t.octets += mb->list.rec[i].octets;
+				t.messages++;
+			}
+	mb_tally_save(mb->store, &mb->index, f, before, true, &t, call);
+	mb->changed |= !known;
+	plug_stamp_set(&mb->snap.file, &f->st);
+	mb->snap.start = mb->snap.start_ns = 0;
+	if (t.settled)
+		mb_snap_settle(&mb->snap);
 }
 
 static culver_status
@@ -240,9 +327,10 @@ mb_expunge(struct culver_mailbox *mb, const uint32_t *index, uint32_t n,
 {
 	struct mb_file f = MB_FILE_NONE;
 	struct cut *cut = NULL;
+	struct timespec before;
 	culver_status status;
-	bool later = false;
-	size_t k = 0;
+	bool later = false, known = false;
+	size_t k = 0, moved = 0;
 
 	res->removed = 0;
 	status = check_call(mb, index, n, call);
@@ -255,14 +343,19 @@ mb_expunge(struct culver_mailbox *mb, const uint32_t *index, uint32_t n,
 	if (status == CULVER_OK)
 		status = mb_recover(mb->store, &mb->index, &f, call);
 	if (status == CULVER_OK)
-		status = find_all(mb, &f, index, n, call);
+		status = find_all(mb, &f, index, n, &known, call);
 	if (status == CULVER_OK)
 		status = make_cuts(mb, index, n, &cut, &k, call);
+	mb_tally_begin(&before);
 	if (status == CULVER_OK && k > 0)
-		status = remove_cuts(mb, &f, cut, k, &later, call);
+		status = remove_cuts(mb, &f, cut, k, &moved, &later, call);
 	if (status == CULVER_OK) {
 		res->removed = n;
+		known &= !later && k == n;
+		if (known)
+			follow(mb, cut, k, moved);
 		forget(mb, index, n, call);
+		take_stock(mb, &f, &before, known, call);
 	}
 	mb_file_close(mb->store, &f);
 	free(cut);

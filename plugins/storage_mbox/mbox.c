@@ -154,6 +154,7 @@ mbox_check_options(const struct culver_host *host,
 static void
 mbox_destroy(struct culver_store *store)
 {
+	mb_uids_forget(store);
 	free(store->path);
 	free(store->dir);
 	free(store->dot);
@@ -190,6 +191,7 @@ mbox_create(struct culver_store **out, const struct culver_host *host,
 	if (index == NULL)
 		index = "";
 	*store = (struct culver_store){ .host = host, .uid = user->uid,
+	    .uids_size = UINT64_MAX,
 	    .path = plug_make_path(path, user->home),
 	    .index = plug_make_path(index, user->home),
 	    .create = vals->v[OPT_CREATE].u.i != 0,

@@ -21,6 +21,7 @@
 #define MB_UIDL		"culver-uidl"
 #define MB_JOURNAL	"culver-journal"
 #define MB_APPEND	"culver-append"
+#define MB_TALLY	"culver-tally"
 #define MB_SPOOL	"culver-deliver."
 
 #define MB_OWN_NAME	"X-Culver-UIDL:"	/* UIDL and seal */
@@ -56,6 +57,11 @@ struct culver_store {
 	unsigned char locks[MB_LOCKS];	/* in order; 0: no more */
 	bool no_dot;		/* said that dotlocks cannot be made */
 	bool host_dots;		/* the host makes them: we may not */
+	/* for many deliveries that bring UIDLs: tsearch() of those that are in
+	 * the mbox when it is as this says; size UINT64_MAX: not known */
+	void *uids;
+	struct plug_stamp uids_file;
+	uint64_t uids_size;
 };
 
 culver_status mb_paths(struct culver_store *store, struct culver_path *out,
@@ -338,6 +344,9 @@ struct mb_snap {
 	uint32_t style, quoting;
 };
 
+/* Whatever changes the file shows in its stamps, also if they are young. */
+void mb_snap_settle(struct mb_snap *s);
+
 struct mb_cache {
 	struct mb_list list;	/* block NULL if there is none */
 	struct mb_snap snap;
@@ -349,6 +358,53 @@ void mb_cache_load(const struct culver_store *store,
 void mb_cache_save(const struct culver_store *store,
     const struct plug_index *ix, const struct mb_list *l,
     const struct mb_snap *snap);
+
+/* --- culver-tally (tally.c) --------------------------------------------------------- */
+
+#define MB_UNCOUNTED	UINT64_MAX
+
+struct mb_tally {
+	char magic[8];
+	struct plug_stamp file;
+	uint64_t size;
+	uint64_t tail;		/* hash of the bytes before SIZE */
+	uint64_t octets, messages;	/* messages may be MB_UNCOUNTED */
+	unsigned char key[16];	/* of the state that it belongs to */
+	uint32_t look;		/* what octets were counted by */
+	uint32_t settled;	/* FILE is so only until somebody changes it */
+	uint64_t sum;
+};
+
+/* False: there is none that is of use. */
+bool mb_tally_load(const struct plug_index *ix, struct mb_tally *t);
+
+/* Is F what T says, but for what may be behind T->size? */
+culver_status mb_tally_holds(const struct culver_store *store,
+    const struct mb_file *f, const struct mb_tally *t, bool *holds,
+    struct culver_call *call);
+
+/*
+ * Before we change the file; and after it was changed, by us alone.  Save
+ * fills in what F tells, and sets f->st; a failure costs only speed.  It may
+ * WAIT for a tick of the clock to let T be settled.
+ */
+void mb_tally_begin(struct timespec *before);
+void mb_tally_save(const struct culver_store *store,
+    const struct plug_index *ix, struct mb_file *f,
+    const struct timespec *before, bool wait, struct mb_tally *t,
+    struct culver_call *call);
+
+/*
+ * Did we change F last, and would a change since show, however soon after it
+ * came?
+ */
+bool mb_tally_settled(const struct plug_index *ix, const struct mb_file *f);
+
+static inline uint32_t
+mb_look_number(const struct mb_look *l)
+{
+	return l->style * 2 + l->unquote;
+}
 
 /* --- an open mailbox (open.c, read.c, expunge.c) ----------------------------------- */
 
@@ -392,6 +448,11 @@ culver_status mb_index_open(const struct culver_store *store,
 culver_status mb_load(struct culver_store *store, const struct plug_index *ix,
     struct mb_file *f, struct mb_cache *cache, struct mb_list *l,
     struct mb_snap *snap, struct mb_look *look, struct culver_call *call);
+
+/* Sizes of all messages, as the next session will list them. */
+culver_status mb_count(struct culver_store *store, const struct plug_index *ix,
+    struct mb_file *f, uint64_t *octets, uint64_t *messages,
+    struct culver_call *call);
 
 /*
  * The file F, locked, is not what the snapshot says: find its messages
@@ -467,5 +528,17 @@ culver_status mb_deliver_write(struct culver_delivery *d, const void *buf,
 culver_status mb_deliver_commit(struct culver_delivery *d,
     struct culver_str *uid, struct culver_call *call);
 void mb_deliver_abort(struct culver_delivery *d);
+
+/* --- store->uids (uids.c) ------------------------------------------------------------------ */
+
+void mb_uids_forget(struct culver_store *store);
+/* Are they those of F? */
+bool mb_uids_hold(const struct culver_store *store, const struct mb_file *f);
+culver_status mb_uids_load(struct culver_store *store,
+    const struct plug_index *ix, struct mb_file *f, struct culver_call *call);
+bool mb_uids_have(const struct culver_store *store, const char *uid);
+/* UID, which is new, is in the mailbox, which is F now. */
+void mb_uids_add(struct culver_store *store, const struct mb_file *f,
+    const char *uid);
 
 #endif /* STORAGE_MBOX_H */

@@ -23,6 +23,17 @@ mb_index_open(const struct culver_store *store, struct plug_index *ix,
 	return plug_open_dir(AT_FDCWD, NULL, store->index, &ix->fd, call);
 }
 
+void
+mb_snap_settle(struct mb_snap *s)
+{
+	const int64_t last = s->file.mtime > s->file.ctime ? s->file.mtime :
+	    s->file.ctime;
+
+	/* as if it had been looked at when that was old */
+	s->start = last + PLUG_RACY_NS / 1000000000 + 1;
+	s->start_ns = 0;
+}
+
 static bool
 is_settled(const struct mb_snap *s)
 {
@@ -146,14 +157,40 @@ load_all(struct culver_store *store, struct mb_file *f,
 }
 
 static void
-fill_snap(const struct culver_store *store, const struct mb_file *f,
-    const struct mb_state *state, struct mb_snap *snap)
+fill_snap(const struct culver_store *store, const struct plug_index *ix,
+    const struct mb_file *f, const struct mb_state *state,
+    struct mb_snap *snap)
 {
 	*snap = (struct mb_snap){ .size = (uint64_t)f->st.st_size,
 	    .start = f->at.tv_sec, .start_ns = f->at.tv_nsec,
 	    .style = state->style, .quoting = store->quoting };
 	plug_stamp_set(&snap->file, &f->st);
+	if (mb_tally_settled(ix, f))
+		mb_snap_settle(snap);
 	memcpy(snap->key, state->key, sizeof(snap->key));
+}
+
+/* List the mailbox; UIDLs of new messages are not known yet. */
+static culver_status
+load_list(struct culver_store *store, const struct plug_index *ix,
+    struct mb_file *f, struct mb_cache *cache, struct mb_state *state,
+    struct mb_list *l, struct mb_look *look, struct culver_call *call)
+{
+	culver_status status;
+	bool done = false;
+
+	status = mb_state_load(store, ix, state, call);
+	if (status != CULVER_OK)
+		return status;
+	if (store->style != MB_AUTO)
+		state->style = store->style;
+	set_look(store, state->style, look);
+	if (state->exists && cache->snap.style == state->style &&
+	    memcmp(state->key, cache->snap.key, sizeof(state->key)) == 0)
+		status = load_added(store, f, cache, look, l, &done, call);
+	if (status == CULVER_OK && !done)
+		status = load_all(store, f, state, look, l, call);
+	return status;
 }
 
 culver_status
@@ -163,29 +200,40 @@ mb_load(struct culver_store *store, const struct plug_index *ix,
 {
 	struct mb_state state;
 	culver_status status;
-	bool done = false;
 
-	status = mb_state_load(store, ix, &state, call);
-	if (status != CULVER_OK)
-		goto out;
-	if (store->style != MB_AUTO)
-		state.style = store->style;
-	set_look(store, state.style, look);
-	if (state.exists && cache->snap.style == state.style &&
-	    memcmp(state.key, cache->snap.key, sizeof(state.key)) == 0)
-		status = load_added(store, f, cache, look, l, &done, call);
-	if (status == CULVER_OK && !done)
-		status = load_all(store, f, &state, look, l, call);
+	status = load_list(store, ix, f, cache, &state, l, look, call);
 	if (status == CULVER_OK)
 		status = mb_uidl_assign(store, ix, &state, l, call);
 	if (status == CULVER_OK) {
-		fill_snap(store, f, &state, snap);
+		fill_snap(store, ix, f, &state, snap);
 		status = mb_state_stamp(ix, &snap->uidl, call);
 	}
-out:
 	mb_state_free(&state);
 	if (status != CULVER_OK)
 		mb_list_free(l);
+	return status;
+}
+
+culver_status
+mb_count(struct culver_store *store, const struct plug_index *ix,
+    struct mb_file *f, uint64_t *octets, uint64_t *messages,
+    struct culver_call *call)
+{
+	struct mb_list l = { 0 };
+	struct mb_state state;
+	struct mb_cache cache;
+	struct mb_look look;
+	culver_status status;
+	size_t i;
+
+	mb_cache_load(store, ix, &cache, call);
+	status = load_list(store, ix, f, &cache, &state, &l, &look, call);
+	*messages = l.n;
+	for (i = 0, *octets = 0; i < l.n; i++)
+		*octets += l.rec[i].octets;
+	mb_list_free(&l);
+	mb_list_free(&cache.list);
+	mb_state_free(&state);
 	return status;
 }
 
@@ -263,9 +311,23 @@ mb_open(struct culver_store *store, uint32_t flags,
 	return status;
 }
 
+/* Those that are gone need not be listed any more. */
+static void
+drop_gone(struct mb_list *l)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < l->n; i++)
+		if ((l->rec[i].flags & MB_GONE) == 0)
+			l->rec[n++] = l->rec[i];
+	l->n = n;
+}
+
 void
 mb_close(struct culver_mailbox *mb)
 {
+	if (!mb->changed)
+		drop_gone(&mb->list);
 	if (mb->dirty && mb->lock >= 0) {
 		if (!mb->changed)
 			mb_cache_save(mb->store, &mb->index, &mb->list,

@@ -382,6 +382,7 @@ test_host_makes_dotlocks(void **state)
 	assert_non_null(strstr(mbtest.host.log, "done without"));
 	use_locker("require");
 	locker.says = CULVER_E_PERM;
+	mbtest_put(A);			/* to be read, and so locked */
 	mbtest_open_fails(CULVER_E_PERM, "says the locker");
 	assert_false(mbtest_exists(mbtest_path("M.lock")));
 }
