@@ -370,6 +370,11 @@ def test_delivered_before_the_first_login(start, name, option, value):
     got, sent = session(lambda: instance.login(user))
     check(got[:-1], want)
     assert sent[-1] == wire(MORE[0])
+    # and what Culver put there changes nothing for the peer
+    with getattr(peers, name)(user) as peer:
+        again, sent = session(peer.login)
+    assert [uidl for _, uidl in again][:-1] == [uidl for _, uidl in seen]
+    assert essence(sent[-1]) == essence(MORE[0])
 
 
 def essence(message):
