@@ -53,14 +53,16 @@ _Bool
 crypto_hmac(enum crypto_hash h, const void *key, size_t key_n,
     const struct part *text, unsigned n, uint8_t *out)
 {
-	char name[8];
-	OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(
-	    OSSL_MAC_PARAM_DIGEST, name, 0), OSSL_PARAM_construct_end()};
+	OSSL_PARAM params[2] = {OSSL_PARAM_construct_end(),
+	    OSSL_PARAM_construct_end()};
 	EVP_MAC_CTX *ctx;
+	char name[8];
 	size_t made;
 	_Bool ok;
 
 	memcpy(name, name_of(h), strlen(name_of(h)) + 1);
+	params[0] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST,
+	    name, 0);
 	if (hmac == NULL)
 		hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
 	ctx = hmac != NULL ? EVP_MAC_CTX_new(hmac) : NULL;
