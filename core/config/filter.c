@@ -209,6 +209,7 @@ static const struct call locker[] = {
 	{"openat", EQ(2, DOTLOCK_MAKE), AND_EQ(3, DOTLOCK_MODE)},
 	{"newfstatat"}, {"statx"}, {"linkat"}, {"unlinkat", EQ(2, 0)},
 	{"renameat"}, {"renameat2"}, {"fsync"},
+	{"utimensat", EQ(1, 0)},	/* futimens(): no path */
 	{"fcntl", EQ(1, F_OFD_SETLK)},
 	{"landlock_create_ruleset"}, {"landlock_add_rule"},
 	{"landlock_restrict_self"},

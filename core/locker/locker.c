@@ -1,12 +1,13 @@
 /*
  * locker.c - make one dotlock in a mail spool, and remove it.
  *
- * Runs as the mailbox's owner, with the group of the spool (`lock_group`) as
- * its only group, beside the worker of one session.  It trusts neither the
- * worker, which an attacker may own, nor the directory.  The worker says which
- * mailbox it means once, before it is confined; that must be a file of this
- * user in a directory that this group may write to.  From then on
- * it can ask for the dotlock of this one, and for nothing else.
+ * Runs as culver, whom the mailbox's owner can neither stop nor kill, with
+ * the group of the spool (`lock_group`) as its only group, beside the worker
+ * of one session.  It trusts neither the worker, which an attacker may own,
+ * nor the directory.  The worker says which mailbox it means once, before it
+ * is confined; that must be a file of its user in a directory that this group
+ * may write to.  From then on it can ask for the dotlock of this one, and for
+ * nothing else.
  */
 #include "config.h"
 
@@ -32,6 +33,7 @@
 
 enum { DESCRIPTORS = 16, MEMORY = 16 << 20 };
 
+static uid_t owner;
 static char name[NAME_MAX + 1];		/* of the dotlock */
 static struct dotlock dot = {.dir = -1, .name = name, .fd = -1};
 
@@ -103,8 +105,8 @@ mailbox_set(const char *path)
 		return why;
 	if (fstatat(dot.dir, base, &st, AT_SYMLINK_NOFOLLOW) != 0)
 		return "cannot find it";
-	if (!S_ISREG(st.st_mode) || st.st_uid != getuid())
-		return "it is no file of this user";
+	if (!S_ISREG(st.st_mode) || st.st_uid != owner)
+		return "it is no file of its user";
 	if (!sandbox_landlock(&allowed, 1, 0))
 		return "Landlock";
 	snprintf(name, sizeof(name), "%s.lock", base);
@@ -119,6 +121,7 @@ answer(culver_status status, int error, const char *text)
 	const struct ipc_lock_done done = {.status = (uint32_t)status,
 	    .error = (uint32_t)error, .note = dot.note, .text = text};
 
+	dot.note = DOTLOCK_NOTHING;
 	return ipc_send(LOCKER_CHANNEL, IPC_LOCK_DONE, &done, &dot.fd,
 	    dot.fd >= 0) == CULVER_OK;
 }
@@ -150,15 +153,18 @@ serve(const struct ipc_in *in)
 		return why == NULL;
 	case IPC_LOCK_TAKE:
 		return dot.fd < 0 && take();
+	case IPC_LOCK_KEEP:
+		if (dot.fd >= 0)
+			futimens(dot.fd, NULL);
+		return answer(CULVER_OK, 0, "");
 	default:		/* LOCK_DROP */
 		dotlock_drop(&dot);
-		dot.note = DOTLOCK_NOTHING;
 		return answer(CULVER_OK, 0, "");
 	}
 }
 
 int
-locker_main(void)
+locker_main(uid_t whose)
 {
 	static struct ipc_in in;
 	enum ipc_phase phase = P_START;
@@ -166,6 +172,7 @@ locker_main(void)
 	enum ipc_result r = IPC_AGAIN;
 	bool go_on = 1;
 
+	owner = whose;
 	ignore_signals();
 	if (!confine_calls())
 		return 1;

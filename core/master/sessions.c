@@ -223,7 +223,8 @@ worker_child(const struct session *s)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	log_set_sink(NULL);
-	if (!spawn_locker(ids.uid, sec->lock_gid, ws.snapshot, &ws.locker))
+	if (!spawn_locker(&master.env, ids.uid, sec->lock_gid, ws.snapshot,
+	    &ws.locker))
 		_exit(71);
 	/* Before the drop: from then on the user may stop this process, which
 	 * must not keep the slot from others. */

@@ -192,20 +192,23 @@ spawn_role(const struct spawn_env *env, const struct spawn *s)
 }
 
 static void __attribute__((noreturn))
-locker_child(const struct priv_ids *ids, int snapshot, int channel)
+locker_child(const struct priv_ids *ids, uid_t owner, int snapshot,
+    int channel)
 {
 	if (dup2(channel, LOCKER_CHANNEL) < 0 ||
 	    dup2(snapshot, LOCKER_SNAPSHOT) < 0 ||
 	    syscall(SYS_close_range, LOCKER_SNAPSHOT + 1, ~0u, 0) != 0 ||
 	    !priv_drop(ids, 0))
 		_exit(71);
-	_exit(locker_main());
+	_exit(locker_main(owner));
 }
 
 _Bool
-spawn_locker(uid_t uid, gid_t gid, int snapshot, int *end)
+spawn_locker(const struct spawn_env *env, uid_t owner, gid_t gid,
+    int snapshot, int *end)
 {
-	const struct priv_ids ids = {.uid = uid, .gid = gid};
+	const struct priv_ids ids = {.gid = gid,
+	    .uid = env->ids[spawn_index(R_GATE)].uid};
 	int pair[2];
 	long pid;
 
@@ -217,7 +220,7 @@ spawn_locker(uid_t uid, gid_t gid, int snapshot, int *end)
 	/* reaped by whom reaps the worker, also after that is gone */
 	pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, NULL, NULL, NULL, 0);
 	if (pid == 0)
-		locker_child(&ids, snapshot, pair[1]);
+		locker_child(&ids, owner, snapshot, pair[1]);
 	close(pair[1]);
 	*end = pair[0];
 	return pid > 0;

@@ -49,12 +49,13 @@ unsigned spawn_index(enum ipc_role role);
 pid_t spawn_role(const struct spawn_env *env, const struct spawn *s);
 
 /*
- * In a worker's process before its drop: start the locker of its session, of
- * the user UID and the group GID, as another child of its parent.  SNAPSHOT,
- * above 3, is the section's.  *END is the worker's end of the channel; 0 if
- * GID is 0 (no locker is wanted) or nobody here is root.
+ * In a worker's process before its drop: start the locker of the mailboxes of
+ * OWNER, as the gates' user in the group GID, as another child of its parent.
+ * SNAPSHOT, above 3, is the section's.  *END is the worker's end of the
+ * channel; 0 if GID is 0 (no locker is wanted) or nobody here is root.
  */
-_Bool spawn_locker(uid_t uid, gid_t gid, int snapshot, int *end);
+_Bool spawn_locker(const struct spawn_env *env, uid_t owner, gid_t gid,
+    int snapshot, int *end);
 
 /* Make descriptors 0 to 2 /dev/null, as they are in every role; only a build
  * with sanitizers keeps stderr for what those say. */

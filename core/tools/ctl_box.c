@@ -60,8 +60,8 @@ child_run(const struct start *s)
 		_exit(71);
 	for (unsigned i = 0; i < sec->n_groups; i++)
 		ids.groups[i] = sec->groups[i];
-	if (!spawn_locker(ids.uid, sec->lock_gid, ws.snapshot, &ws.locker) ||
-	    !priv_drop(&ids, 0))
+	if (!spawn_locker(&s->conf->env, ids.uid, sec->lock_gid, ws.snapshot,
+	    &ws.locker) || !priv_drop(&ids, 0))
 		_exit(71);
 	s->job->fd = ws.client;
 	_exit(worker_main(&ws));

@@ -1,9 +1,9 @@
 /*
  * locking.c - see locking.h.
  *
- * Runs in worker, as the mailbox's owner.  A locker that died, or that
- * somebody stopped, costs this session its dotlocks and nothing more: the
- * channel is closed, and that is the end of the locker, too.
+ * Runs in worker, as the mailbox's owner.  A locker that died, or hangs, costs
+ * this session its dotlocks and nothing more: the channel is closed, and that
+ * is the end of the locker, too.
  */
 #include "config.h"
 
@@ -11,7 +11,6 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <culver/util.h>
@@ -119,6 +118,16 @@ drop(void)
 	close_fd(&locking.held);
 }
 
+static void
+keep(void)
+{
+	static const struct ipc_lock_keep msg = {0};
+
+	if (locking.held > 0 && ask(IPC_LOCK_KEEP, &msg, UINT64_MAX) ==
+	    CULVER_OK)
+		ipc_done(&locking.in);
+}
+
 static culver_status
 dotlock(const struct culver_host *host, int32_t op, struct culver_call *call)
 {
@@ -127,8 +136,7 @@ dotlock(const struct culver_host *host, int32_t op, struct culver_call *call)
 	case CULVER_DOTLOCK_TAKE:
 		return take(call);
 	case CULVER_DOTLOCK_KEEP:
-		if (locking.held > 0)
-			futimens(locking.held, NULL);
+		keep();
 		return CULVER_OK;
 	case CULVER_DOTLOCK_DROP:
 		drop();

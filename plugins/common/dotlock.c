@@ -1,9 +1,9 @@
 /*
  * dotlock.c - see dotlock.h.
  *
- * Runs in a storage plugin or in the locker, as the mailbox's owner.  A
- * dotlock ends with the process that made it only if that process removes
- * it, so one that is old is taken away.
+ * Runs in a storage plugin or in the locker, never as root.  A dotlock ends
+ * with the process that made it only if that process removes it, so one that
+ * is old is taken away.
  */
 #include "config.h"
 

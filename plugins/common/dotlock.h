@@ -2,9 +2,9 @@
  * dotlock.h - make and remove one dotlock, the file that keeps other
  * programs out of a mailbox.
  *
- * Runs as the mailbox's owner: in a storage plugin where he may make files
- * beside the mailbox, and in the locker (core/locker), with the group of the
- * spool directory, where he may not.  So it needs nothing but the C library.
+ * Runs as the mailbox's owner in a storage plugin, where he may make files
+ * beside the mailbox, and where he may not in the locker (core/locker), with
+ * the group of the spool directory.  So it needs nothing but the C library.
  * Nothing found in the directory is trusted.
  */
 #ifndef PLUGINS_COMMON_DOTLOCK_H

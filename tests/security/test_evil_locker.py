@@ -22,7 +22,7 @@ WAYS = {
     "again": ENDED,
     "twice": ENDED, "descriptor": ENDED, "answer": ENDED, "junk": ENDED,
     # a program of group mail
-    "improve": dict(take=OK, own=1, held=1, chmod=1, setgid=0, victim=0, left=0,
+    "improve": dict(take=OK, own=1, held=1, chmod=0, setgid=0, victim=0, left=0,
                     after=OK)}
 pytestmark = pytest.mark.needs_root
 

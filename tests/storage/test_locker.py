@@ -3,11 +3,14 @@ systems): the session's locker makes them (core/DESIGN.md)."""
 import os
 import signal
 import stat
+import subprocess
+import sys
 import time
 
 import pytest
 
-from culver import alive, cmdline, numbered, proc_status, until, wire
+from culver import (ROLE_IDS, alive, cmdline, numbered, proc_status, until,
+                    wire)
 from lmtp import LISTEN, Lmtp
 
 MAIL = 8                                    # of every Debian
@@ -178,7 +181,8 @@ def test_the_dotlock_is_there_while_it_is_needed(start):
     user = instance.users[0]
     with Caught(instance, user) as held:
         st = user.dot.stat()
-        assert (st.st_uid, stat.S_IMODE(st.st_mode)) == (user.uid, 0o600)
+        assert (st.st_uid, stat.S_IMODE(st.st_mode)) == (
+            ROLE_IDS["gate"], 0o600)
         assert user.dot.read_text() == f"{held.locker}\nculver\n"
         fds = descriptors(held.locker)
         assert sorted(fds) == [0, 1, 2, 3, 4, 5]
@@ -262,11 +266,16 @@ def test_a_killed_locker(start):
 
 
 def test_a_stopped_locker(start):
-    """Its user may do that to it; it harms his own session only."""
+    """Its user may not do that to it; it harms its own session only."""
     instance = start()
     user = instance.users[0]
     with instance.login(user) as pop:
         locker, = forks(instance, True)
+        tried = subprocess.run(
+            [sys.executable, "-c", f"import os; os.kill({locker}, 19)"],
+            user=user.uid, group=user.gid, extra_groups=[], timeout=60,
+            capture_output=True, check=False)
+        assert b"PermissionError" in tried.stderr
         worker, = forks(instance, False)
         os.kill(locker, signal.SIGSTOP)
         os.kill(worker, signal.SIGKILL)
@@ -285,7 +294,7 @@ def test_what_a_locker_is(start):
     with instance.login(user) as pop:
         locker, = forks(instance, True)
         status = proc_status(locker)
-        assert status["Uid"].split() == [str(user.uid)] * 4
+        assert status["Uid"].split() == [str(ROLE_IDS["gate"])] * 4
         assert status["Gid"].split() == [str(MAIL)] * 4
         assert status["Groups"].split() == []
         for name in ("CapInh", "CapPrm", "CapEff", "CapAmb", "CapBnd"):
@@ -362,7 +371,7 @@ def test_no_locker_without_the_option(one_instance):
 
 @pytest.mark.parametrize("how,why", (
     ("group", "lock_group may write"), ("mode", "lock_group may write"),
-    ("owner", "no file of this user")))
+    ("owner", "no file of its user")))
 def test_not_any_directory_or_file(start, how, why):
     """A directory that is not the group's spool; a file of another's."""
     instance = start(users=2)

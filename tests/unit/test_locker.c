@@ -118,7 +118,7 @@ start(void)
 		dup2(fd[1], LOCKER_SNAPSHOT);
 		close_range(LOCKER_SNAPSHOT + 1, ~0u, 0);
 		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-		_exit(locker_main());
+		_exit(locker_main(getuid()));
 	}
 	assert_true(locker > 0);
 	close(pair[1]);
@@ -319,6 +319,29 @@ test_other_mailboxes(void **state)
 	assert_true(exists("M.lock"));
 }
 
+/* KEEP makes it young. */
+static void
+test_keep(void **state)
+{
+	const struct timespec old[2] = { { .tv_sec = 1000 },
+	    { .tv_sec = 1000 } };
+	const struct ipc_lock_keep msg = { 0 };
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(ask_file(path("M")), CULVER_OK);
+	assert_int_equal(ask_take(), CULVER_OK);
+	assert_int_equal(futimens(in.fd[0], old), 0);
+	ipc_done(&in);
+	assert_int_equal(ask(IPC_LOCK_KEEP, &msg), CULVER_OK);
+	ipc_done(&in);
+	assert_int_equal(stat(path("M.lock"), &st), 0);
+	assert_true(st.st_mtim.tv_sec > 1000);
+	assert_int_equal(ask_drop(), CULVER_OK);
+	assert_int_equal(ask(IPC_LOCK_KEEP, &msg), CULVER_OK);
+	assert_false(exists("M.lock"));
+}
+
 /* A message out of turn ends it, and the dotlock. */
 static void
 test_out_of_turn(void **state)
@@ -419,6 +442,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_take_and_drop), T(test_not_its_own), T(test_killed),
+		T(test_keep),
 		T(test_other_mailboxes), T(test_out_of_turn),
 		T(test_the_hosts_end), T(test_stopped),
 	};
