@@ -249,12 +249,14 @@ hash_verify(const struct method *method, const char *hash,
 	if (method == method_plain)
 		return equal(password->p, password->n, hash, strlen(hash)) ?
 		    CULVER_OK : CULVER_E_AUTH;
+	/* crypt(3) would stop at a NUL without looking at the hash, and to
+	 * HMAC NULs at the end of a key are nothing. */
+	if (memchr(password->p, 0, password->n) != NULL)
+		return CULVER_E_AUTH;
 	if (method->scram != 0)
 		return scram_verify(method, hash, password);
-	/* crypt(3) would stop at a NUL and refuse what is too long, both
-	 * without looking at the hash. */
-	if (memchr(password->p, 0, password->n) != NULL ||
-	    password->n >= CRYPT_MAX_PASSPHRASE_SIZE)
+	/* it would refuse this without looking, too */
+	if (password->n >= CRYPT_MAX_PASSPHRASE_SIZE)
 		return CULVER_E_AUTH;
 	made = crypt_rn(password->p, hash, work, sizeof(*work));
 	if (made == NULL || made[0] == '*')
