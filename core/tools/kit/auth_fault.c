@@ -18,6 +18,7 @@
 #include "core/tools/kit/auth.h"
 #include "core/tools/kit/door.h"
 #include "core/tools/kit/meddle.h"
+#include "core/tools/kit/scram.h"
 #include "core/tools/kit/stall.h"
 #include "core/tools/kit/trace.h"
 
@@ -204,6 +205,7 @@ failing_memory(struct kit *k)
 	unsigned nth;
 
 	learn(k);
+	scram_start();
 	for (nth = 1; nth < MEDDLE_RUNS; nth++) {
 		snprintf(what, sizeof(what), "allocation %u fails", nth);
 		if (!meddle_allocation(play, k, nth, what))

@@ -17,6 +17,15 @@ hmac(const EVP_MD *md, const unsigned char *key, size_t n, const char *text,
 	    strlen(text), out, NULL) != NULL;
 }
 
+void
+scram_start(void)
+{
+	unsigned char stored[SCRAM_KEY], server[SCRAM_KEY];
+
+	(void)scram_keys(true, "", 0, "", 0, 1, stored, server);
+	(void)scram_keys(false, "", 0, "", 0, 1, stored, server);
+}
+
 size_t
 scram_keys(bool sha256, const void *password, size_t n, const void *salt,
     size_t salt_n, uint32_t iterations, unsigned char stored[SCRAM_KEY],

@@ -11,6 +11,10 @@
 
 enum { SCRAM_KEY = 64 };		/* octets of the longest hash */
 
+/* Let the library start, which it does not survive when memory is short: a
+ * plugin in this process finds it running. */
+void scram_start(void);
+
 /*
  * StoredKey and ServerKey for the PASSWORD of N octets, taken as it is (no
  * SASLprep).  Their length, or 0 if they cannot be made.
