@@ -134,6 +134,25 @@ uint32_t plug_blob_add(struct plug_blob *b, const char *s, size_t n);
 culver_status plug_lock(const struct plug_index *ix, const char *name, int *fd,
     bool *made, struct culver_call *call);
 
+/* --- what check() finds (findings.c) ------------------------------------- */
+
+struct plug_findings {
+	const struct culver_host *host;
+	struct culver_call *call;
+	struct culver_str *out;
+	uint32_t cap, n;
+};
+
+/* Add a line, if there is room; control bytes are kept out of it. */
+void plug_found(struct plug_findings *f, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/*
+ * A failure that tells of damage is a finding, and OK.  Others, like a lock
+ * that somebody holds, mean that the check could not be made.
+ */
+culver_status plug_judge(struct plug_findings *f, culver_status status);
+
 /* --- paths and directories (dirs.c) --------------------------------------- */
 
 /* The text of option I, or NULL if it is not set. */

@@ -20,25 +20,16 @@
 #include <culver/util.h>
 
 struct findings {
+	struct plug_findings to;
 	const struct culver_store *store;
 	struct culver_call *call;
-	struct culver_str *out;
-	uint32_t cap, n;
 };
 
 /* The text of the last failure is a finding. */
 static culver_status
 find(struct findings *f)
 {
-	const char *text = f->call->err->text;
-	char *copy;
-
-	if (f->n == f->cap)
-		return CULVER_OK;
-	copy = culver_strndup(f->store->host, f->call, text, strlen(text));
-	if (copy == NULL)
-		return plug_fail(f->call, ENOMEM, "%s", f->store->path);
-	f->out[f->n++] = (struct culver_str){ .p = copy, .n = strlen(text) };
+	plug_found(&f->to, "%s", f->call->err->text);
 	return CULVER_OK;
 }
 
@@ -74,9 +65,9 @@ check_entries(struct findings *f, const char *sub, DIR *d)
 		    f->store->path, sub);
 	if (status != CULVER_OK || strange == 0)
 		return status;
-	plug_fail_as(f->call, CULVER_OK, "%s/%s: %lu entries are no files, "
-	    "and not shown, like %.100s", f->store->path, sub, strange, first);
-	return find(f);
+	plug_found(&f->to, "%s/%s: %lu entries are no files, and not shown, "
+	    "like %.100s", f->store->path, sub, strange, first);
+	return CULVER_OK;
 }
 
 static culver_status
@@ -124,8 +115,8 @@ md_check(struct culver_store *store, struct culver_str *out, uint32_t cap,
     uint32_t *n, struct culver_call *call)
 {
 	static const char *const subs[] = { "new", "cur", "tmp" };
-	struct findings f = { .store = store, .call = call, .out = out,
-	    .cap = cap };
+	struct findings f = { .store = store, .call = call, .to = {
+	    .host = store->host, .call = call, .out = out, .cap = cap } };
 	culver_status status;
 	size_t i;
 	int top;
@@ -138,6 +129,6 @@ md_check(struct culver_store *store, struct culver_str *out, uint32_t cap,
 	close(top);
 	if (status == CULVER_OK)
 		status = check_uidl(&f);
-	*n = f.n;
+	*n = f.to.n;
 	return status;
 }

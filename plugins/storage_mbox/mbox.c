@@ -253,6 +253,7 @@ static const struct culver_storage_ops mbox_ops = {
 	.deliver_write = mb_deliver_write,
 	.deliver_commit = mb_deliver_commit,
 	.deliver_abort = mb_deliver_abort,
+	.check = mb_check,
 };
 
 CULVER_PLUGIN(storage_mbox) = {
@@ -263,7 +264,8 @@ CULVER_PLUGIN(storage_mbox) = {
 	.need_minor = 0,
 	.kind = CULVER_KIND_STORAGE,
 	.caps = CULVER_ST_DELIVER | CULVER_ST_ATOMIC_EXPUNGE |
-	    CULVER_ST_EXACT_OCTETS | CULVER_ST_KEEP_UID | CULVER_ST_DOTLOCK,
+	    CULVER_ST_EXACT_OCTETS | CULVER_ST_KEEP_UID | CULVER_ST_CHECK |
+	    CULVER_ST_DOTLOCK,
 	.name = "mbox",
 	.version = "1.0",
 	.summary = "one file per mailbox",

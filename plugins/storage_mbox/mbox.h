@@ -196,6 +196,8 @@ struct mb_list {
 	uint64_t first;		/* where the first message begins */
 	uint32_t validity, last_uid;	/* of X-IMAPbase; 0: none */
 	uint32_t pseudo;	/* there is a hidden first message */
+	uint32_t odd_lengths;	/* Content-Lengths that were not followed */
+	uint64_t odd_first;	/* where the first one's message begins */
 	bool lines_crlf;
 	bool base_padded, uid_padded;	/* for mb_uidl_detect() */
 };
@@ -433,6 +435,10 @@ struct culver_mailbox {
 	struct culver_content content;
 };
 
+/* [CHECK] */
+culver_status mb_check(struct culver_store *store, struct culver_str *out,
+    uint32_t cap, uint32_t *n, struct culver_call *call);
+
 culver_status mb_open(struct culver_store *store, uint32_t flags,
     struct culver_mailbox **out, struct culver_call *call);
 void mb_close(struct culver_mailbox *mb);
@@ -440,6 +446,11 @@ void mb_close(struct culver_mailbox *mb);
 /* Open the directory of our own files. */
 culver_status mb_index_open(const struct culver_store *store,
     struct plug_index *ix, struct culver_call *call);
+
+/* Does the cached listing hold, so that the mbox need not be opened? */
+culver_status mb_cache_holds(const struct culver_store *store,
+    const struct plug_index *ix, const struct mb_cache *cache, bool *holds,
+    struct culver_call *call);
 
 /*
  * List the mailbox under the lock of F, with what CACHE knows, and give
@@ -496,6 +507,12 @@ culver_status mb_journal(struct culver_store *store,
 /* Finish what a crash interrupted.  F is locked for writing; f->st is new. */
 culver_status mb_recover(struct culver_store *store,
     const struct plug_index *ix, struct mb_file *f, struct culver_call *call);
+
+/* Why what is in the journal cannot be finished; NULL: it can, or there is
+ * none. */
+culver_status mb_recover_look(struct culver_store *store,
+    const struct plug_index *ix, struct mb_file *f, const char **why,
+    struct culver_call *call);
 
 /* Is there something to finish? */
 bool mb_recover_needed(const struct plug_index *ix);

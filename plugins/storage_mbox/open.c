@@ -59,9 +59,8 @@ set_look(const struct culver_store *store, unsigned style,
 		look->md5 = (store->uses & MB_USES_MD5) != 0;
 }
 
-/* Does the cached listing hold, so that the mbox need not be opened? */
-static culver_status
-cache_holds(const struct culver_store *store, const struct plug_index *ix,
+culver_status
+mb_cache_holds(const struct culver_store *store, const struct plug_index *ix,
     const struct mb_cache *cache, bool *holds, struct culver_call *call)
 {
 	struct plug_stamp file, uidl;
@@ -248,7 +247,8 @@ take_snapshot(struct culver_mailbox *mb, struct culver_call *call)
 
 	mb_cache_load(store, &mb->index, &cache, call);
 	if (!mb_recover_needed(&mb->index)) {
-		status = cache_holds(store, &mb->index, &cache, &holds, call);
+		status = mb_cache_holds(store, &mb->index, &cache, &holds,
+		    call);
 		if (status != CULVER_OK)
 			goto out;
 	}

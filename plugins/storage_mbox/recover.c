@@ -147,6 +147,24 @@ replay(struct culver_store *store, const struct plug_index *ix,
 	return status;
 }
 
+/* The head of the journal FD, of which fstat() says ST: is it whole? */
+static bool
+journal_read(int fd, const struct stat *st, struct journal_head *h)
+{
+	if (!S_ISREG(st->st_mode) || (size_t)st->st_size < sizeof(*h) ||
+	    pread(fd, h, sizeof(*h), 0) != (ssize_t)sizeof(*h) ||
+	    memcmp(h->magic, JOURNAL_MAGIC, sizeof(h->magic)) != 0 ||
+	    journal_sum(h) != h->sum)
+		return false;
+	journal_swap(h);
+	return h->start <= h->size && h->length <= h->size - h->start &&
+	    (uint64_t)st->st_size == sizeof(*h) + h->length;
+}
+
+static const char rewritten[] = "another program rewrote the mailbox after "
+    "an interrupted change";
+static const char damaged[] = "a damaged journal";
+
 static culver_status
 recover_journal(struct culver_store *store, const struct plug_index *ix,
     struct mb_file *f, bool *found, struct culver_call *call)
@@ -161,19 +179,8 @@ recover_journal(struct culver_store *store, const struct plug_index *ix,
 	*found = fd >= 0;
 	if (status != CULVER_OK || fd < 0)
 		goto out;
-	if (!S_ISREG(st.st_mode) || (size_t)st.st_size < sizeof(h) ||
-	    pread(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) ||
-	    memcmp(h.magic, JOURNAL_MAGIC, sizeof(h.magic)) != 0 ||
-	    journal_sum(&h) != h.sum) {
-		status = set_aside(store, ix, MB_JOURNAL, "a damaged journal",
-		    call);
-		goto out;
-	}
-	journal_swap(&h);
-	if (h.start > h.size || h.length > h.size - h.start ||
-	    (uint64_t)st.st_size != sizeof(h) + h.length) {
-		status = set_aside(store, ix, MB_JOURNAL, "a damaged journal",
-		    call);
+	if (!journal_read(fd, &st, &h)) {
+		status = set_aside(store, ix, MB_JOURNAL, damaged, call);
 		goto out;
 	}
 	status = is_before(store, f, &h, &before, call);
@@ -185,8 +192,36 @@ recover_journal(struct culver_store *store, const struct plug_index *ix,
 		status = is_done(store, f, &h, &done, call);
 	if (status == CULVER_OK)
 		status = done ? drop(ix, MB_JOURNAL, call) :
-		    set_aside(store, ix, MB_JOURNAL, "another program rewrote "
-			"the mailbox after an interrupted change", call);
+		    set_aside(store, ix, MB_JOURNAL, rewritten, call);
+out:
+	if (fd >= 0)
+		close(fd);
+	return status;
+}
+
+culver_status
+mb_recover_look(struct culver_store *store, const struct plug_index *ix,
+    struct mb_file *f, const char **why, struct culver_call *call)
+{
+	struct journal_head h;
+	culver_status status;
+	struct stat st;
+	bool ok = true;
+	int fd;
+
+	*why = NULL;
+	status = open_ours(ix, MB_JOURNAL, &fd, &st, call);
+	if (status != CULVER_OK || fd < 0)
+		goto out;
+	if (!journal_read(fd, &st, &h)) {
+		*why = damaged;
+		goto out;
+	}
+	status = is_before(store, f, &h, &ok, call);
+	if (status == CULVER_OK && !ok)
+		status = is_done(store, f, &h, &ok, call);
+	if (!ok)
+		*why = rewritten;
 out:
 	if (fd >= 0)
 		close(fd);

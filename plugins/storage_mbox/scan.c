@@ -121,14 +121,18 @@ use_length(struct scan *s)
 	culver_status status;
 	bool is;
 
-	if (!s->look->use_length || !s->msg.has_length ||
-	    s->msg.length > s->w.size - body)
+	if (!s->look->use_length || !s->msg.has_length)
 		return CULVER_OK;
-	status = mb_is_boundary(s->store, s->f, s->look, body + s->msg.length,
-	    &is, s->call);
-	if (status == CULVER_OK && is)
+	is = s->msg.length <= s->w.size - body;
+	status = !is ? CULVER_OK : mb_is_boundary(s->store, s->f, s->look,
+	    body + s->msg.length, &is, s->call);
+	if (status != CULVER_OK)
+		return status;
+	if (is)
 		s->until = body + s->msg.length;
-	return status;
+	else if (s->list->odd_lengths++ == 0)
+		s->list->odd_first = s->rec.start;
+	return CULVER_OK;
 }
 
 /* What an earlier server may have shown as the UIDL. */

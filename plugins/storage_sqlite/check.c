@@ -9,51 +9,16 @@
 
 #include "plugins/storage_sqlite/sqlite.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <culver/util.h>
 
 struct findings {
+	struct plug_findings to;
 	struct culver_store *store;
 	struct culver_call *call;
-	struct culver_str *out;
-	uint32_t cap, n;
 };
-
-static void __attribute__((format(printf, 2, 3)))
-find(struct findings *f, const char *fmt, ...)
-{
-	char text[512], *p;
-	va_list ap;
-
-	if (f->n == f->cap)
-		return;
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	for (p = text; *p != '\0'; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = ' ';
-	p = culver_strndup(f->store->host, f->call, text, strlen(text));
-	if (p != NULL)
-		f->out[f->n++] = (struct culver_str){ .p = p,
-		    .n = strlen(text) };
-}
-
-/*
- * A failure that tells of damage is a finding.  Others, like a lock that
- * somebody holds, mean that the check could not be made.
- */
-static culver_status
-judge(struct findings *f, culver_status status)
-{
-	if (status != CULVER_E_CORRUPT && status != CULVER_E_PERM)
-		return status;
-	find(f, "%s", f->call->err->text);
-	return CULVER_OK;
-}
 
 /* What SQLite finds; one row says "ok". */
 static culver_status
@@ -70,11 +35,11 @@ check_pages(struct findings *f)
 	while (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
 		text = (const char *)sqlite3_column_text(st, 0);
 		if (text != NULL && strcmp(text, "ok") != 0)
-			find(f, "%s", text);
+			plug_found(&f->to, "%s", text);
 		rc = SQLITE_OK;
 	}
 	if (rc != SQLITE_DONE)
-		status = judge(f, sq_fail(f->store, f->call, rc,
+		status = plug_judge(&f->to, sq_fail(f->store, f->call, rc,
 		    "integrity check"));
 	sqlite3_finalize(st);
 	return status;
@@ -89,7 +54,7 @@ take_chunks(struct findings *f, sqlite3_stmt *st, int rc, int64_t first,
 	for (; rc == SQLITE_ROW && sqlite3_column_int64(st, 0) <= end;
 	    rc = sqlite3_step(st)) {
 		if (sqlite3_column_int64(st, 0) < first) {
-			find(f, "chunk %lld belongs to no message",
+			plug_found(&f->to, "chunk %lld belongs to no message",
 			    (long long)sqlite3_column_int64(st, 0));
 			continue;
 		}
@@ -110,7 +75,7 @@ compare(struct findings *f, sqlite3_stmt *msg, sqlite3_stmt *chunk)
 		id = sqlite3_column_int64(msg, 0);
 		chunks = sqlite3_column_int64(msg, 1);
 		if (id < 1 || chunks < 1 || chunks > INT32_MAX) {
-			find(f, "message %lld: its row is wrong",
+			plug_found(&f->to, "message %lld: its row is wrong",
 			    (long long)id);
 			continue;
 		}
@@ -118,11 +83,13 @@ compare(struct findings *f, sqlite3_stmt *msg, sqlite3_stmt *chunk)
 		rc = take_chunks(f, chunk, rc, id, id + chunks - 1, &octets,
 		    &n);
 		if (n != chunks)
-			find(f, "message %lld (%s) has %lld chunks of %lld",
+			plug_found(&f->to,
+			    "message %lld (%s) has %lld chunks of %lld",
 			    (long long)id, sqlite3_column_text(msg, 3),
 			    (long long)n, (long long)chunks);
 		else if (octets != sqlite3_column_int64(msg, 2))
-			find(f, "message %lld (%s) has %lld octets; its row "
+			plug_found(&f->to,
+			    "message %lld (%s) has %lld octets; its row "
 			    "says %lld", (long long)id,
 			    sqlite3_column_text(msg, 3), (long long)octets,
 			    (long long)sqlite3_column_int64(msg, 2));
@@ -150,7 +117,7 @@ check_rows(struct findings *f)
 	if (rc == SQLITE_OK)
 		rc = compare(f, msg, chunk);
 	if (rc != SQLITE_DONE)
-		status = judge(f, sq_fail(f->store, f->call, rc,
+		status = plug_judge(&f->to, sq_fail(f->store, f->call, rc,
 		    "cannot compare messages and chunks"));
 	sqlite3_finalize(msg);
 	sqlite3_finalize(chunk);
@@ -163,21 +130,22 @@ culver_status
 sq_check(struct culver_store *store, struct culver_str *out, uint32_t cap,
     uint32_t *n, struct culver_call *call)
 {
-	struct findings f = { .store = store, .call = call, .out = out,
-	    .cap = cap };
+	struct findings f = { .store = store, .call = call, .to = {
+	    .host = store->host, .call = call, .out = out, .cap = cap } };
 	culver_status status;
 
-	status = judge(&f, sq_file_ready(store, call));
-	if (status == CULVER_OK && f.n == 0)
-		status = judge(&f, sq_db_open_raw(store, call));
-	if (status == CULVER_OK && f.n == 0)
-		status = judge(&f, sq_schema_check(store, &sq_schema, call));
+	status = plug_judge(&f.to, sq_file_ready(store, call));
+	if (status == CULVER_OK && f.to.n == 0)
+		status = plug_judge(&f.to, sq_db_open_raw(store, call));
+	if (status == CULVER_OK && f.to.n == 0)
+		status = plug_judge(&f.to, sq_schema_check(store, &sq_schema,
+		    call));
 	/* pages can be looked at whatever the tables are */
 	if (status == CULVER_OK && store->db.db != NULL)
 		status = check_pages(&f);
-	if (status == CULVER_OK && f.n == 0)
+	if (status == CULVER_OK && f.to.n == 0)
 		status = check_rows(&f);
-	*n = f.n;
+	*n = f.to.n;
 	/* what was open unchecked is not for others */
 	sq_db_close(store);
 	return status;
