@@ -42,46 +42,17 @@ static const struct culver_option options[N_OPTIONS] = {
 
 /* --- options ------------------------------------------------------------- */
 
-static struct span
-opt_text(const struct culver_value *v)
-{
-	return (struct span){v->u.s.p != NULL ? v->u.s.p : "", v->u.s.n};
-}
+static const struct auth_options known = {
+	.scheme = OPT_SCHEME, .allow_weak = OPT_ALLOW_WEAK, .uid = OPT_UID,
+	.gid = OPT_GID, .home = OPT_HOME,
+};
 
 static culver_status
 passwdfile_check_options(const struct culver_host *host,
     const struct culver_values *vals, uint32_t *bad, struct culver_call *call)
 {
-	const struct culver_value *v = vals->v;
-	struct span home = opt_text(&v[OPT_HOME]);
-	char out[PF_MAX_VALUE + 1];
-	const char *why;
-
 	(void)host;
-	*bad = OPT_SCHEME;
-	if (!scheme_known(opt_text(&v[OPT_SCHEME])))
-		return culver_fail(call, CULVER_E_CONFIG, 0, "not one of "
-		    "CRYPT, YESCRYPT, SHA512-CRYPT, SHA256-CRYPT, BLF-CRYPT, "
-		    "SCRYPT, PLAIN, SCRAM-SHA-256, SCRAM-SHA-1, MD5-CRYPT, "
-		    "DES-CRYPT");
-	*bad = OPT_ALLOW_WEAK;
-	for (size_t i = 0; i < v[OPT_ALLOW_WEAK].u.list.n; i++) {
-		const struct culver_str *s = &v[OPT_ALLOW_WEAK].u.list.v[i];
-		const struct method *m = method_find((struct span){s->p, s->n});
-
-		if (m == NULL || !m->weak)
-			return culver_fail(call, CULVER_E_CONFIG, 0,
-			    "\"%.40s\" is not one of MD5-CRYPT, DES-CRYPT",
-			    s->p);
-	}
-	*bad = OPT_GID;
-	if ((v[OPT_UID].u.i == 0) != (v[OPT_GID].u.i == 0))
-		return culver_fail(call, CULVER_E_CONFIG, 0, "uid and gid "
-		    "go together: set both or none");
-	*bad = OPT_HOME;
-	if (home.n > 0 && !home_expand(home.p, NULL, out, &why))
-		return culver_fail(call, CULVER_E_CONFIG, 0, "%s", why);
-	return CULVER_OK;
+	return auth_options_check(vals->v, &known, bad, call);
 }
 
 static culver_status
@@ -101,7 +72,10 @@ passwdfile_create(struct culver_auth **out, const struct culver_host *host,
 	au->opt = vals->v;
 	au->file.host = host;
 	au->file.path = vals->v[OPT_PATH].u.s.p;
-	au->file.scheme = opt_text(&vals->v[OPT_SCHEME]);
+	au->file.scheme = span_option(&vals->v[OPT_SCHEME]);
+	au->check = (struct auth_check){.host = host,
+	    .scheme = au->file.scheme, .allow_weak = &au->opt[OPT_ALLOW_WEAK],
+	    .costs = &au->file.costs};
 	/* A file that is not there may come; until then lookups say why. */
 	if (pwfile_refresh(&au->file, call) != CULVER_OK)
 		culver_logf(host, CULVER_LOG_ERROR, "%s%s%s",
@@ -118,7 +92,7 @@ passwdfile_destroy(struct culver_auth *au)
 	if (au == NULL)
 		return;
 	pwfile_unload(&au->file);
-	au->host->wipe(&au->work, sizeof(au->work));
+	au->host->wipe(&au->check.work, sizeof(au->check.work));
 	free(au);
 }
 
@@ -158,158 +132,48 @@ passwdfile_paths(struct culver_auth *au, struct culver_path *out,
 
 /* --- user ---------------------------------------------------------------- */
 
-/* Dovecot writes "maildir:/path"; the storage section knows the format. */
+/* The fields behind the shell, which replace those of the line. */
 static culver_status
-location_set(struct culver_auth *au, struct culver_user *out, struct span v,
-    struct culver_call *call)
+extra_set(struct auth_user *u, const struct entry *e, struct culver_call *call)
 {
-	static const char *const formats[] = {"maildir:", "mbox:", "sqlite:"};
-	size_t strip = 0;
-
-	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
-		size_t n = strlen(formats[i]);
-
-		if (v.n > n && memcmp(v.p, formats[i], n) == 0)
-			strip = n;
-	}
-	v.p += strip;
-	v.n -= strip;
-	if (v.n == 0 || v.n > PF_MAX_VALUE ||
-	    (v.p[0] != '/' && v.p[0] != '~') ||
-	    (strip > 0 && memchr(v.p, ':', v.n) != NULL))
-		return culver_fail(call, CULVER_E_TEMP, 0, "%s: user %s: "
-		    "mail=%.*s is not a path from / or ~/ without options",
-		    au->file.path, out->name, (int)(v.n < 60 ? v.n : 60), v.p);
-	out->location = culver_strndup(au->host, call, v.p, v.n);
-	return out->location != NULL ? CULVER_OK :
-	    culver_fail(call, CULVER_E_NOMEM, 0, "user");
-}
-
-/* What the core has a member for; E_UNSUPPORTED: a field like any other. */
-static culver_status
-known_set(struct culver_auth *au, struct culver_user *out, struct span name,
-    struct span v, struct culver_call *call)
-{
-	uint32_t *id = span_is(name, "uid") ? &out->uid :
-	    span_is(name, "gid") ? &out->gid : NULL;
-	const char **text = span_is(name, "home") ? &out->home :
-	    span_is(name, "storage") ? &out->storage : NULL;
-
-	if (span_is(name, "mail"))
-		return location_set(au, out, v, call);
-	if (id != NULL)
-		return entry_id(v, id) ? CULVER_OK :
-		    culver_fail(call, CULVER_E_TEMP, 0, "%s: user %s: %.*s "
-			"is not a number above 0", au->file.path, out->name,
-			(int)name.n, name.p);
-	if (text == NULL)
-		return CULVER_E_UNSUPPORTED;
-	*text = culver_strndup(au->host, call, v.p, v.n);
-	return *text != NULL ? CULVER_OK :
-	    culver_fail(call, CULVER_E_NOMEM, 0, "user");
-}
-
-/* The fields behind the shell: those for the user, with or without userdb_. */
-static culver_status
-extra_set(struct culver_auth *au, struct culver_user *out,
-    const struct entry *e, struct culver_call *call)
-{
-	static const char prefix[] = "userdb_";
 	struct span rest = e->extra, name, value;
-	struct culver_field *fields;
-	culver_status st;
-	uint32_t n = 0;
+	culver_status st = CULVER_OK;
 
-	while (entry_next_extra(&rest, &name, &value))
-		n++;
-	fields = culver_alloc(au->host, call, (n + 1) * sizeof(*fields));
-	if (fields == NULL)
-		return culver_fail(call, CULVER_E_NOMEM, 0, "user");
-	out->fields = fields;
-	for (rest = e->extra; entry_next_extra(&rest, &name, &value);) {
-		if (name.n > sizeof(prefix) - 1 &&
-		    memcmp(name.p, prefix, sizeof(prefix) - 1) == 0) {
-			name.p += sizeof(prefix) - 1;
-			name.n -= sizeof(prefix) - 1;
-		}
-		st = known_set(au, out, name, value, call);
-		if (st == CULVER_OK)
-			continue;
-		if (st != CULVER_E_UNSUPPORTED)
-			return st;
-		fields[out->n_fields].name = culver_strndup(au->host, call,
-		    name.p, name.n);
-		fields[out->n_fields].value = culver_strndup(au->host, call,
-		    value.p, value.n);
-		if (span_is(name, "quota_rule") && !quota_parse(value, out))
-			return culver_fail(call, CULVER_E_TEMP, 0, "user %s: "
-			    "quota_rule is not one that is known: wanted "
-			    "*:storage=SIZE:messages=COUNT", out->name);
-		if (fields[out->n_fields].name == NULL ||
-		    fields[out->n_fields].value == NULL)
-			return culver_fail(call, CULVER_E_NOMEM, 0, "user");
-		out->n_fields++;
-	}
-	return CULVER_OK;
-}
-
-static culver_status
-home_set(struct culver_auth *au, struct culver_user *out,
-    const struct entry *e, struct culver_call *call)
-{
-	struct span option = opt_text(&au->opt[OPT_HOME]);
-	char made[PF_MAX_VALUE + 1];
-	const char *why;
-
-	if (e->home.n > 0) {
-		out->home = culver_strndup(au->host, call, e->home.p,
-		    e->home.n);
-	} else if (option.n > 0) {
-		if (!home_expand(option.p, out->name, made, &why))
-			return culver_fail(call, CULVER_E_TEMP, 0, "home of "
-			    "user %s: %s", out->name, why);
-		out->home = culver_strndup(au->host, call, made,
-		    strlen(made));
-	} else {
-		return CULVER_OK;
-	}
-	return out->home != NULL ? CULVER_OK :
-	    culver_fail(call, CULVER_E_NOMEM, 0, "user");
+	if (e->extra_is_mail)
+		return e->extra.n > 0 ?
+		    auth_user_location(u, e->extra, call) : CULVER_OK;
+	while (st == CULVER_OK && entry_next_extra(&rest, &name, &value))
+		st = auth_user_field(u, name, value, call);
+	return st;
 }
 
 static culver_status
 passwdfile_user(struct culver_auth *au, const struct culver_auth_req *rq,
     struct culver_user *out, struct culver_call *call)
 {
+	struct auth_user u = {.host = au->host, .where = au->where,
+	    .out = out};
+	struct span rest, name, value;
 	struct entry e;
-	uint32_t line_nr;
-	culver_status st = login_find(au, rq->user, &e, &line_nr, call);
+	size_t n = 0;
+	culver_status st = login_find(au, rq->user, &e, call);
 
 	if (st != CULVER_OK)
 		return st;
-	out->name = culver_strndup(au->host, call, e.user.p, e.user.n);
-	if (out->name == NULL)
-		return culver_fail(call, CULVER_E_NOMEM, 0, "user");
-	out->uid = e.uid != 0 ? e.uid : (uint32_t)au->opt[OPT_UID].u.i;
-	out->gid = e.gid != 0 ? e.gid : (uint32_t)au->opt[OPT_GID].u.i;
-	st = home_set(au, out, &e, call);
-	if (st == CULVER_OK)
-		st = e.extra_is_mail && e.extra.n > 0 ?
-		    location_set(au, out, e.extra, call) :
-		    e.extra_is_mail ? CULVER_OK :
-		    extra_set(au, out, &e, call);
+	for (rest = e.extra; entry_next_extra(&rest, &name, &value);)
+		n++;
+	st = auth_user_begin(&u, rq->user, n, call);
 	if (st != CULVER_OK)
 		return st;
-	/* A file of passwords only leaves the rest to another section. */
-	if (out->uid == 0 && out->gid == 0)
-		return culver_fail(call, CULVER_E_DECLINE, 0, "%s:%u: user %s "
-		    "has no uid, and the section sets none", au->file.path,
-		    line_nr, rq->user);
-	if (out->uid == 0 || out->gid == 0)
-		return culver_fail(call, CULVER_E_TEMP, 0, "%s:%u: user %s "
-		    "has no %s", au->file.path, line_nr, rq->user,
-		    out->uid == 0 ? "uid" : "gid");
-	return CULVER_OK;
+	out->uid = e.uid;
+	out->gid = e.gid;
+	if (e.home.n > 0)
+		st = auth_user_field(&u, (struct span){"home", 4}, e.home,
+		    call);
+	if (st == CULVER_OK)
+		st = extra_set(&u, &e, call);
+	return st == CULVER_OK ? auth_user_end(&u, au->opt, &known, call) :
+	    st;
 }
 
 static const struct culver_auth_ops ops = {

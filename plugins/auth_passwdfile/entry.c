@@ -10,12 +10,6 @@
 
 #include "plugins/auth_passwdfile/passwdfile.h"
 
-_Bool
-span_is(struct span s, const char *literal)
-{
-	return s.n == strlen(literal) && memcmp(s.p, literal, s.n) == 0;
-}
-
 /* Cut the next field off LINE; false when nothing is left. */
 static _Bool
 field_next(struct span *line, struct span *field)
@@ -35,24 +29,6 @@ field_next(struct span *line, struct span *field)
 	field->n = (size_t)(colon - line->p);
 	line->n -= field->n + 1;
 	line->p = colon + 1;
-	return 1;
-}
-
-_Bool
-entry_id(struct span s, uint32_t *out)
-{
-	uint64_t v = 0;
-
-	if (s.n == 0 || s.n > 10)
-		return 0;
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] < '0' || s.p[i] > '9')
-			return 0;
-		v = v * 10 + (uint64_t)(s.p[i] - '0');
-	}
-	if (v == 0 || v >= UINT32_MAX)
-		return 0;
-	*out = (uint32_t)v;
 	return 1;
 }
 
@@ -95,11 +71,11 @@ entry_parse(const char *line, size_t n, struct entry *out, const char **why)
 	if (!field_next(&rest, &out->password) || !field_next(&rest, &uid))
 		return 1;
 	*why = "the uid is not a number from 1 to 4294967294";
-	if (uid.n > 0 && !entry_id(uid, &out->uid))
+	if (uid.n > 0 && !span_id(uid, &out->uid))
 		return 0;
 	field_next(&rest, &gid);
 	*why = "the gid is not a number from 1 to 4294967294";
-	if (gid.n > 0 && !entry_id(gid, &out->gid))
+	if (gid.n > 0 && !span_id(gid, &out->gid))
 		return 0;
 	field_next(&rest, &skipped);			/* gecos */
 	field_next(&rest, &out->home);
@@ -107,7 +83,7 @@ entry_parse(const char *line, size_t n, struct entry *out, const char **why)
 	if (out->home.n > 0 && out->home.p[0] != '/')
 		return 0;
 	*why = "the home directory is longer than 4095 octets";
-	if (out->home.n > PF_MAX_VALUE)
+	if (out->home.n > AUTH_MAX_VALUE)
 		return 0;
 	field_next(&rest, &skipped);			/* shell */
 	if (rest.p != NULL)

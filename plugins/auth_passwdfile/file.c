@@ -33,7 +33,7 @@ pwfile_unload(struct pwfile *f)
 	f->text = NULL;
 	f->slots = NULL;
 	f->n = f->n_slots = f->n_users = 0;
-	f->loaded = f->has_plain = 0;
+	f->loaded = f->costs.has_plain = 0;
 }
 
 static culver_status
@@ -168,21 +168,14 @@ dummy_choose(struct pwfile *f, const struct kinds *k)
 	unsigned most = 0;
 
 	if (k->n == 0) {
-		const struct method *m = method_find(f->scheme);
-
-		if (m == NULL)
-			m = method_find((struct span){"YESCRYPT", 8});
-		f->dummy_method = m;
-		snprintf(f->dummy, sizeof(f->dummy), "%s", m->setting);
+		auth_costs_usual(&f->costs, f->scheme);
 		return;
 	}
 	for (unsigned i = 1; i < k->n; i++)
 		if (k->kind[i].count > k->kind[most].count)
 			most = i;
-	f->dummy_method = k->kind[most].method;
-	snprintf(f->dummy, sizeof(f->dummy), "%.*s",
-	    f->dummy_method == method_plain ? 0 : (int)k->kind[most].text.n,
-	    k->kind[most].text.p);
+	auth_costs_like(&f->costs, &(struct hash){
+	    .method = k->kind[most].method, .text = k->kind[most].text});
 }
 
 /* --- loading ------------------------------------------------------------- */
@@ -254,7 +247,8 @@ line_add(struct pwfile *f, size_t at, uint32_t nr, struct kinds *kinds,
 	h = hash_parse(e.password, f->scheme);
 	if (h.state == HASH_GOOD)
 		kinds_count(kinds, &h);
-	f->has_plain |= h.state == HASH_GOOD && h.method == method_plain;
+	f->costs.has_plain |= h.state == HASH_GOOD &&
+	    h.method == method_plain;
 }
 
 static culver_status

@@ -172,17 +172,17 @@ test_dummy(void **state)
 	pwtest_write(s, text, strlen(text));
 	assert_int_equal(pwfile_refresh(&f, fakehost_call(&s->host)),
 	    CULVER_OK);
-	assert_string_equal(f.dummy_method->name, "SHA512-CRYPT");
-	assert_non_null(strstr(f.dummy, "$6$rounds=2000$one$"));
+	assert_string_equal(f.costs.method->name, "SHA512-CRYPT");
+	assert_non_null(strstr(f.costs.hash, "$6$rounds=2000$one$"));
 	pwtest_write(s, "# none\n", 7);
 	assert_int_equal(pwfile_refresh(&f, fakehost_call(&s->host)),
 	    CULVER_OK);
-	assert_string_equal(f.dummy_method->name, "YESCRYPT");
+	assert_string_equal(f.costs.method->name, "YESCRYPT");
 	f.scheme = (struct span){"BLF-CRYPT", 9};
 	pwfile_unload(&f);
 	assert_int_equal(pwfile_refresh(&f, fakehost_call(&s->host)),
 	    CULVER_OK);
-	assert_string_equal(f.dummy_method->name, "BLF-CRYPT");
+	assert_string_equal(f.costs.method->name, "BLF-CRYPT");
 	pwfile_unload(&f);
 }
 

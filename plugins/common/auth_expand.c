@@ -1,5 +1,5 @@
 /*
- * expand.c - make a user's home directory from the `home` option.
+ * auth_expand.c - make a user's home directory from the `home` option.
  *
  * Runs in a pool process.  The user's name comes from a client; whatever it
  * is, the result stays below the directory that the option names.
@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "plugins/auth_passwdfile/passwdfile.h"
+#include "plugins/common/auth.h"
 
 enum part { PART_NONE, PART_USER, PART_NAME, PART_DOMAIN, PART_PERCENT };
 
@@ -60,7 +60,7 @@ value_safe(struct span v)
 }
 
 _Bool
-home_expand(const char *text, const char *user, char out[PF_MAX_VALUE + 1],
+home_expand(const char *text, const char *user, char out[AUTH_MAX_VALUE + 1],
     const char **why)
 {
 	size_t n = 0, took;
@@ -82,7 +82,7 @@ home_expand(const char *text, const char *user, char out[PF_MAX_VALUE + 1],
 				return 0;
 		}
 		*why = "it is longer than 4095 octets";
-		if (v.n > PF_MAX_VALUE - n)
+		if (v.n > AUTH_MAX_VALUE - n)
 			return 0;
 		memcpy(out + n, v.p, v.n);
 		n += v.n;

@@ -1,14 +1,14 @@
 /*
- * quota.c - read Dovecot's quota_rule of a user.
+ * auth_quota.c - read Dovecot's quota_rule of a user.
  *
- * Runs in a pool process, on what the passwd file says.  A rule that cannot
+ * Runs in a pool process, on what a file or database says.  A rule that cannot
  * be kept is a mistake: a user without a limit is not what was meant.
  */
 #include "config.h"
 
 #include <string.h>
 
-#include "plugins/auth_passwdfile/passwdfile.h"
+#include "plugins/common/auth.h"
 
 /* Cut what stands before the next colon off REST. */
 static struct span

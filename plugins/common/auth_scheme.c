@@ -1,6 +1,6 @@
 /*
- * scheme.c - password schemes: crypt(3) through libxcrypt, the keys of SCRAM
- * through libcrypto, and PLAIN.
+ * auth_scheme.c - password schemes: crypt(3) through libxcrypt, the keys of
+ * SCRAM through libcrypto, and PLAIN.
  *
  * Runs in a pool process; sees passwords, keeps none.
  */
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "plugins/auth_passwdfile/passwdfile.h"
+#include "plugins/common/auth.h"
 #include "plugins/common/scram.h"
 
 /* The settings cost what the tools that make such hashes choose themselves. */

@@ -1,0 +1,198 @@
+/*
+ * auth.h - what auth plugins with stored users share: hashes of passwords,
+ * Dovecot's fields of a user, the options that all of them have.
+ *
+ * Runs in a pool process as the auth user.  What a file or database says is an
+ * administrator's: trusted to say who may log in, not to be well-formed.
+ */
+#ifndef PLUGINS_COMMON_AUTH_H
+#define PLUGINS_COMMON_AUTH_H
+
+#include <crypt.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <culver/auth.h>
+
+enum { AUTH_MAX_VALUE = 4095 };		/* octets of a home, a location */
+
+struct span {
+	const char *p;
+	size_t n;
+};
+
+/* Is S the text LITERAL? */
+_Bool span_is(struct span s, const char *literal);
+
+/* A decimal 1..4294967294. */
+_Bool span_id(struct span s, uint32_t *out);
+
+/* The text of an option; "" if it has none. */
+struct span span_option(const struct culver_value *v);
+
+/* --- auth_scheme.c: what a password field means --------------------------- */
+
+struct method {
+	const char *name;	/* as in {NAME} and allow_weak */
+	const char *prefix;	/* of its hashes; NULL: told by its form */
+	const char *setting;	/* costs as much as a usual hash */
+	_Bool weak;
+	unsigned scram;		/* 1, 256: keys of SCRAM with this SHA */
+};
+
+enum hash_state {
+	HASH_GOOD,
+	HASH_LOCKED,		/* empty, "!...", "*...", "x" */
+	HASH_UNKNOWN,		/* a scheme that is not supported here */
+	HASH_BROKEN		/* not of the scheme that it claims */
+};
+
+struct hash {
+	enum hash_state state;
+	const struct method *method;	/* HASH_GOOD */
+	struct span scheme;		/* as written; "" if it was not */
+	struct span text;		/* without the {SCHEME} */
+};
+
+/* {NAME} or a bare NAME in any case; NULL if unknown. */
+const struct method *method_find(struct span name);
+extern const struct method *const method_plain;
+
+/* Is NAME one of the schemes, CRYPT included? */
+_Bool scheme_known(struct span name);
+
+/* Read the field PASSWORD; SCHEME is the one of fields that name none. */
+struct hash hash_parse(struct span password, struct span scheme);
+
+/* Octets at the front of H that say scheme and cost, the same for hashes that
+ * take equally long. */
+size_t hash_cost_prefix(const struct hash *h);
+
+/*
+ * Is PASSWORD (NUL-terminated) right for the method and hash?  OK, E_AUTH, or
+ * E_TEMP if crypt(3) cannot tell.  Takes the same time for every password.
+ * WORK is wiped by the caller.
+ */
+culver_status hash_verify(const struct method *method, const char *hash,
+    const struct culver_str *password, struct crypt_data *work);
+
+/* --- auth_login.c: may this client log in? -------------------------------- */
+
+/* What checking a password has to cost where there is none to check. */
+struct auth_costs {
+	_Bool has_plain;	/* keys of SCRAM have to be made for some */
+	const struct method *method;
+	char hash[CRYPT_OUTPUT_SIZE];
+};
+
+/* As for a usual hash of SCHEME; as for H. */
+void auth_costs_usual(struct auth_costs *c, struct span scheme);
+void auth_costs_like(struct auth_costs *c, const struct hash *h);
+
+/* A section that checks passwords; its owner wipes `work' in the end. */
+struct auth_check {
+	const struct culver_host *host;
+	struct span scheme;			/* of fields that name none */
+	const struct culver_value *allow_weak;
+	const struct auth_costs *costs;
+	struct crypt_data work;
+};
+
+/* One account: what was found, and how to name it in the log. */
+struct auth_account {
+	const char *where;	/* file and line, or section */
+	const char *user;
+	const char *remote;	/* the client's address */
+	struct hash hash;
+};
+
+/* Read PASSWORD into a->hash.  OK if it is one that can be checked and may
+ * be; E_DISABLED, or E_TEMP. */
+culver_status auth_hash(const struct auth_check *c, struct auth_account *a,
+    struct span password, struct culver_call *call);
+
+/*
+ * Does the field NAME=VALUE of the account close it to this client?  Fields
+ * of Dovecot that restrict a login in a way that is not known here do.  The
+ * log says why, but for nologin.
+ */
+_Bool auth_field_closes(const struct auth_check *c,
+    const struct auth_account *a, struct span name, struct span value);
+
+/*
+ * Finish verify_plain(): with ST OK, check the password; with any other, do
+ * the same work for nothing and return it.
+ */
+culver_status auth_verify(struct auth_check *c, const struct auth_account *a,
+    culver_status st, const struct culver_str *password,
+    struct culver_call *call);
+
+/* Finish lookup_creds() in the same way. */
+culver_status auth_creds(struct auth_check *c, const struct auth_account *a,
+    culver_status st, struct culver_cred *out, struct culver_call *call);
+
+/* --- auth_nets.c ---------------------------------------------------------- */
+
+/*
+ * Is REMOTE (an address, or "" for a client of this machine) in NETS: addresses
+ * and networks with a comma between, "local" for ""?  What is malformed has
+ * nobody in it.
+ */
+_Bool auth_nets_have(struct span nets, const char *remote);
+
+/* --- auth_quota.c --------------------------------------------------------- */
+
+/*
+ * Read Dovecot's quota_rule RULE, as "*:storage=1G:messages=1000", into the
+ * quota of OUT; a rule for one folder that is not the inbox changes nothing.
+ * False: it is not one that can be kept.
+ */
+_Bool quota_parse(struct span rule, struct culver_user *out);
+
+/* --- auth_expand.c -------------------------------------------------------- */
+
+/*
+ * Expand %{user}, %{name}, %{domain}, %u, %n, %d and %% of TEXT for USER into
+ * OUT.  False with a constant text in *WHY: unknown variable, too long, or a
+ * value that would leave the directory it is put into.  USER NULL: check TEXT.
+ */
+_Bool home_expand(const char *text, const char *user,
+    char out[AUTH_MAX_VALUE + 1], const char **why);
+
+/* --- auth_user.c: a user's data, field by field ---------------------------- */
+
+struct auth_user {
+	const struct culver_host *host;
+	const char *where;		/* for the log */
+	struct culver_user *out;
+	struct culver_field *fields;	/* room for all of them, in the arena */
+};
+
+/* Start filling OUT for the user NAME, with at most N fields. */
+culver_status auth_user_begin(struct auth_user *u, const char *name, size_t n,
+    struct culver_call *call);
+
+/* Take NAME=VALUE, "userdb_" before it or not: uid, gid, home, mail, storage,
+ * quota_rule, or a field for the storage plugin. */
+culver_status auth_user_field(struct auth_user *u, struct span name,
+    struct span value, struct culver_call *call);
+
+/* The place of the mail, as Dovecot writes it. */
+culver_status auth_user_location(struct auth_user *u, struct span v,
+    struct culver_call *call);
+
+/* Which of a section's options are these. */
+struct auth_options {
+	uint32_t scheme, allow_weak, uid, gid, home;
+};
+
+/* What the section's options say where the user's data says nothing.  OK,
+ * E_DECLINE if there are no ids at all, or E_TEMP. */
+culver_status auth_user_end(struct auth_user *u, const struct culver_value *v,
+    const struct auth_options *at, struct culver_call *call);
+
+/* check_options() for these; sets *BAD. */
+culver_status auth_options_check(const struct culver_value *v,
+    const struct auth_options *at, uint32_t *bad, struct culver_call *call);
+
+#endif /* PLUGINS_COMMON_AUTH_H */
