@@ -54,7 +54,7 @@ creds_want(const struct job *j, struct ipc_pool_login *m, uint8_t *salt)
 	if (m->form == CULVER_CRED_PLAIN)
 		return;
 	sasl_salt(j->coord->salt_secret, sizeof(j->coord->salt_secret),
-	    j->user, salt);
+	    j->sasl.id, j->user, salt);
 	m->salt = (struct ipc_bytes){.p = salt, .n = SASL_SALT};
 	m->iterations = SASL_ITERATIONS;
 }

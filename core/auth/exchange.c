@@ -226,7 +226,7 @@ creds_fake(struct job *j, const char *why)
 	    .password = {(const uint8_t *)"nobody's", 8}};
 
 	sasl_salt(j->coord->salt_secret, sizeof(j->coord->salt_secret),
-	    j->user, salt);
+	    j->sasl.id, j->user, salt);
 	j->fake = why;
 	job_unlink(j);
 	event(j, sasl_creds(&j->sasl, &c, 1));

@@ -159,14 +159,15 @@ sasl_take_password(struct sasl *s, const uint8_t *in, size_t n)
 }
 
 void
-sasl_salt(const uint8_t *secret, size_t n, const char *user,
-    uint8_t salt[SASL_SALT])
+sasl_salt(const uint8_t *secret, size_t n, enum sasl_id id,
+    const char *user, uint8_t salt[SASL_SALT])
 {
+	_Bool sha256 = (sasl_mechs[id].has & SASL_HAS_SHA_256) != 0;
 	const struct part text[] = {{"culver scram salt", 18},
-	    {user, strlen(user)}};
+	    {sha256 ? "2" : "1", 1}, {user, strlen(user)}};
 	uint8_t mac[SASL_MAX_KEY] = {0};
 
-	crypto_hmac(CRYPTO_SHA256, secret, n, text, 2, mac);
+	crypto_hmac(CRYPTO_SHA256, secret, n, text, 3, mac);
 	memcpy(salt, mac, SASL_SALT);
 }
 

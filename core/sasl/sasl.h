@@ -128,11 +128,13 @@ enum sasl_event sasl_denied(struct sasl *s);
 _Bool sasl_is_proven(const struct sasl *s);
 
 /*
- * The SALT of USER, always the same with the same SECRET: for users that do
- * not exist, and for those whose keys are made from a password.
+ * The SALT of USER for mechanism ID, always the same with the same SECRET: for
+ * users that do not exist, and for those whose keys are made from a password.
+ * Each hash has its own: keys that are stored for one of them only would show
+ * by the other's salt that there is such a user.
  */
-void sasl_salt(const uint8_t *secret, size_t n, const char *user,
-    uint8_t salt[SASL_SALT]);
+void sasl_salt(const uint8_t *secret, size_t n, enum sasl_id id,
+    const char *user, uint8_t salt[SASL_SALT]);
 
 /* "malformed", ...: for a log line. */
 const char *sasl_failure_text(enum sasl_failure failure);

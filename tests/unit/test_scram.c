@@ -157,12 +157,17 @@ test_fake(void **state)
 	to_final(&c, 0);
 	assert_int_equal(step(FINAL_7677), SASL_VERDICT);
 	assert_int_equal(sasl_verdict(&s), SASL_FAILED);
-	sasl_salt(B("secret"), 6, "tim", one);
-	sasl_salt(B("secret"), 6, "tim", two);
+	sasl_salt(B("secret"), 6, SASL_SCRAM_SHA_256, "tim", one);
+	sasl_salt(B("secret"), 6, SASL_SCRAM_SHA_256, "tim", two);
 	assert_memory_equal(one, two, SASL_SALT);
-	sasl_salt(B("secret"), 6, "tom", two);
+	sasl_salt(B("secret"), 6, SASL_SCRAM_SHA_256_PLUS, "tim", two);
+	assert_memory_equal(one, two, SASL_SALT);
+	/* else the salt of a stored key would differ from what is made */
+	sasl_salt(B("secret"), 6, SASL_SCRAM_SHA_1, "tim", two);
 	assert_memory_not_equal(one, two, SASL_SALT);
-	sasl_salt(B("secreT"), 6, "tim", two);
+	sasl_salt(B("secret"), 6, SASL_SCRAM_SHA_256, "tom", two);
+	assert_memory_not_equal(one, two, SASL_SALT);
+	sasl_salt(B("secreT"), 6, SASL_SCRAM_SHA_256, "tim", two);
 	assert_memory_not_equal(one, two, SASL_SALT);
 }
 
