@@ -260,7 +260,8 @@ exchange_creds(struct job *j, const struct ipc_pool_creds *m)
 	culver_status st = (culver_status)m->status;
 	int next;
 
-	if (j->gate == NULL) {
+	if (j->gate == NULL) {	/* it was asked for nothing */
+		job_slow(j, j->coord->setup.now());
 		job_free(j);
 		return;
 	}
