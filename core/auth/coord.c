@@ -27,6 +27,7 @@ static struct ipc_in in;	/* one message at a time; wiped by ipc_done() */
 static culver_status
 reply_send(struct gate *g, const struct reply *r)
 {
+	const char *text = r->challenge != NULL ? r->challenge : "";
 	union ipc_any m;
 
 	switch (r->type) {
@@ -46,8 +47,8 @@ reply_send(struct gate *g, const struct reply *r)
 	default:
 		m.auth_challenge = (struct ipc_auth_challenge){
 		    .serial = r->serial, .data = {
-		    .p = (const uint8_t *)r->challenge,
-		    .n = (uint32_t)strlen(r->challenge)}};
+		    .p = (const uint8_t *)text,
+		    .n = (uint32_t)strlen(text)}};
 	}
 	return ipc_send(g->io.fd, r->type, &m, NULL, 0);
 }
