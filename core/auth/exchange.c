@@ -83,7 +83,9 @@ user_take(struct job *j)
 		job_failed(j, "bad-name");
 		return 0;
 	}
-	j->key = throttle_key(c->throttle, j->remote, j->user);
+	/* of a token that says whose it is: one name would slow down all */
+	j->key = throttle_key(c->throttle, j->remote, j->user[0] != 0 ?
+	    j->user : j->remote);
 	j->keyed = 1;
 	return 1;
 }

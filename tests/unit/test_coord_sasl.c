@@ -404,6 +404,39 @@ test_token(void **state)
 	close(pool);
 }
 
+/* Bad tokens without a name slow down their own address, and no others that
+ * bring one. */
+static void
+test_nameless(void **state)
+{
+	static const char text[] = "n,,\001auth=Bearer x.y\001\001";
+	struct ipc_auth_begin m = {.serial = 2, .mech = "OAUTHBEARER",
+	    .service = "pop3", .remote = "198.51.100.7", .local = "",
+	    .flags = IPC_HAS_IR, .data = {(const uint8_t *)text,
+	    sizeof(text) - 1}};
+	int gate, pool;
+
+	(void)state;
+	section(0, "users", ALL_CAPS);
+	gate = add_gate(1);
+	pool = add_pool(0);
+	begin_mech(gate, 1, "OAUTHBEARER", TXT(text));
+	verdict(pool, CULVER_E_AUTH, CULVER_OK);
+	challenged(gate, 1);
+	assert_int_equal(ipc_send(gate, IPC_AUTH_BEGIN, &m, NULL, 0),
+	    CULVER_OK);
+	pump();
+	asked(pool);
+	close(pool);
+	pool = add_pool(0);
+	begin_mech(gate, 3, "OAUTHBEARER", TXT(text));
+	silent(pool, R_POOL);
+	wait_until(t.now + 1 * S);
+	asked(pool);
+	close(gate);
+	close(pool);
+}
+
 /* What a pool must not be believed, and what a gate must not do. */
 static void
 test_bad_peers(void **state)
@@ -483,6 +516,7 @@ main(void)
 		T(test_scram), T(test_fake), T(test_chain), T(test_slots),
 		T(test_abandoned),
 		T(test_md5), T(test_external), T(test_token),
+		T(test_nameless),
 		T(test_bad_peers), T(test_switched_off),
 	};
 
