@@ -1,6 +1,7 @@
 """SQLite databases that other programs lock, change and damage, as seen by
 the client and by culverctl mailbox check."""
 import os
+import resource
 import shutil
 import sqlite3
 import subprocess
@@ -237,6 +238,30 @@ def test_a_message_of_100_mb_in_little_memory(instance, user):
         assert pop.quit().startswith(b"+OK")
     # and the space is given back, when the client has its answer
     until("a small file", lambda: path_of(user).stat().st_size < 20_000_000)
+
+
+def test_100_mb_go_in_and_out_of_a_process_of_16_mib(instance, user, tmp_path):
+    """Delivered and read again where no more can be had."""
+    room = 16 << 20
+    line = b"a line of a large message, and no dot at its beginning\r\n"
+    big = b"Subject: large\r\n\r\n" + line * (100_000_000 // len(line))
+    user.empty()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/0001.eml").write_bytes(big)
+
+    def limited(*args):
+        return instance.ctl(
+            "mailbox", *args, timeout=180, preexec_fn=lambda:
+            resource.setrlimit(resource.RLIMIT_DATA, (room, room)))
+    done = limited("import", user.name, str(tmp_path / "in"))
+    assert done.returncode == 0, done.stderr
+    done = limited("export", user.name, str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/0001.eml").read_bytes() == big
+    with instance.login(user) as pop:
+        assert pop.sizes() == {1: len(big)}
+        pop.ok("DELE 1")
+        assert pop.quit().startswith(b"+OK")
 
 
 def test_deliveries_while_others_are_fetched_and_deleted(instance, user):
