@@ -5,7 +5,10 @@
  * must not keep a user from the others.
  *
  * Runs in lmtp.  What is decided is decided by the storage plugin at the end
- * of a delivery; this is only the last that is known.
+ * of a delivery; this is only the last that is known.  It is kept nowhere else:
+ * to know more at RCPT takes a process that is the recipient, and a figure on
+ * disk would be of before the sessions and programs that made room since,
+ * while forgetting one costs one transfer.
  */
 #include "config.h"
 
