@@ -190,14 +190,14 @@ static void
 same_time(struct kit *k)
 {
 	uint64_t wrong = UINT64_MAX, unknown = UINT64_MAX;
-	uint64_t from, took, start = clock_now();
+	uint64_t from, took, start = clock_now(), rng = k->seed;
 	struct phrase p;
 	char nobody[256];
 	struct door d;
 	unsigned n;
 
 	door_fixture(k, CULVER_AU_VERIFY, &p);
-	phrase_random(&p, &(uint64_t){ k->seed }, 12);
+	phrase_random(&p, &rng, 12);
 	door_nobody(k, nobody);
 	door_start(&d, k);
 	door_verify(&d, k->user, &p);

@@ -41,6 +41,7 @@ ask(struct door *d, unsigned i)
 {
 	static struct phrase right, wrong;
 	const char *user = d->b.k->user;
+	uint64_t rng = d->b.k->seed;
 	struct culver_cred c;
 	struct culver_user u;
 	char nobody[256];
@@ -48,7 +49,7 @@ ask(struct door *d, unsigned i)
 	door_nobody(d->b.k, nobody);
 	door_fixture(d->b.k, 0, &right);
 	if (wrong.n == 0)
-		phrase_random(&wrong, &(uint64_t){ d->b.k->seed }, 16);
+		phrase_random(&wrong, &rng, 16);
 	switch (i) {
 	case 0: return door_verify(d, user, &wrong);
 	case 1: return door_verify(d, user, &right);

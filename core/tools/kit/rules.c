@@ -80,13 +80,14 @@ quota_messages(struct kit *k)
 static void
 quota_octets(struct kit *k)
 {
+	static const char head[] = "Subject: x\r\n\r\n";
 	char text[2 * QUOTA + 1], uid[BOX_UID];
 	struct box b;
 	size_t i;
 
 	for (i = 0; i < sizeof(text) - 1; i++)
-		text[i] = i % 50 == 48 ? '\r' : i % 50 == 49 ? '\n' : 'a';
-	memcpy(text, "Subject: x\r\n\r\n", 14);
+		text[i] = i < sizeof(head) - 1 ? head[i] : i % 50 == 48 ?
+		    '\r' : i % 50 == 49 ? '\n' : 'a';
 	start_with(&b, k, &(struct culver_user){ .quota_octets = QUOTA });
 	must_be_over(&b, text, 2 * QUOTA, "3000 octets");
 	if (box_deliver(&b, text, QUOTA / 2, uid) != CULVER_OK)

@@ -213,7 +213,7 @@ verify(struct culver_auth *au, const struct culver_auth_req *rq,
     const struct culver_str *password, struct culver_auth_ok *ok,
     struct culver_call *call)
 {
-	struct line l;
+	struct line l = { .uid = 0 };
 	culver_status st;
 
 	if (is("late_refuses") && au->host->now(au->host) >= call->deadline)
@@ -268,7 +268,7 @@ creds(struct culver_auth *au, const struct culver_auth_req *rq,
     struct culver_cred *out, struct culver_auth_ok *ok,
     struct culver_call *call)
 {
-	struct line l;
+	struct line l = { .uid = 0 };
 	culver_status st = find(au, rq->user, &l, call);
 
 	(void)ok;
@@ -290,7 +290,7 @@ static culver_status
 user(struct culver_auth *au, const struct culver_auth_req *rq,
     struct culver_user *out, struct culver_call *call)
 {
-	struct line l;
+	struct line l = { .uid = 0 };
 	culver_status st = find(au, rq->user, &l, call);
 
 	if (st != CULVER_OK)
