@@ -214,11 +214,13 @@ write_back(struct culver_store *store, struct mb_file *f, int fd,
 {
 	unsigned char *buf = malloc(MB_CHUNK);
 	culver_status status = CULVER_OK;
+	struct culver_call own = *call;
 	uint64_t done;
 	size_t n;
 
 	if (buf == NULL)
 		return plug_fail(call, ENOMEM, "%s", store->path);
+	own.deadline = UINT64_MAX;	/* half of it helps nobody */
 	for (done = 0; done < h->length && status == CULVER_OK; done += n) {
 		n = h->length - done < MB_CHUNK ? (size_t)(h->length - done) :
 		    MB_CHUNK;
@@ -227,6 +229,8 @@ write_back(struct culver_store *store, struct mb_file *f, int fd,
 		    h->start + done))
 			status = plug_fail(call, errno, "cannot write %s",
 			    store->path);
+		if (status == CULVER_OK)
+			status = mb_file_tick(store, f, &own);
 	}
 	free(buf);
 	return status;

@@ -60,6 +60,7 @@ write_fails(void)
 ssize_t
 __wrap_pwrite(int fd, const void *buf, size_t n, off_t at)
 {
+	mbtest_hook.ahead += mbtest_hook.slow;
 	return write_fails() ? -1 : __real_pwrite(fd, buf, n, at);
 }
 

@@ -19,6 +19,7 @@ extern struct mbtest_hook {
 	unsigned fail_sync;	/* n: the n-th fsync() fails with EIO */
 	unsigned fail_write;	/* n: the n-th write() or pwrite() fails */
 	int write_errno;
+	int64_t slow;		/* seconds that each pwrite() takes */
 } mbtest_hook;
 
 /* The directory, made anew for each test; the mbox is DIR/M, and what the

@@ -333,7 +333,7 @@ test_other_order(void **state)
 
 static struct {			/* a host that makes dotlocks */
 	culver_status says;	/* to TAKE */
-	unsigned taken;
+	unsigned taken, kept;
 	bool held;
 } locker;
 
@@ -346,6 +346,7 @@ host_dotlock(const struct culver_host *host, int32_t op,
 	if (op == CULVER_DOTLOCK_TAKE && locker.says != CULVER_OK)
 		return culver_fail(call, locker.says, 0, "says the locker");
 	locker.taken += op == CULVER_DOTLOCK_TAKE;
+	locker.kept += op == CULVER_DOTLOCK_KEEP;
 	locker.held = op != CULVER_DOTLOCK_DROP;
 	return CULVER_OK;
 }
@@ -358,6 +359,25 @@ use_locker(const char *dotlock)
 	mbtest.host.host.dotlock = host_dotlock;
 	mbtest.store->host_dots = true;
 	memset(&locker, 0, sizeof(locker));
+}
+
+/* Others take a dotlock that nobody touches away, also while much is moved. */
+static void
+test_long_work(void **state)
+{
+	size_t n;
+	char *big = mbtest_big(3 * MB_CHUNK, &n);
+
+	(void)state;
+	use_locker("try");
+	mbtest_put(A);
+	mbtest_append(big);
+	mbtest_open(2);
+	mbtest_hook.slow = 100;
+	assert_int_equal(mbtest_expunge(1, 0), CULVER_OK);
+	assert_true(locker.kept >= 3);
+	mbtest_is(big);
+	free(big);
 }
 
 static void
@@ -399,6 +419,7 @@ main(void)
 		T(test_expunge), T(test_imapbase_moves), T(test_disk_full),
 		T(test_replay), T(test_damage), T(test_dotlock),
 		T(test_other_order), T(test_host_makes_dotlocks),
+		T(test_long_work),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
