@@ -6,6 +6,8 @@ import signal
 import socket
 import sys
 
+import pytest
+
 from culver import PORT, TLS_PORT, ServiceManager, until
 
 # argv: descriptors, comma separated, and the command.
@@ -42,6 +44,7 @@ def inodes(inst):
     return found
 
 
+@pytest.mark.needs_root      # /proc shows nobody else what a gate has open
 def test_sockets_of_the_service_manager(make_instance):
     """They are used, before and after a reload; what has no address of a
     listen section is named."""
@@ -76,6 +79,7 @@ def test_sockets_of_the_service_manager(make_instance):
         inst.stop()
 
 
+@pytest.mark.needs_root      # as above: master
 def test_descriptors_for_somebody_else(make_instance):
     """LISTEN_PID is not ours: what is open at the start is closed."""
     inst = make_instance(users=1)
