@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <culver/util.h>
 
@@ -18,6 +19,13 @@
 
 static const char *const drivers[] = {"sqlite", "pgsql", "mysql", NULL};
 static const char *const tls[] = {"off", "require", "verify", NULL};
+
+/* The network is a need of the plugin, not of a section. */
+#if defined(WITH_PGSQL) || defined(WITH_MYSQL)
+#define NEEDS CULVER_NEED_NET
+#else
+#define NEEDS 0
+#endif
 
 static const struct culver_option options[N_OPTIONS] = {
 	[OPT_DRIVER] = {.name = "driver", .type = CULVER_OPT_ENUM,
@@ -124,6 +132,9 @@ hosts_check(const struct culver_value *v, uint32_t *bad,
 	}
 	*bad = OPT_DATABASE;
 	if (span_option(&v[OPT_DATABASE]).n == 0)
+		return culver_fail(call, CULVER_E_CONFIG, 0, "is needed");
+	*bad = OPT_USER;
+	if (span_option(&v[OPT_USER]).n == 0)
 		return culver_fail(call, CULVER_E_CONFIG, 0, "is needed");
 	*bad = OPT_TLS_KEY;
 	if ((span_option(&v[OPT_TLS_CERT]).n == 0) !=
@@ -252,9 +263,33 @@ folder_of(struct culver_auth *au, const char *path, struct culver_call *call)
 	return culver_strndup(au->host, call, path, n);
 }
 
+/* What finding a host reads, as far as it is there, and certificates. */
+static culver_status
+net_paths(struct culver_auth *au, struct culver_path *out, uint32_t cap,
+    uint32_t *n)
+{
+	const char *const files[] = {"/etc/hosts", "/etc/resolv.conf",
+	    "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/host.conf",
+	    "/etc/services", "/etc/ssl/certs/ca-certificates.crt",
+	    au->opt[OPT_TLS_CA].u.s.p, au->opt[OPT_TLS_CERT].u.s.p,
+	    au->opt[OPT_TLS_KEY].u.s.p};
+
+	*n = 0;
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		if (files[i] == NULL || files[i][0] != '/' ||
+		    access(files[i], R_OK) != 0)
+			continue;
+		if (*n < cap)
+			out[*n] = (struct culver_path){.path = files[i],
+			    .access = CULVER_PATH_READ};
+		(*n)++;
+	}
+	return CULVER_OK;
+}
+
 /* A database of SQLite has files beside it, and may be replaced. */
 static culver_status
-sql_paths(struct culver_auth *au, struct culver_path *out, uint32_t cap,
+sqlite_paths(struct culver_auth *au, struct culver_path *out, uint32_t cap,
     uint32_t *n, struct culver_call *call)
 {
 	const char *path = au->opt[OPT_PATH].u.s.p, *dir[2] = {NULL, NULL};
@@ -275,6 +310,14 @@ sql_paths(struct culver_auth *au, struct culver_path *out, uint32_t cap,
 	return CULVER_OK;
 }
 
+static culver_status
+sql_paths(struct culver_auth *au, struct culver_path *out, uint32_t cap,
+    uint32_t *n, struct culver_call *call)
+{
+	return au->opt[OPT_DRIVER].u.i == SQL_SQLITE ?
+	    sqlite_paths(au, out, cap, n, call) : net_paths(au, out, cap, n);
+}
+
 static const struct culver_auth_ops ops = {
 	.size = sizeof(ops),
 	.create = sql_create,
@@ -293,6 +336,7 @@ CULVER_PLUGIN(auth_sql) = {
 	.kind = CULVER_KIND_AUTH,
 	.caps = CULVER_AU_VERIFY | CULVER_AU_CREDS | CULVER_AU_EXTERNAL |
 	    CULVER_AU_USER,
+	.needs = NEEDS,
 	.name = "sql",
 	.version = VERSION,
 	.summary = "users from SQLite, PostgreSQL or MariaDB",

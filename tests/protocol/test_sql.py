@@ -48,7 +48,7 @@ class Users:
 
     def section(self, query=QUERY, more=""):
         query = query.replace("\\", "\\\\").replace('"', '\\"')
-        return (f'auth sql {{ driver = sqlite\n path = "{self.path}"\n'
+        return (f'auth sql {{ driver = sqlite  allow = {{net}}\n path = "{self.path}"\n'
                 f' password_query = "{query}" {more} }}')
 
     def use(self, section):
