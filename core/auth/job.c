@@ -127,6 +127,14 @@ job_slow(struct job *j, uint64_t now)
 	return throttle_failed(t, &j->key, &j->slot, now);
 }
 
+/* The client of J goes away; was a pool asked about this user for nothing? */
+static void
+job_abandoned(struct job *j, uint64_t now)
+{
+	if (j->state == J_SASL && j->keyed && !j->told)
+		job_slow(j, now);
+}
+
 /* The client gave wrong credentials: say so when its slot is over. */
 void
 job_failed(struct job *j, const char *reason)
@@ -356,9 +364,7 @@ job_cancel(struct gate *g, const struct ipc_auth_cancel *m)
 		return 0;
 	if (j == NULL)		/* our answer is on its way already */
 		return 1;
-	/* a pool was asked about this user, for nothing */
-	if (j->state == J_SASL && j->keyed && !j->told)
-		job_slow(j, g->coord->setup.now());
+	job_abandoned(j, g->coord->setup.now());
 	job_orphan(j);
 	return 1;
 }
@@ -400,8 +406,10 @@ sasl_tick(struct coord *c, uint64_t now)
 {
 	struct job *j;
 
-	while ((j = TAILQ_FIRST(&c->sasl)) != NULL && j->deadline <= now)
+	while ((j = TAILQ_FIRST(&c->sasl)) != NULL && j->deadline <= now) {
+		job_abandoned(j, now);
 		job_free(j);
+	}
 }
 
 /* Let those go whose slot has come, one by one in the order of arrival: each

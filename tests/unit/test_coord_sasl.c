@@ -267,16 +267,21 @@ test_abandoned(void **state)
 	wait_until(t.now + 1 * S);
 	give(pool, CULVER_OK, "sesame");
 	challenged(gate, 2);
-	/* also who does not wait for the pool */
+	/* also who never answers */
 	wait_until(t.now + 1000 * S);
 	begin_mech(gate, 3, "SCRAM-SHA-256", TXT(IR));
+	silent(pool, R_POOL);
 	cancel(gate, 3);
-	give(pool, CULVER_OK, "sesame");
+	/* and who does not wait for the pool */
+	wait_until(t.now + 1000 * S);
 	begin_mech(gate, 4, "SCRAM-SHA-256", TXT(IR));
+	cancel(gate, 4);
+	give(pool, CULVER_OK, "sesame");
+	begin_mech(gate, 5, "SCRAM-SHA-256", TXT(IR));
 	silent(pool, R_POOL);
 	wait_until(t.now + 1 * S);
 	give(pool, CULVER_OK, "sesame");
-	challenged(gate, 4);
+	challenged(gate, 5);
 	close(gate);
 	close(pool);
 }
