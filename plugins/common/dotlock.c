@@ -71,6 +71,19 @@ open_dead(const struct dotlock *d)
 	return -1;
 }
 
+/* Give a dotlock its name again, unless there is another by now.  It may be
+ * somebody else's, of whom the kernel may let us rename files but not link
+ * them (fs.protected_hardlinks). */
+static bool
+put_back(const struct dotlock *d, const struct beside *aside)
+{
+	if (renameat2(d->dir, aside->name, d->dir, d->name,
+	    RENAME_NOREPLACE) == 0)
+		return true;
+	return (errno == EINVAL || errno == ENOSYS) &&
+	    linkat(d->dir, aside->name, d->dir, d->name, 0) == 0;
+}
+
 /*
  * Take the dotlock OLD away.  Two may want to: so it is first renamed, and
  * put back if it was not that one any more.
@@ -89,8 +102,8 @@ remove_it(struct dotlock *d, const struct stat *old)
 	if (fstatat(d->dir, aside.name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 	    (st.st_ino != old->st_ino ||
 	    st.st_mtim.tv_sec != old->st_mtim.tv_sec))
-		d->note = linkat(d->dir, aside.name, d->dir, d->name, 0) == 0 ?
-		    DOTLOCK_NOTHING : DOTLOCK_LOST;
+		d->note = put_back(d, &aside) ? DOTLOCK_NOTHING :
+		    DOTLOCK_LOST;
 	unlinkat(d->dir, aside.name, 0);
 	return true;
 }
@@ -108,6 +121,10 @@ remove_stale(struct dotlock *d)
 	clock_gettime(CLOCK_REALTIME, &now);
 	r = dead >= 0 ? fstat(dead, &old) :
 	    fstatat(d->dir, d->name, &old, AT_SYMLINK_NOFOLLOW);
+	if (r == 0 && S_ISDIR(old.st_mode)) {
+		errno = EISDIR;		/* no program's lock */
+		r = -1;
+	}
 	if (r != 0)
 		ok = errno == ENOENT;
 	else if (dead >= 0 || old.st_mtim.tv_sec <= now.tv_sec - DOT_STALE)
