@@ -168,7 +168,11 @@ mark_read(struct export *e)
 	if (fd < 0)
 		return errno == ENOENT || failed(e, MARK);
 	n = read(fd, text, sizeof(text));
+	if (n < 0)
+		failed(e, MARK);
 	close(fd);
+	if (n < 0)
+		return 0;
 	/* one that was never synced may be empty */
 	e->marked = n == 0 || (n == mark_text(want, sizeof(want)) &&
 	    memcmp(text, want, (size_t)n) == 0);
