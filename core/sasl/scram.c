@@ -161,6 +161,7 @@ proof_check(struct sasl *s, const struct scram_client_final *m)
 		base64_encode(mine, n, x->final + 2);
 	}
 	explicit_bzero(key, sizeof(key));
+	explicit_bzero(made, sizeof(made));
 	return ok;
 }
 
