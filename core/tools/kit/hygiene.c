@@ -26,7 +26,7 @@
 #include "core/tools/kit/model.h"
 #include "core/tools/kit/walk.h"
 
-enum { FDS = 256, SESSIONS = 8, ROUNDS = 6, MEMORY = 1024,
+enum { FDS = 256, SESSIONS = 8, ROUNDS = 24, MEMORY = 1024,
 	MESSAGES = 20 };
 
 extern char **environ;
