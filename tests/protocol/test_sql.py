@@ -139,8 +139,11 @@ def test_queries_that_are_refused(users, query, why):
     assert "password_query" in done.stdout + done.stderr
 
 
-@pytest.mark.timeout(600)
-def test_plugin_check(users, tmp_path, tree):
+@pytest.mark.parametrize("groups", [
+    "elf,descriptor,options,auth,hygiene,versions,deadline",
+    pytest.param("faults", marks=[pytest.mark.slow,
+                                  pytest.mark.timeout(600)])])
+def test_plugin_check(users, tmp_path, tree, groups):
     """culver-plugin check finds nothing wrong with it."""
     user = users.instance.users[1]
     user.nets = None
@@ -149,7 +152,8 @@ def test_plugin_check(users, tmp_path, tree):
     password = tmp_path / "password"
     password.write_text(PASSWORD + "\n")
     argv = [str(tree / "usr/local/bin/culver-plugin"), "check", "--kind",
-            "auth", "--user", user.name, "--password-file", str(password)]
+            "auth", "--user", user.name, "--password-file", str(password),
+            "--only", groups]
     for option in ("driver=sqlite", f"path={users.path}",
                    f"password_query={QUERY}"):
         argv += ["--option", option]
