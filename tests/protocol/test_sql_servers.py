@@ -128,8 +128,8 @@ def login_works(inst):
 
 def test_socket_and_names(postgres):
     inst = postgres.instance
-    inst.users[0].deliver(numbered(1))
     postgres.use(f'"{postgres.top}"')
+    inst.users[0].deliver(numbered(1))
     inst.start()
     with inst.login(inst.users[0]) as pop:
         assert pop.stat()[0] == 1
