@@ -1,5 +1,6 @@
 """An mbox in a spool where only a group may make dotlocks (/var/mail of many
 systems): the session's locker makes them (core/DESIGN.md)."""
+import contextlib
 import os
 import signal
 import stat
@@ -119,8 +120,9 @@ class Caught:
         return False
 
     def go_on(self):
-        if alive(self.worker):
-            os.kill(self.worker, signal.SIGCONT)
+        with contextlib.suppress(ProcessLookupError):   # it may have ended
+            if alive(self.worker):
+                os.kill(self.worker, signal.SIGCONT)
 
     def __enter__(self):
         return self
