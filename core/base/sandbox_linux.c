@@ -25,6 +25,7 @@
 #include "core/base/sandbox.h"
 
 /* Rights and attributes that this build's header may not know yet. */
+#define LL_EXECUTE (1ull << 0)
 #define LL_READ_FILE (1ull << 2)
 #define LL_READ_DIR (1ull << 3)
 #define LL_WRITE_FILE (1ull << 1)
@@ -124,6 +125,8 @@ rights_of(uint32_t access, uint64_t handled)
 	if (access & CULVER_PATH_CREATE)
 		rights |= LL_MAKE_REG | LL_MAKE_DIR | LL_REMOVE_FILE |
 		    LL_REMOVE_DIR | LL_REFER;
+	if (access & CULVER_PATH_EXEC)
+		rights |= LL_EXECUTE;
 	return rights & handled;
 }
 

@@ -6,6 +6,9 @@
  * (base/sandbox.h), or ends a role that has no handler for it.  Another
  * machine's calls (32 bit, x32) end the process.
  *
+ * A pool that may run programs gets ENOSYS without the trap: these have no
+ * handler, and would die of it.
+ *
  * How to amend: add the call to the list of the role that needs it, with the
  * reason beside it if it is not plain, and the narrowest condition on its
  * arguments.  `plugin_base' is part of the plugin ABI and only grows.
@@ -155,7 +158,8 @@ static const struct call need_net[] = {
 
 /* CULVER_NEED_EXEC: an auth plugin's helper programs.  No new namespaces: in
  * a user namespace of its own a process has all capabilities.  So no clone3()
- * either, whose flags a filter cannot read. */
+ * either, whose flags a filter cannot read.  To a process without capabilities
+ * the kernel gives no ids but its own. */
 static const struct call need_exec[] = {
 	{"clone", CLEAR(0, CLONE_NEW)}, {"fork"}, {"vfork"}, {"execve"},
 	{"execveat"}, {"wait4"}, {"waitid"}, {"kill"}, {"tgkill"},
@@ -164,6 +168,14 @@ static const struct call need_exec[] = {
 	{"setpgid"}, {"setsid"}, {"getpgrp"}, {"getpgid"}, {"umask"},
 	{"chdir"}, {"fchdir"}, {"sysinfo"}, {"prlimit64", EQ(0, 0)},
 	{"mmap"}, {"mprotect"},		/* a program's loader */
+	{"socketpair", EQ(0, AF_UNIX)},	/* to talk to it */
+	{"prctl", EQ(0, PR_SET_PDEATHSIG)},
+	{"setuid"}, {"setgid"}, {"setgroups"}, {"setreuid"}, {"setregid"},
+	{"setresuid"}, {"setresgid"},
+	/* what interpreters do */
+	{"ioctl", EQ(1, FIOCLEX)}, {"ioctl", EQ(1, FIONCLEX)}, {"getsid"},
+	{"pause"}, {"alarm"}, {"setitimer"}, {"getitimer"},
+	{"rt_sigpending"}, {"rt_sigsuspend"}, {"rt_sigtimedwait"},
 	END
 };
 
@@ -379,7 +391,7 @@ collect(enum filter_kind kind, uint64_t needs, const struct call **all)
 }
 
 static _Bool
-rules_add(scmp_filter_ctx ctx, const struct call *const *all)
+rules_add(scmp_filter_ctx ctx, const struct call *const *all, _Bool execs)
 {
 	_Bool plain;
 
@@ -395,8 +407,8 @@ rules_add(scmp_filter_ctx ctx, const struct call *const *all)
 			return 0;
 	/* clone3 keeps its flags in memory: no filter can read them, and the
 	 * C library falls back on clone when it does not exist. */
-	return seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3),
-	    0) == 0;
+	return execs || seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS),
+	    SCMP_SYS(clone3), 0) == 0;
 }
 
 /* libseccomp 2.5 writes programs to descriptors only. */
@@ -425,7 +437,9 @@ size_t
 filter_compile(enum filter_kind kind, uint64_t needs, struct sock_filter *out)
 {
 	const struct call *all[12];
-	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_TRAP);
+	_Bool execs = kind == FILTER_POOL && (needs & CULVER_NEED_EXEC) != 0;
+	scmp_filter_ctx ctx = seccomp_init(execs ? SCMP_ACT_ERRNO(ENOSYS) :
+	    SCMP_ACT_TRAP);
 	size_t n = 0;
 
 	if (ctx == NULL) {
@@ -436,7 +450,7 @@ filter_compile(enum filter_kind kind, uint64_t needs, struct sock_filter *out)
 	if (seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH,
 	    SCMP_ACT_KILL_PROCESS) == 0 &&
 	    seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2) == 0 &&
-	    rules_add(ctx, all))
+	    rules_add(ctx, all, execs))
 		n = export(ctx, out);
 	seccomp_release(ctx);
 	return n;

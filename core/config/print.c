@@ -216,9 +216,11 @@ json_module(struct printer *p, const char *path, const struct plugin *m,
 	fprintf(p->out, ",\"kind\":\"%s\",\"name\":\"%s\",\"version\":",
 	    plugin_kind_name(d->kind), d->name);
 	print_json_text(p->out, d->version != NULL ? d->version : "");
-	fprintf(p->out, ",\"abi\":\"%u.%u\",\"needs\":\"%s\",\"summary\":",
+	fprintf(p->out, ",\"abi\":\"%u.%u\",\"needs\":\"%s\",",
 	    (unsigned)d->abi_major, (unsigned)d->abi_minor,
-	    plugin_needs_text(d->needs));
+	    plugin_needs_text(d->needs & ~d->wants));
+	fprintf(p->out, "\"wants\":\"%s\",\"summary\":",
+	    plugin_needs_text(d->wants));
 	print_json_text(p->out, d->summary != NULL ? d->summary : "");
 	fputc('}', p->out);
 }
@@ -228,16 +230,19 @@ text_module(FILE *out, const char *path, const struct plugin *m,
     const char *err)
 {
 	const struct culver_plugin *d = &m->desc;
+	uint64_t needs;
 
 	if (err != NULL) {
 		fprintf(out, "%s: cannot be loaded\n\t%s\n", path, err);
 		return;
 	}
-	fprintf(out, "%s %s %s (ABI %u.%u%s%s): %s\n\t%s\n",
-	    plugin_kind_name(d->kind), d->name,
-	    d->version != NULL ? d->version : "",
+	needs = d->needs & ~d->wants;
+	fprintf(out, "%s %s %s (ABI %u.%u%s%s", plugin_kind_name(d->kind),
+	    d->name, d->version != NULL ? d->version : "",
 	    (unsigned)d->abi_major, (unsigned)d->abi_minor,
-	    d->needs != 0 ? ", needs " : "", plugin_needs_text(d->needs),
+	    needs != 0 ? ", needs " : "", plugin_needs_text(needs));
+	fprintf(out, "%s%s): %s\n\t%s\n", d->wants != 0 ? ", can use " : "",
+	    plugin_needs_text(d->wants),
 	    d->summary != NULL ? d->summary : "", path);
 }
 

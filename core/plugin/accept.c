@@ -292,6 +292,18 @@ needs_ok(const struct accept *a, const struct culver_plugin *d,
 	return 1;
 }
 
+/* What a plugin would like to have and may have is from here on as what it
+ * needs. */
+static void
+wants_take(struct culver_plugin *d, uint32_t allow)
+{
+	uint64_t may = d->kind == CULVER_KIND_STORAGE ? CULVER_NEED_NET :
+	    known_needs;
+
+	d->wants &= may & ~d->needs;
+	d->needs |= d->wants & allow;
+}
+
 _Bool
 plugin_accept(const struct culver_plugin *from, const char *path,
     unsigned kind, const struct plugin_rules *rules, struct plugin *p,
@@ -311,6 +323,7 @@ plugin_accept(const struct culver_plugin *from, const char *path,
 	if (!needs_ok(&a, &p->desc, rules->allow) || !options_ok(&a, p) ||
 	    !ops_take(&a, p))
 		return 0;
+	wants_take(&p->desc, rules->allow);
 	snprintf(p->path, sizeof(p->path), "%s", path);
 	return 1;
 }

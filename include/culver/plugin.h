@@ -42,9 +42,12 @@ enum {				/* culver_path.access */
 				 * below (Landlock knows no less).  A file
 				 * that others replace by rename must be
 				 * named through its directory. */
-	CULVER_PATH_DOTLOCK = 1u << 4	/* the file that culver_host.dotlock is
+	CULVER_PATH_DOTLOCK = 1u << 4,	/* the file that culver_host.dotlock is
 				 * for: one, and the user's; only with
 				 * CULVER_HOST_DOTLOCK */
+	CULVER_PATH_EXEC = 1u << 5	/* with CULVER_NEED_EXEC: what is there
+				 * may be run, interpreters and the dynamic
+				 * linker included */
 };
 
 struct culver_path {		/* fixed for ABI 1 */
@@ -137,6 +140,10 @@ struct culver_plugin {
 		const struct culver_storage_ops *storage;
 		const struct culver_auth_ops *auth;
 	} ops;
+
+	/* CULVER_NEED_* bits that it can do without: it has those of them
+	 * that its section allows. */
+	uint64_t wants;
 };
 
 #define CULVER_EXPORT __attribute__((visibility("default")))

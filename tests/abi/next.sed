@@ -8,7 +8,7 @@ s/^	CULVER_ST_DOTLOCK = 1u << 8/	CULVER_ST_NOVELTY = 1u << 9, CULVER_ST_DOTLOCK 
 }
 /^	const char \*help;/a\
 	const char *since;
-/^	} ops;/a\
+/^	uint64_t wants;/a\
 	const char *license;
 /^	culver_status (\*dotlock)/,/;$/{
 /;$/a\

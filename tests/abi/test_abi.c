@@ -107,7 +107,7 @@ each_field_is_checked_in_order(void **state)
 	    "for another Culver; build it again");
 	desc.abi_major = CULVER_ABI_MAJOR;
 	snprintf(want, sizeof(want), "/x/storage_t.so: size: wanted at least "
-	    "%zu, got 8", sizeof(desc));
+	    "%zu, got 8", offsetof(struct culver_plugin, wants));
 	is_refused(want);
 	desc.size = sizeof(desc);
 	is_refused("/x/storage_t.so: need_minor: wanted at most 0, got 7: it "
@@ -143,6 +143,28 @@ needs_must_be_allowed(void **state)
 	none.allow = CULVER_NEED_NET;
 	assert_true(plugin_accept(&desc, "/x/storage_t.so", 0, &none, &taken,
 	    err));
+}
+
+/* It is there with what it would like to have and without. */
+static void
+wants_may_be_allowed(void **state)
+{
+	struct plugin_rules rules = {.allow = 0};
+
+	(void)state;
+	desc.wants = CULVER_NEED_NET | CULVER_NEED_EXEC;
+	assert_true(plugin_accept(&desc, "/x/storage_t.so", 0, &rules, &taken,
+	    err));
+	assert_int_equal(taken.desc.needs, 0);
+	rules.allow = CULVER_NEED_NET | CULVER_NEED_EXEC;
+	assert_true(plugin_accept(&desc, "/x/storage_t.so", 0, &rules, &taken,
+	    err));
+	assert_int_equal(taken.desc.needs, CULVER_NEED_NET);
+	/* a plugin of before knew no such member */
+	desc.size = offsetof(struct culver_plugin, wants);
+	assert_true(plugin_accept(&desc, "/x/storage_t.so", 0, &rules, &taken,
+	    err));
+	assert_int_equal(taken.desc.needs, 0);
 }
 
 static void
@@ -456,6 +478,7 @@ main(void)
 	    cmocka_unit_test_setup(a_right_one_is_accepted, fresh),
 	    cmocka_unit_test_setup(each_field_is_checked_in_order, fresh),
 	    cmocka_unit_test_setup(needs_must_be_allowed, fresh),
+	    cmocka_unit_test_setup(wants_may_be_allowed, fresh),
 	    cmocka_unit_test_setup(names_are_words, fresh),
 	    cmocka_unit_test_setup(a_required_op_must_be_there, fresh),
 	    cmocka_unit_test_setup(a_bit_and_its_op_agree, fresh),

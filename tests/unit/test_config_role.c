@@ -250,7 +250,7 @@ printing_says_where_from(void **state)
 	run_role("plugins-json", good, NULL);
 	assert_non_null(strstr(run.said, "\"kind\":\"storage\",\"name\":"
 	    "\"sample\",\"version\":\"1.0\",\"abi\":\"0.0\",\"needs\":\"\","
-	    "\"summary\":\"for tests\"}"));
+	    "\"wants\":\"\",\"summary\":\"for tests\"}"));
 }
 
 static void

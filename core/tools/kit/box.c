@@ -97,7 +97,7 @@ box_check_path(const struct culver_path *p, const char *home)
 		    p->path != NULL ? p->path : "(null)");
 	if (p->reserved0 != 0)
 		kit_fail("paths: reserved0 of %s is not zero", p->path);
-	if (p->access == 0 || (p->access & ~(uint32_t)0x1f) != 0)
+	if (p->access == 0 || (p->access & ~(uint32_t)0x3f) != 0)
 		kit_fail("paths: access 0x%x of %s", p->access, p->path);
 	below = n == 0 || (strncmp(p->path, home, n) == 0 &&
 	    (p->path[n] == '/' || p->path[n] == '\0'));
