@@ -186,7 +186,7 @@ sql_destroy(struct culver_auth *au)
 		free(au->conn.hosts[i].text);
 	for (unsigned i = 0; i < SQL_N_QUERIES; i++)
 		sql_query_free(&au->query[i]);
-	sql_kept_drop(au);
+	auth_kept_drop(&au->kept);
 	au->host->wipe(&au->check.work, sizeof(au->check.work));
 	au->host->wipe(&au->costs, sizeof(au->costs));
 	free(au);

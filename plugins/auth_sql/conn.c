@@ -179,7 +179,7 @@ conn_open(struct sql_conn *c, struct culver_call *call)
 
 static culver_status
 run_once(struct sql_conn *c, unsigned which, const struct sql_values *values,
-    struct sql_row *row, struct culver_call *call)
+    struct auth_row *row, struct culver_call *call)
 {
 	culver_status st = CULVER_OK;
 
@@ -193,7 +193,7 @@ run_once(struct sql_conn *c, unsigned which, const struct sql_values *values,
 
 culver_status
 sql_run(struct sql_conn *c, unsigned which, const struct culver_auth_req *rq,
-    struct sql_row *row, struct culver_call *call)
+    struct auth_row *row, struct culver_call *call)
 {
 	struct sql_values values;
 	bool kept = c->db != NULL, lost;

@@ -126,7 +126,7 @@ execute(struct sql_conn *c, MYSQL_STMT *st, unsigned which,
 /* The columns of the row that was fetched. */
 static culver_status
 take(struct sql_conn *c, MYSQL_STMT *st, const MYSQL_RES *meta,
-    const MYSQL_BIND *out, struct sql_row *row, struct culver_call *call)
+    const MYSQL_BIND *out, struct auth_row *row, struct culver_call *call)
 {
 	const MYSQL_FIELD *field = mysql_fetch_fields((MYSQL_RES *)(uintptr_t)
 	    meta);
@@ -146,7 +146,7 @@ take(struct sql_conn *c, MYSQL_STMT *st, const MYSQL_RES *meta,
 		if (mysql_stmt_fetch_column(st, &one, i, 0) != 0)
 			status = stmt_fail(c, st, call);
 		else
-			status = sql_row_add(c->host, row, field[i].name, text,
+			status = auth_row_add(c->host, row, field[i].name, text,
 			    n < sizeof(text) ? n : sizeof(text), call);
 	}
 	c->host->wipe(text, sizeof(text));
@@ -155,16 +155,16 @@ take(struct sql_conn *c, MYSQL_STMT *st, const MYSQL_RES *meta,
 
 static culver_status
 fetch(struct sql_conn *c, MYSQL_STMT *st, const MYSQL_RES *meta,
-    struct sql_row *row, struct culver_call *call)
+    struct auth_row *row, struct culver_call *call)
 {
-	MYSQL_BIND out[SQL_MAX_COLUMNS];
-	unsigned long length[SQL_MAX_COLUMNS];
-	my_bool null[SQL_MAX_COLUMNS], cut[SQL_MAX_COLUMNS];
+	MYSQL_BIND out[AUTH_MAX_COLUMNS];
+	unsigned long length[AUTH_MAX_COLUMNS];
+	my_bool null[AUTH_MAX_COLUMNS], cut[AUTH_MAX_COLUMNS];
 	unsigned n = mysql_stmt_field_count(st);
 	culver_status status = CULVER_OK;
 	int rc;
 
-	if (n > SQL_MAX_COLUMNS)
+	if (n > AUTH_MAX_COLUMNS)
 		return fail(c, "too many columns", call);
 	memset(out, 0, sizeof(out));
 	for (unsigned i = 0; i < n; i++) {
@@ -189,7 +189,7 @@ fetch(struct sql_conn *c, MYSQL_STMT *st, const MYSQL_RES *meta,
 
 static culver_status
 db_run(struct sql_conn *c, unsigned which, const struct sql_values *values,
-    struct sql_row *row, struct culver_call *call)
+    struct auth_row *row, struct culver_call *call)
 {
 	MYSQL_STMT *st = mysql_stmt_init(c->db);
 	MYSQL_RES *meta = NULL;

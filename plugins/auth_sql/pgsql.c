@@ -150,7 +150,7 @@ send(struct sql_conn *c, unsigned which, const struct sql_values *values,
 
 /* The rows of RES, or its error. */
 static culver_status
-take(struct sql_conn *c, const PGresult *res, struct sql_row *row,
+take(struct sql_conn *c, const PGresult *res, struct auth_row *row,
     struct culver_call *call)
 {
 	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
@@ -166,7 +166,7 @@ take(struct sql_conn *c, const PGresult *res, struct sql_row *row,
 	}
 	row->rows = rows > 1 ? 2 : (unsigned)rows;
 	for (int i = 0; rows > 0 && i < n && st == CULVER_OK; i++)
-		st = sql_row_add(c->host, row, PQfname(res, i),
+		st = auth_row_add(c->host, row, PQfname(res, i),
 		    PQgetisnull(res, 0, i) ? NULL : PQgetvalue(res, 0, i),
 		    (size_t)PQgetlength(res, 0, i), call);
 	return st;
@@ -174,7 +174,7 @@ take(struct sql_conn *c, const PGresult *res, struct sql_row *row,
 
 static culver_status
 db_run(struct sql_conn *c, unsigned which, const struct sql_values *values,
-    struct sql_row *row, struct culver_call *call)
+    struct auth_row *row, struct culver_call *call)
 {
 	culver_status st = send(c, which, values, call);
 	PGresult *res;

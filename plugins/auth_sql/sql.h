@@ -16,7 +16,6 @@
 
 enum {
 	SQL_MAX_VARS = 32,		/* placeholders in a query */
-	SQL_MAX_COLUMNS = 64,
 	SQL_MAX_HOSTS = 16
 };
 
@@ -58,25 +57,6 @@ struct sql_values {
 void sql_values_set(const struct sql_query *q,
     const struct culver_auth_req *rq, struct sql_values *out);
 
-/* --- row.c ---------------------------------------------------------------- */
-
-struct sql_column {
-	struct span name, value;	/* in the arena, with a NUL behind */
-};
-
-struct sql_row {
-	unsigned n;		/* columns that are not NULL */
-	unsigned rows;		/* that there were: 0, 1, 2 (or more) */
-	struct sql_column column[SQL_MAX_COLUMNS];
-};
-
-/* Add a column to the row; a NULL is left out.  OK, or E_TEMP or E_NOMEM. */
-culver_status sql_row_add(const struct culver_host *host, struct sql_row *row,
-    const char *name, const void *value, size_t n, struct culver_call *call);
-
-/* The column NAME; "" if there is none, with p NULL. */
-struct span sql_row_get(const struct sql_row *row, const char *name);
-
 /* --- conn.c: the connection that is kept ---------------------------------- */
 
 struct sql_host {
@@ -111,7 +91,7 @@ struct sql_driver {
 	    uint64_t deadline, struct culver_call *call);
 	/* Run query WHICH; sets c->lost if the connection broke. */
 	culver_status (*run)(struct sql_conn *c, unsigned which,
-	    const struct sql_values *values, struct sql_row *row,
+	    const struct sql_values *values, struct auth_row *row,
 	    struct culver_call *call);
 	void (*close)(struct sql_conn *c);
 };
@@ -129,7 +109,7 @@ bool sql_host_parse(struct span text, struct sql_host *out);
 /* Run query WHICH for RQ, on whichever host answers.  OK with 0 or 1 rows, or
  * a failure that is never "unknown user". */
 culver_status sql_run(struct sql_conn *c, unsigned which,
-    const struct culver_auth_req *rq, struct sql_row *row,
+    const struct culver_auth_req *rq, struct auth_row *row,
     struct culver_call *call);
 
 void sql_conn_close(struct sql_conn *c);
@@ -141,13 +121,6 @@ int sql_time_left(const struct sql_conn *c, uint64_t deadline);
 
 enum { SQL_QUERY_PASSWORD, SQL_QUERY_USER, SQL_N_QUERIES };
 
-/* The user's data that came with his password, for the lookup that follows. */
-struct sql_kept {
-	char *text;		/* name NUL value NUL ...; NULL: none */
-	size_t n, columns;
-	char user[256], session[64];
-};
-
 struct culver_auth {
 	const struct culver_host *host;
 	const struct culver_value *opt;
@@ -155,7 +128,7 @@ struct culver_auth {
 	struct sql_conn conn;
 	struct auth_costs costs;
 	struct auth_check check;
-	struct sql_kept kept;
+	struct auth_kept kept;
 };
 
 culver_status sql_login_verify(struct culver_auth *au,
@@ -172,11 +145,5 @@ extern const struct auth_options sql_known_options;
 culver_status sql_user_lookup(struct culver_auth *au,
     const struct culver_auth_req *rq, struct culver_user *out,
     struct culver_call *call);
-
-/* Keep the columns userdb_* of ROW for the lookup that follows in the same
- * session.  Without memory nothing is kept, and it is asked for again. */
-void sql_kept_set(struct culver_auth *au, const struct culver_auth_req *rq,
-    const char *user, const struct sql_row *row);
-void sql_kept_drop(struct culver_auth *au);
 
 #endif /* SQL_H */

@@ -123,7 +123,7 @@ prepare(struct sql_conn *c, unsigned which, const struct sql_values *values,
 }
 
 static culver_status
-take(struct sql_conn *c, sqlite3_stmt *st, struct sql_row *row,
+take(struct sql_conn *c, sqlite3_stmt *st, struct auth_row *row,
     struct culver_call *call)
 {
 	culver_status status = CULVER_OK;
@@ -135,7 +135,7 @@ take(struct sql_conn *c, sqlite3_stmt *st, struct sql_row *row,
 		if (v == NULL &&
 		    sqlite3_column_type(st, i) != SQLITE_NULL)
 			return culver_fail(call, CULVER_E_NOMEM, 0, "row");
-		status = sql_row_add(c->host, row, sqlite3_column_name(st, i),
+		status = auth_row_add(c->host, row, sqlite3_column_name(st, i),
 		    v, (size_t)sqlite3_column_bytes(st, i), call);
 	}
 	return status;
@@ -143,7 +143,7 @@ take(struct sql_conn *c, sqlite3_stmt *st, struct sql_row *row,
 
 static culver_status
 db_run(struct sql_conn *c, unsigned which, const struct sql_values *values,
-    struct sql_row *row, struct culver_call *call)
+    struct auth_row *row, struct culver_call *call)
 {
 	struct db *d = c->db;
 	culver_status st;

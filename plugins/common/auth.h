@@ -89,6 +89,9 @@ struct auth_costs {
 void auth_costs_usual(struct auth_costs *c, struct span scheme);
 void auth_costs_like(struct auth_costs *c, const struct hash *h);
 
+/* What an unknown user costs from now on: what H does. */
+void auth_costs_learn(struct auth_costs *c, const struct hash *h);
+
 /* A section that checks passwords; its owner wipes `work' in the end. */
 struct auth_check {
 	const struct culver_host *host;
@@ -194,5 +197,59 @@ culver_status auth_user_end(struct auth_user *u, const struct culver_value *v,
 /* check_options() for these; sets *BAD. */
 culver_status auth_options_check(const struct culver_value *v,
     const struct auth_options *at, uint32_t *bad, struct culver_call *call);
+
+/* --- auth_row.c: what a database or a program answered about a user -------- */
+
+enum { AUTH_MAX_COLUMNS = 64 };
+
+struct auth_column {
+	struct span name, value;	/* in the arena, with a NUL behind */
+};
+
+struct auth_row {
+	unsigned n;		/* columns that are not NULL */
+	unsigned rows;		/* that there were: 0, 1, 2 (or more) */
+	struct auth_column column[AUTH_MAX_COLUMNS];
+};
+
+/* Add a column to the row; a NULL is left out.  OK, or E_TEMP or E_NOMEM. */
+culver_status auth_row_add(const struct culver_host *host,
+    struct auth_row *row, const char *name, const void *value, size_t n,
+    struct culver_call *call);
+
+/* The column NAME; "" if there is none, with p NULL. */
+struct span auth_row_get(const struct auth_row *row, const char *name);
+
+/* Does one of the columns close the account to this client? */
+_Bool auth_row_closes(const struct auth_check *c, const struct auth_account *a,
+    const struct auth_row *row);
+
+/* The name that the row gives to the user, if any: "user" or "username", and
+ * perhaps "domain" for one without.  WHERE is for the log. */
+culver_status auth_row_user(const struct culver_host *host, const char *where,
+    const struct auth_row *row, const char **out, struct culver_call *call);
+
+/* Fill in U for USER; with PREFETCH only the columns userdb_* are his. */
+culver_status auth_row_give(const struct auth_row *row, _Bool prefetch,
+    struct auth_user *u, const char *user, struct culver_call *call);
+
+/* The user's data that came with his password, for the lookup that follows. */
+struct auth_kept {
+	char *text;		/* name NUL value NUL ...; NULL: none */
+	size_t n, columns;
+	char user[256], session[64];
+};
+
+/* Keep the columns userdb_* of ROW for the lookup that follows in the same
+ * session.  Without memory nothing is kept, and it is asked for again. */
+void auth_kept_set(struct auth_kept *k, const struct culver_auth_req *rq,
+    const char *user, const struct auth_row *row);
+void auth_kept_drop(struct auth_kept *k);
+
+/* Is it the data that RQ asks for?  Then fill in U with it. */
+_Bool auth_kept_has(const struct auth_kept *k,
+    const struct culver_auth_req *rq);
+culver_status auth_kept_give(const struct auth_kept *k, struct auth_user *u,
+    const char *user, struct culver_call *call);
 
 #endif /* PLUGINS_COMMON_AUTH_H */

@@ -34,6 +34,17 @@ auth_costs_like(struct auth_costs *c, const struct hash *h)
 	    h->method == method_plain ? 0 : (int)h->text.n, h->text.p);
 }
 
+void
+auth_costs_learn(struct auth_costs *c, const struct hash *h)
+{
+	size_t n = hash_cost_prefix(h);
+
+	c->has_plain |= h->method == method_plain;
+	if (c->method != h->method || strlen(c->hash) < n ||
+	    memcmp(c->hash, h->text.p, n) != 0)
+		auth_costs_like(c, h);
+}
+
 /* Do the work of checking a password without a result: nobody may see from
  * the time whether a user is there. */
 static culver_status
