@@ -1,8 +1,8 @@
 /*
  * chain.c - ask the sections in order who the client is.
  *
- * Runs in the auth coordinator.  Answers come from plugins.  "Unknown" and
- * "not mine" ask the next section; a failure of the system never does.
+ * Runs in the auth coordinator.  Answers come from plugins; then.c says what
+ * they lead to.  A failure of the system is never taken for a no.
  */
 #include "config.h"
 
@@ -62,7 +62,6 @@ creds_want(const struct job *j, struct ipc_pool_login *m, uint8_t *salt)
 static culver_status
 job_send(struct job *j, struct pool *p)
 {
-	uint64_t caps = j->coord->conf->section[j->section].caps;
 	struct ipc_pool_login m = {.id = j->id, .deadline = j->deadline,
 	    .flags = j->flags & (IPC_TLS | IPC_LOOPBACK), .user = j->user,
 	    .service = j->service, .remote = j->remote, .local = j->local};
@@ -81,7 +80,8 @@ job_send(struct job *j, struct pool *p)
 		    j->secret->token : j->secret->password,
 		    .n = (uint32_t)j->secret->n};
 	}
-	if (j->phase != PHASE_CREDS && (caps & CULVER_AU_USER) != 0)
+	if (j->phase == PHASE_USER || (j->phase == PHASE_VERIFY &&
+	    lookup_at_once(j)))
 		m.want |= IPC_WANT_USER;
 	snprintf(session, sizeof(session), "%llx", (unsigned long long)j->id);
 	m.session = session;
@@ -144,94 +144,7 @@ job_next(struct job *j, unsigned section)
 		section_pump(c, section);
 }
 
-/* The password is right: who is the user?  Sections behind the one that said
- * so are asked first, then those before it. */
-static void
-lookup_next(struct job *j)
-{
-	const struct conf_auth *conf = j->coord->conf;
-
-	j->phase = PHASE_USER;
-	for (unsigned i = 1; i <= conf->n_section; i++) {
-		unsigned s = (j->section + i) % conf->n_section;
-
-		if ((conf->section[s].caps & CULVER_AU_USER) == 0 ||
-		    (j->asked & 1u << s) != 0)
-			continue;
-		j->asked |= 1u << s;
-		job_next(j, s);
-		return;
-	}
-	if (j->delivery && j->asked != 0)
-		job_no(j, CULVER_E_NOUSER, 0);
-	else
-		job_broken(j, CULVER_E_TEMP, "no section knows the user's "
-		    "uid, gid and home");
-}
-
-void
-lookup_begin(struct job *j, unsigned first)
-{
-	unsigned n = j->coord->conf->n_section;
-
-	j->section = n > 0 ? (first + n - 1) % n : 0;
-	lookup_next(j);
-}
-
-/* The answer to lmtp: who it is and, if it wants that, a grant. */
-static void
-job_found(struct job *j, const struct ipc_pool_answer *m)
-{
-	struct reply r = {.type = IPC_AUTH_FOUND, .serial = j->serial,
-	    .uid = m->uid};
-	struct gate *g = j->gate;
-	const char *why;
-	culver_status st = grant_send(j, m, j->want_grant ? &r.number : NULL,
-	    &why);
-
-	if (st != CULVER_OK) {
-		job_broken(j, st, why);
-		return;
-	}
-	snprintf(r.user, sizeof(r.user), "%s", j->user);
-	job_free(j);
-	gate_reply(g, &r);
-}
-
-static void
-job_granted(struct job *j, const struct ipc_pool_answer *m)
-{
-	struct reply r = {.type = IPC_AUTH_YES, .serial = j->serial};
-	struct gate *g = j->gate;
-	const char *why;
-	culver_status st = grant_send(j, m, &r.number, &why);
-
-	if (st != CULVER_OK) {
-		job_broken(j, st, why);
-		return;
-	}
-	job_free(j);
-	gate_reply(g, &r);
-}
-
-static void
-lookup_answer(struct job *j, const struct ipc_pool_answer *m)
-{
-	culver_status st = (culver_status)m->lookup;
-
-	if (m->user[0] != 0 && !user_check(m->user, 0, j->user))
-		job_broken(j, CULVER_E_TEMP, "its canonical name is not one");
-	else if (st == CULVER_OK && j->delivery)
-		job_found(j, m);
-	else if (st == CULVER_OK)
-		job_granted(j, m);
-	else if (st == CULVER_E_DISABLED && j->delivery)
-		job_no(j, st, 0);
-	else if (st == CULVER_E_NOUSER || st == CULVER_E_DECLINE)
-		lookup_next(j);
-	else
-		job_broken(j, st, m->error);
-}
+/* --- is the password right? ----------------------------------------------- */
 
 void
 slots_freed(struct coord *c)
@@ -248,7 +161,7 @@ static void
 job_verified(struct job *j, const struct ipc_pool_answer *m)
 {
 	struct coord *c = j->coord;
-	_Bool looked = c->conf->section[j->section].caps & CULVER_AU_USER;
+	_Bool looked = lookup_at_once(j);
 
 	secret_drop(c, &j->secret);
 	if (throttle_passed(c->throttle, &j->key, &j->slot, c->setup.now()))
@@ -269,23 +182,27 @@ job_verified(struct job *j, const struct ipc_pool_answer *m)
 			job_broken(j, CULVER_E_TEMP,
 			    "its canonical name is not one");
 		else
-			lookup_next(j);
+			lookup_begin(j, j->section + 1);
 		return;
 	}
-	j->asked |= 1u << j->section;
 	lookup_answer(j, m);
 }
 
-/* The section could not tell, so the client learned nothing and has not
- * failed. */
+/* The section could not tell, so the client learned nothing of it and has not
+ * failed; unless another one said no before. */
 static void
-job_undecided(struct job *j, const struct ipc_pool_answer *m)
+job_undecided(struct job *j, culver_status st, const char *why)
 {
 	struct coord *c = j->coord;
 
-	if (throttle_spared(c->throttle, &j->key, &j->slot))
+	if (j->wrong)
+		j->not_before = throttle_failed(c->throttle, &j->key,
+		    &j->slot, c->setup.now());
+	else if (throttle_spared(c->throttle, &j->key, &j->slot))
 		slots_freed(c);
-	job_broken(j, (culver_status)m->verify, m->error);
+	if (j->masked && !j->wrong)
+		j->not_before = j->slot.start + c->conf->failure_delay;
+	job_broken(j, st, why);
 }
 
 const char *
@@ -297,35 +214,60 @@ failure_text(culver_status st)
 	    st == CULVER_E_EXPIRED ? "expired" : "unknown-user";
 }
 
+int
+chain_pass(struct job *j, culver_status st, const char *why)
+{
+	const struct conf_auth_part *part =
+	    &j->coord->conf->section[j->section];
+
+	if (chain_is_failure(st)) {
+		job_complain(j, st, why);
+		j->unsure = 1;
+	}
+	j->wrong |= st == CULVER_E_AUTH;
+	j->masked |= part->on_wrong == CONF_THEN_NEXT;
+	return section_with(j->coord, j->section + 1, j->cap);
+}
+
+const char *
+chain_reason(const struct job *j, culver_status st)
+{
+	return failure_text(j->wrong && st == CULVER_E_NOUSER ?
+	    CULVER_E_AUTH : st);
+}
+
 static void
 verify_answer(struct job *j, const struct ipc_pool_answer *m)
 {
+	const struct conf_auth_part *part =
+	    &j->coord->conf->section[j->section];
 	culver_status st = (culver_status)m->verify;
 	int next;
 
-	switch (st) {
-	case CULVER_OK:
+	if (st == CULVER_OK) {
 		job_verified(j, m);
-		break;
-	case CULVER_E_NOUSER:
-	case CULVER_E_DECLINE:
-		next = section_with(j->coord, j->section + 1, j->cap);
+		return;
+	}
+	if (st == CULVER_E_DELAY) {
+		job_log(j, LOG_INFO_, "auth-failed", "reason", "login-delay");
+		job_no(j, CULVER_E_DELAY, 0);
+		return;
+	}
+	switch (chain_then(part, st)) {
+	case CONF_THEN_NEXT:
+		next = chain_pass(j, st, m->error);
 		if (next >= 0 && j->gate != NULL)
 			job_next(j, (unsigned)next);
 		else
-			exchange_denied(j, failure_text(st));
+			exchange_denied(j, chain_reason(j, st));
 		break;
-	case CULVER_E_AUTH:
-	case CULVER_E_DISABLED:
-	case CULVER_E_EXPIRED:
-		exchange_denied(j, failure_text(st));
+	case CONF_THEN_STOP:
+		j->wrong |= st != CULVER_E_NOUSER;
+		exchange_denied(j, chain_reason(j, st));
 		break;
-	case CULVER_E_DELAY:
-		job_log(j, LOG_INFO_, "auth-failed", "reason", "login-delay");
-		job_no(j, CULVER_E_DELAY, 0);
-		break;
-	default:
-		job_undecided(j, m);
+	case CONF_THEN_TEMP:
+		job_undecided(j, st == CULVER_E_NOUSER ? CULVER_E_TEMP : st,
+		    st == CULVER_E_NOUSER ? failure_text(st) : m->error);
 	}
 }
 

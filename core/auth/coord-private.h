@@ -21,6 +21,7 @@
 
 #include "core/auth/authlog.h"
 #include "core/auth/coord.h"
+#include "core/auth/then.h"
 #include "core/auth/throttle.h"
 #include "core/auth/user.h"
 #include "core/base/clock.h"
@@ -81,6 +82,11 @@ struct job {
 	_Bool told;			/* the throttle knows the outcome; a no
 					 * waits for not_before only */
 	uint64_t not_before;
+	_Bool wrong;			/* a section that was passed over found
+					 * the credentials wrong */
+	_Bool unsure;			/* one could not tell */
+	_Bool masked;			/* one may have found them wrong: the
+					 * time must not tell whether it did */
 	uint64_t cap;			/* CULVER_AU_*: of whom to ask */
 	const char *fake;		/* PHASE_CREDS found nothing: why */
 	_Bool waits;			/* SASL: in coord.sasl */
@@ -205,11 +211,18 @@ void slots_freed(struct coord *c);
 /* The gate of J is gone or gave up. */
 void job_orphan(struct job *j);
 
-/* End J with a system failure; WHY is for the log. */
+/* Log that J's section could not tell; is that for an administrator? */
+_Bool job_complain(const struct job *j, culver_status status,
+    const char *why);
+
+/* End J with a system failure, at j->not_before; WHY is for the log. */
 void job_broken(struct job *j, culver_status status, const char *why);
 
 /* End J: its client gave wrong credentials; REASON is for the log. */
 void job_failed(struct job *j, const char *reason);
+
+/* The chain is over and let J in nowhere: when may its client hear so? */
+uint64_t job_count(struct job *j, uint64_t now);
 
 /* End J: too much waits already, and nothing was verified. */
 void job_refuse(struct job *j, const char *why);
@@ -233,6 +246,11 @@ _Bool job_enqueue(struct job *j, uint64_t now);
 
 /* Take J out of the lists of its state. */
 void job_unlink(struct job *j);
+
+/* The client of J goes away without an answer. */
+void job_abandoned(struct job *j, uint64_t now);
+
+/* --- ticks.c ------------------------------------------------------------- */
 
 /* Let held logins go whose slot has come, and end those that are overdue. */
 void jobs_tick(struct coord *c, uint64_t now);
@@ -281,11 +299,26 @@ void job_answer(struct job *j, const struct ipc_pool_answer *m);
 /* Ask SECTION next, in the phase that J is in. */
 void job_next(struct job *j, unsigned section);
 
-/* Ask all sections in order who J's user is, from section FIRST on. */
-void lookup_begin(struct job *j, unsigned first);
+/* J's section passed it over with ST; whom to ask next (-1: nobody). */
+int chain_pass(struct job *j, culver_status st, const char *why);
+
+/* Why J was not let in when ST, as a no, was the last word. */
+const char *chain_reason(const struct job *j, culver_status st);
 
 /* Why a section said no, for the log. */
 const char *failure_text(culver_status st);
+
+/* --- lookup.c: who is the user ------------------------------------------- */
+
+/* Ask all sections in order who J's user is, from section FIRST on; or only
+ * the one that FIRST names for its users, if it let J in. */
+void lookup_begin(struct job *j, unsigned first);
+
+/* Does J's section say at once, with its yes, who the user is? */
+_Bool lookup_at_once(const struct job *j);
+
+/* A section's answer to that. */
+void lookup_answer(struct job *j, const struct ipc_pool_answer *m);
 
 /* --- grant.c ------------------------------------------------------------- */
 

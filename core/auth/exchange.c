@@ -181,6 +181,7 @@ exchange_verdict(struct job *j, uint64_t now)
 		if (throttle_passed(t, &j->key, &j->slot, now))
 			slots_freed(j->coord);
 	}
+	j->wrong |= !j->told && j->fake == NULL;
 	event(j, sasl_verdict(&j->sasl));
 }
 
@@ -194,8 +195,7 @@ exchange_denied(struct job *j, const char *reason)
 		return;
 	}
 	job_log(j, LOG_INFO_, "auth-failed", "reason", reason);
-	j->not_before = throttle_failed(c->throttle, &j->key, &j->slot,
-	    c->setup.now());
+	j->not_before = job_count(j, c->setup.now());
 	j->told = 1;
 	secret_drop(c, &j->secret);
 	job_unlink(j);
@@ -259,6 +259,8 @@ creds_take(struct job *j, const struct ipc_pool_creds *m)
 void
 exchange_creds(struct job *j, const struct ipc_pool_creds *m)
 {
+	const struct conf_auth_part *part =
+	    &j->coord->conf->section[j->section];
 	culver_status st = (culver_status)m->status;
 	int next;
 
@@ -267,28 +269,27 @@ exchange_creds(struct job *j, const struct ipc_pool_creds *m)
 		job_free(j);
 		return;
 	}
-	switch (st) {
-	case CULVER_OK:
+	if (st == CULVER_OK) {
 		creds_take(j, m);
-		break;
-	case CULVER_E_NOUSER:
-	case CULVER_E_DECLINE:
-		next = section_with(j->coord, j->section + 1, j->cap);
+		return;
+	}
+	if (st == CULVER_E_UNSUPPORTED) {
+		creds_fake(j, "no-credentials");
+		return;
+	}
+	switch (chain_then(part, st)) {
+	case CONF_THEN_NEXT:
+		next = chain_pass(j, st, m->error);
 		if (next >= 0)
 			job_next(j, (unsigned)next);
 		else
-			creds_fake(j, failure_text(st));
+			creds_fake(j, chain_reason(j, st));
 		break;
-	case CULVER_E_UNSUPPORTED:
-		creds_fake(j, "no-credentials");
-		break;
-	case CULVER_E_AUTH:
-	case CULVER_E_DISABLED:
-	case CULVER_E_EXPIRED:
-	case CULVER_E_DELAY:
+	case CONF_THEN_STOP:
 		creds_fake(j, failure_text(st));
 		break;
-	default:
-		job_broken(j, st, m->error);
+	case CONF_THEN_TEMP:
+		job_broken(j, st == CULVER_E_NOUSER ? CULVER_E_TEMP : st,
+		    st == CULVER_E_NOUSER ? failure_text(st) : m->error);
 	}
 }

@@ -127,38 +127,47 @@ job_slow(struct job *j, uint64_t now)
 	return throttle_failed(t, &j->key, &j->slot, now);
 }
 
-/* The client of J goes away; was a pool asked about this user for nothing? */
-static void
+/* Was a pool asked about this user for nothing? */
+void
 job_abandoned(struct job *j, uint64_t now)
 {
 	if (j->state == J_SASL && j->keyed && !j->told)
 		job_slow(j, now);
 }
 
+/* Where a section could not tell, that is no answer, though what others found
+ * wrong counts. */
+uint64_t
+job_count(struct job *j, uint64_t now)
+{
+	struct throttle *t = j->coord->throttle;
+
+	if (!j->begun)
+		j->slot = throttle_begin(t, &j->key, now);
+	if (!j->unsure || j->wrong)
+		return throttle_failed(t, &j->key, &j->slot, now);
+	if (throttle_spared(t, &j->key, &j->slot))
+		slots_freed(j->coord);
+	return j->slot.start + j->coord->conf->failure_delay;
+}
+
 /* The client gave wrong credentials: say so when its slot is over. */
 void
 job_failed(struct job *j, const char *reason)
 {
-	struct coord *c = j->coord;
-	uint64_t now = c->setup.now();
+	culver_status no = j->unsure ? CULVER_E_TEMP : CULVER_E_AUTH;
+	uint64_t now = j->coord->setup.now();
 
 	if (j->told) {		/* the log was, too */
-		job_no(j, CULVER_E_AUTH, j->not_before);
+		job_no(j, no, j->not_before);
 		return;
 	}
 	job_log(j, LOG_INFO_, "auth-failed", "reason", reason);
-	if (!j->keyed) {
-		job_no(j, CULVER_E_AUTH, job_slow(j, now));
-		return;
-	}
-	if (!j->begun)
-		j->slot = throttle_begin(c->throttle, &j->key, now);
-	job_no(j, CULVER_E_AUTH, throttle_failed(c->throttle, &j->key,
-	    &j->slot, now));
+	job_no(j, no, j->keyed ? job_count(j, now) : job_slow(j, now));
 }
 
-void
-job_broken(struct job *j, culver_status status, const char *why)
+_Bool
+job_complain(const struct job *j, culver_status status, const char *why)
 {
 	char text[320];
 	_Bool perm = status == CULVER_E_PERM || status == CULVER_E_CORRUPT;
@@ -166,8 +175,17 @@ job_broken(struct job *j, culver_status status, const char *why)
 	snprintf(text, sizeof(text), "section %s: %s",
 	    j->coord->conf->section[j->section].name, why);
 	job_log(j, perm ? LOG_ERROR_ : LOG_WARN_, "auth-error", "error", text);
+	return perm;
+}
+
+void
+job_broken(struct job *j, culver_status status, const char *why)
+{
+	_Bool perm = job_complain(j, status, why);
+
 	/* no mail goes back for a mistake of ours */
-	job_no(j, perm && !j->delivery ? CULVER_E_PERM : CULVER_E_TEMP, 0);
+	job_no(j, perm && !j->delivery ? CULVER_E_PERM : CULVER_E_TEMP,
+	    j->not_before);
 }
 
 void
@@ -376,98 +394,4 @@ job_orphan(struct job *j)
 		job_leave_gate(j);
 	else
 		job_free(j);
-}
-
-/* --- time ---------------------------------------------------------------- */
-
-/* End what took too long. */
-static void
-active_tick(struct coord *c, uint64_t now)
-{
-	struct job *j;
-
-	while ((j = TAILQ_FIRST(&c->active)) != NULL && j->deadline <= now)
-		job_broken(j, CULVER_E_TIMEOUT, j->state == J_RUNNING ?
-		    "no answer in time" : "no process had time");
-	for (unsigned i = 0; i < c->conf->n_section; i++) {
-		struct section *s = &c->section[i];
-
-		for (unsigned q = 0; q < 2 && s->n_pools == 0; q++)
-			while ((j = TAILQ_FIRST(&s->queue[q])) != NULL &&
-			    j->queued_at + NO_POOL_TIME <= now)
-				job_broken(j, CULVER_E_TEMP,
-				    "no process runs");
-	}
-}
-
-/* Forget whose client did not go on. */
-static void
-sasl_tick(struct coord *c, uint64_t now)
-{
-	struct job *j;
-
-	while ((j = TAILQ_FIRST(&c->sasl)) != NULL && j->deadline <= now) {
-		job_abandoned(j, now);
-		job_free(j);
-	}
-}
-
-/* Let those go whose slot has come, one by one in the order of arrival: each
- * takes its slot before the next asks. */
-static void
-held_tick(struct coord *c, uint64_t now)
-{
-	struct job *j, *next;
-	unsigned section;
-
-	if (c->held_next > now)
-		return;
-	c->held_next = UINT64_MAX;
-	for (j = TAILQ_FIRST(&c->held); j != NULL; j = next) {
-		next = TAILQ_NEXT(j, list);
-		if (j->start_at <= now)
-			j->start_at = throttle_ask(c->throttle, &j->key, now,
-			    &j->lane);
-		if (j->start_at > now) {
-			if (j->start_at < c->held_next)
-				c->held_next = j->start_at;
-			continue;
-		}
-		section = j->section;
-		job_unlink(j);
-		job_go(j, now);
-		section_pump(c, section);
-	}
-}
-
-void
-jobs_tick(struct coord *c, uint64_t now)
-{
-	sasl_tick(c, now);
-	active_tick(c, now);
-	held_tick(c, now);
-}
-
-uint64_t
-jobs_next(const struct coord *c)
-{
-	const struct job *j = TAILQ_FIRST(&c->active);
-	uint64_t at = c->held_next;
-
-	if (TAILQ_EMPTY(&c->held))
-		at = UINT64_MAX;
-	if (!TAILQ_EMPTY(&c->sasl) && TAILQ_FIRST(&c->sasl)->deadline < at)
-		at = TAILQ_FIRST(&c->sasl)->deadline;
-	if (j != NULL && j->deadline < at)
-		at = j->deadline;
-	for (unsigned i = 0; i < c->conf->n_section; i++) {
-		const struct section *s = &c->section[i];
-
-		for (unsigned q = 0; q < 2 && s->n_pools == 0; q++) {
-			j = TAILQ_FIRST(&s->queue[q]);
-			if (j != NULL && j->queued_at + NO_POOL_TIME < at)
-				at = j->queued_at + NO_POOL_TIME;
-		}
-	}
-	return at;
 }

@@ -353,16 +353,32 @@ throttle_begin(struct throttle *t, const struct throttle_key *key,
 	return s;
 }
 
-/* Count a failure in E; its slot is the reserved one or the next free. */
+/* When the slot that began at START ends, LENGTH later; if the verification
+ * took longer, later by whole delays, so that the end does not tell how long
+ * that was. */
 static uint64_t
-count(const struct throttle *t, struct entry *e, uint64_t end, uint64_t now)
+slot_end(const struct throttle *t, uint64_t start, uint64_t length,
+    uint64_t now)
+{
+	uint64_t end = start + length;
+
+	return end >= now ? end : end + (now - end + t->delay - 1) /
+	    t->delay * t->delay;
+}
+
+/* Count a failure in E, of an attempt that began at START; its slot is the
+ * reserved one or the next free. */
+static uint64_t
+count(const struct throttle *t, struct entry *e, uint64_t end,
+    uint64_t start, uint64_t now)
 {
 	if (e->failures > 0 && now > e->next + KEEP * t->delay_max)
 		e->failures = 0;
 	if (e->failures < UINT32_MAX)
 		e->failures++;
 	if (end == 0)
-		end = max64(e->next, now) + spacing(t, e->failures);
+		end = slot_end(t, max64(e->next, start),
+		    spacing(t, e->failures), now);
 	e->next = max64(e->next, end);
 	return end;
 }
@@ -377,14 +393,16 @@ throttle_failed(struct throttle *t, const struct throttle_key *key,
 	if (t->delay == 0)
 		return 0;
 	addr_end = count(t, table_get(&t->table[ADDR], key->addr),
-	    slot->addr_end, now);
+	    slot->addr_end, slot->start, now);
 	user = table_get(&t->table[USER], key->user);
-	count(t, user, slot->lane == LANE_DIRTY ? slot->user_end : 0, now);
+	count(t, user, slot->lane == LANE_DIRTY ? slot->user_end : 0,
+	    slot->start, now);
 	user->clean_next = max64(user->clean_next, slot->start + t->delay);
+	addr_end = slot_end(t, addr_end, 0, now);
 	pair = table_find(&t->table[PAIR], key->pair);
 	if (pair == NULL || slot->lane != LANE_KNOWN)
 		return addr_end;
-	return count(t, pair, slot->pair_end, now);
+	return count(t, pair, slot->pair_end, slot->start, now);
 }
 
 static _Bool

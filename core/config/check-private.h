@@ -28,6 +28,9 @@ void cf_default_listen(struct cf_config *c);
  * their options are converted, and TLS is checked. */
 void cf_check_listeners(struct cf_config *c, const struct cf_env *env);
 
+/* Report what is wrong with the chain of auth sections; plugins are loaded. */
+void cf_check_chain(struct cf_config *c);
+
 /* Report names that `sasl' and `credentials' do not know; and, when plugins
  * are loaded, mechanisms that nobody could serve. */
 void cf_check_sasl(struct cf_config *c);

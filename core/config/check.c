@@ -418,5 +418,6 @@ cf_load(struct cf_config *c, const struct cf_env *env)
 	if (env->before_modules != NULL)
 		env->before_modules(c);
 	cf_modules(c, env);
+	cf_check_chain(c);
 	cf_check_mechs(c);
 }

@@ -73,12 +73,6 @@ cf_check_sasl(struct cf_config *c)
 	}
 }
 
-static uint64_t
-caps_of(const struct cf_section *s)
-{
-	return s->plugin != NULL ? s->plugin->desc.caps : 0;
-}
-
 /* What the users of S have, as the administrator says. */
 static unsigned
 has_of(const struct cf_section *s)
@@ -102,7 +96,7 @@ section_serves(const struct cf_section *s, const struct sasl_mech *m,
 
 	*known = (m->flags & SASL_F_SECRET) == 0 ||
 	    (has_of(s) & m->has) != 0;
-	return (caps_of(s) & cap) != 0;
+	return (cf_auth_caps(s) & cap) != 0;
 }
 
 void
@@ -140,7 +134,7 @@ cf_check_mechs(struct cf_config *c)
 			return;		/* its plugin was blamed */
 	cf_mechs(c, &mechs, &announced);
 	for (s = c->auth; s != NULL; s = s->next)
-		if (has_of(s) != 0 && (caps_of(s) & CULVER_AU_CREDS) == 0)
+		if (has_of(s) != 0 && (cf_auth_caps(s) & CULVER_AU_CREDS) == 0)
 			cf_blame((struct cf_section *)(uintptr_t)s,
 			    O_CREDENTIALS, "the plugin %s cannot look them "
 			    "up: remove this line", s->plugin->desc.name);

@@ -194,11 +194,19 @@ struct conf_certcheck {
 
 /* --- auth coordinator ------------------------------------------------ */
 
+/* What an answer of a section leads to. */
+enum conf_then { CONF_THEN_NEXT, CONF_THEN_STOP, CONF_THEN_TEMP };
+
 struct conf_auth_part {
 	char name[CONF_NAME];
-	uint64_t caps;			/* CULVER_AU_* of its plugin */
+	uint64_t caps;			/* CULVER_AU_* of its plugin, as far as
+					 * it is asked for that */
 	uint32_t processes;
+	uint32_t on_unknown, on_wrong, on_failure;	/* enum conf_then */
+	uint32_t user_data;		/* the only section that is asked for
+					 * it, or CONF_NO_SECTION */
 };
+#define CONF_NO_SECTION UINT32_MAX
 
 struct conf_auth {
 	struct conf_head head;

@@ -101,6 +101,13 @@ _Bool cf_group_id(const char *file, const char *name, uint32_t *id,
  * nor days. */
 _Bool cf_expire_parse(const char *text, uint32_t *days);
 
+/* CULVER_AU_* of what auth section S is asked for; 0 without a plugin. */
+uint64_t cf_auth_caps(const struct cf_section *s);
+
+/* Fill in what the coordinator knows of auth section SEC. */
+void cf_auth_part(const struct cf_config *c, const struct cf_section *sec,
+    struct conf_auth_part *out);
+
 /* What CONFIG, with its plugins, serves and shows: bits of enum sasl_id. */
 void cf_mechs(const struct cf_config *c, uint32_t *mechs, uint32_t *announced);
 

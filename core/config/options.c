@@ -21,6 +21,9 @@ static const char *const fulls[] = {"temporary", "permanent", NULL};
 static const char *const tls_kinds[] = {"starttls", "implicit", "off", NULL};
 static const char *const client_names[] = {"cn", "email", "uid", NULL};
 static const char *const plain_kinds[] = {"local", "never", "always", NULL};
+static const char *const on_unknown[] = {"next", "stop", "temporary", NULL};
+static const char *const on_wrong[] = {"stop", "next", NULL};
+static const char *const on_failure[] = {"temporary", "next", NULL};
 static const char *const confinements[] = {"confined", "unconfined", NULL};
 
 const struct cf_sect_info cf_sects[CF_SECTS] = {
@@ -180,6 +183,28 @@ const struct cf_option cf_options[O_COUNT] = {
 	    .o.help = "what all users of this section have besides what a "
 	    "password can be checked with: PLAIN, SCRAM-SHA-1, SCRAM-SHA-256; "
 	    "CAPA announces the mechanisms that need it"},
+	AUTH(O_PROVIDES, "provides", CULVER_OPT_LIST),
+	    .o.min = 1, .o.max = 10, .computed = "{passwords, users}",
+	    .o.help = "what this section is asked for, if its plugin can: "
+	    "passwords (and what else a client shows), users (where a user's "
+	    "mail is)"},
+	AUTH(O_USER_DATA, "user_data", CULVER_OPT_STRING),
+	    .o.min = 1, .o.max = 63, .computed = "this section, then the "
+	    "others in turn",
+	    .o.help = "the only section that is asked where the mail of those "
+	    "is whom this one lets in"},
+	AUTH(O_ON_UNKNOWN, "on_unknown", CULVER_OPT_ENUM),
+	    .o.def = "next", .o.choices = on_unknown,
+	    .o.help = "what a user that is not known here means: ask the next "
+	    "section, refuse, or tell the client to try later"},
+	AUTH(O_ON_WRONG, "on_wrong", CULVER_OPT_ENUM),
+	    .o.def = "stop", .o.choices = on_wrong,
+	    .o.help = "what a wrong password means: refuse, or ask the next "
+	    "section, which may know another user of this name"},
+	AUTH(O_ON_FAILURE, "on_failure", CULVER_OPT_ENUM),
+	    .o.def = "temporary", .o.choices = on_failure,
+	    .o.help = "what it means if this section cannot tell: the client "
+	    "is told to try later, or the next section is asked first"},
 
 	STORAGE(O_STORAGE_PLUGIN, "plugin", CULVER_OPT_STRING),
 	    .o.min = 1, .o.max = 1000, .computed = "the section's name",

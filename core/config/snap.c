@@ -420,9 +420,7 @@ auth_snap(const struct snapper *s)
 	for (sec = s->c->auth; sec != NULL; sec = sec->next) {
 		struct conf_auth_part *out = &a->section[a->n_section++];
 
-		TEXT(out->name, sec->name);
-		out->caps = sec->plugin->desc.caps;
-		out->processes = (uint32_t)sec->v[O_PROCESSES].u.i;
+		cf_auth_part(s->c, sec, out);
 	}
 	for (sec = s->c->storage; sec != NULL; sec = sec->next) {
 		TEXT(a->storage[a->n_storage], sec->name);

@@ -7,10 +7,22 @@
 
 #include "core/tools/ctl_conf.h"
 
+enum { CTL_MAX_SAID = 4 * CONF_MAX_AUTH };
+
+/* What a section said to one question. */
+struct ctl_said {
+	unsigned section;
+	_Bool verify;			/* about the password, else the user */
+	culver_status status;
+};
+
 struct ctl_user {
 	char name[256];			/* canonical */
 	uint32_t section;		/* storage section */
 	unsigned verified_by, found_by;	/* auth sections */
+	_Bool unsure;			/* one of them could not tell */
+	unsigned n_said;
+	struct ctl_said said[CTL_MAX_SAID];
 	struct ipc_pool_answer answer;	/* valid until the next auth_ask() */
 };
 
@@ -21,6 +33,9 @@ struct ctl_user {
  */
 int auth_ask(struct ctl *ctl, struct ctl_conf *conf, const char *user,
     const char *password, size_t n, struct ctl_user *out);
+
+/* Wipe the last answer. */
+void auth_done(void);
 
 /* Would master let U have a session?  If not, say why. */
 _Bool auth_may_become(const struct ctl_conf *conf, const struct ctl_user *u);

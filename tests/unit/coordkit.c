@@ -75,6 +75,9 @@ section(unsigned i, const char *name, uint64_t caps)
 	snprintf(t.conf.section[i].name, sizeof(t.conf.section[i].name), "%s",
 	    name);
 	t.conf.section[i].caps = caps;
+	t.conf.section[i].on_wrong = CONF_THEN_STOP;
+	t.conf.section[i].on_failure = CONF_THEN_TEMP;
+	t.conf.section[i].user_data = CONF_NO_SECTION;
 	if (t.conf.n_section <= i)
 		t.conf.n_section = i + 1;
 }

@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <culver/auth.h>
+
 #include "core/config/conf.h"
 #include "core/config/convert.h"
 #include "core/config/lex.h"
@@ -353,6 +355,42 @@ plugins_speak_for_themselves(void **state)
 }
 
 static void
+the_chain_is_checked(void **state)
+{
+	struct conf_auth_part part;
+	struct cf_config c;
+
+	(void)state;
+	is_right(&c, ONE("tls{certificate=/c key=/k}\n" REST
+	    "auth b { plugin = sample path = /u allow = net\n"
+	    " on_unknown = temporary on_wrong = next on_failure = next }\n"));
+	cf_auth_part(&c, c.auth, &part);
+	assert_string_equal(part.name, "sample");
+	assert_int_equal(part.caps, CULVER_AU_VERIFY);
+	assert_int_equal(part.on_unknown, CONF_THEN_NEXT);
+	assert_int_equal(part.on_wrong, CONF_THEN_STOP);
+	assert_int_equal(part.on_failure, CONF_THEN_TEMP);
+	assert_int_equal(part.user_data, CONF_NO_SECTION);
+	cf_auth_part(&c, c.auth->next, &part);
+	assert_int_equal(part.on_unknown, CONF_THEN_TEMP);
+	assert_int_equal(part.on_wrong, CONF_THEN_NEXT);
+	assert_int_equal(part.on_failure, CONF_THEN_NEXT);
+	says(ONE("tls{certificate=/c key=/k}\n" REST
+	    "auth b { plugin = sample path = /u allow = net\n"
+	    " provides = {users} on_wrong = maybe\n"
+	    " user_data = nobody }\n"
+	    "auth c { plugin = sample path = /u allow = net\n"
+	    " provides = {mail} user_data = sample }\n"),
+	    F "5: auth b: on_wrong: \"maybe\" is not one of stop, next\n"
+	    F "5: auth b: provides: the plugin sample can answer for nothing "
+	    "of that\n"
+	    F "6: auth b: user_data: there is no section `auth nobody'\n"
+	    F "8: auth c: provides: \"mail\" is not one of passwords, users\n"
+	    F "8: auth c: user_data: section sample does not say where mail "
+	    "is: its plugin cannot, or it is not asked (provides)\n");
+}
+
+static void
 secrets_are_not_quoted(void **state)
 {
 	struct cf_config c;
@@ -469,6 +507,7 @@ main(void)
 	    cmocka_unit_test_teardown(numbers_have_suffixes_and_bounds, end),
 	    cmocka_unit_test_teardown(lengths_and_words_have_bounds, end),
 	    cmocka_unit_test_teardown(plugins_speak_for_themselves, end),
+	    cmocka_unit_test_teardown(the_chain_is_checked, end),
 	    cmocka_unit_test_teardown(secrets_are_not_quoted, end),
 	    cmocka_unit_test_teardown(includes_are_bounded, end),
 	    cmocka_unit_test_teardown(a_hundred_files_and_no_more, end),

@@ -1,0 +1,161 @@
+/*
+ * lookup.c - who a user is, and where the mail: ask the sections that know.
+ *
+ * Runs in the auth coordinator, about users that have shown who they are, and
+ * for lmtp.  Answers come from plugins.
+ */
+#include "config.h"
+
+#include <stdio.h>
+
+#include <culver/auth.h>
+
+#include "core/auth/coord-private.h"
+
+/* Where J's section sends those whom it lets in; CONF_NO_SECTION: anywhere. */
+static uint32_t
+user_data_of(const struct job *j)
+{
+	const struct conf_auth *conf = j->coord->conf;
+	uint32_t s = conf->section[j->section].user_data;
+
+	return s < conf->n_section ? s : CONF_NO_SECTION;
+}
+
+_Bool
+lookup_at_once(const struct job *j)
+{
+	uint32_t s = user_data_of(j);
+
+	return (j->coord->conf->section[j->section].caps & CULVER_AU_USER) &&
+	    (s == CONF_NO_SECTION || s == j->section);
+}
+
+/* Nobody who could tell knows the user. */
+static void
+lookup_end(struct job *j)
+{
+	if (j->delivery && j->asked != 0 && !j->unsure)
+		job_no(j, CULVER_E_NOUSER, 0);
+	else
+		job_broken(j, CULVER_E_TEMP, j->unsure ? "nor does another "
+		    "one say who the user is" : "no section knows the user's "
+		    "uid, gid and home");
+}
+
+/* The password is right: who is the user?  Sections behind the one that said
+ * so are asked first, then those before it. */
+static void
+lookup_next(struct job *j)
+{
+	const struct conf_auth *conf = j->coord->conf;
+
+	j->phase = PHASE_USER;
+	for (unsigned i = 1; i <= conf->n_section; i++) {
+		unsigned s = (j->section + i) % conf->n_section;
+
+		if ((conf->section[s].caps & CULVER_AU_USER) == 0 ||
+		    (j->asked & 1u << s) != 0)
+			continue;
+		j->asked |= 1u << s;
+		job_next(j, s);
+		return;
+	}
+	lookup_end(j);
+}
+
+void
+lookup_begin(struct job *j, unsigned first)
+{
+	unsigned n = j->coord->conf->n_section;
+
+	if (!j->delivery && user_data_of(j) != CONF_NO_SECTION) {
+		first = user_data_of(j);
+		j->asked = ~(1u << first);
+	}
+	j->section = n > 0 ? (first + n - 1) % n : 0;
+	lookup_next(j);
+}
+
+/* The answer to lmtp: who it is and, if it wants that, a grant. */
+static void
+job_found(struct job *j, const struct ipc_pool_answer *m)
+{
+	struct reply r = {.type = IPC_AUTH_FOUND, .serial = j->serial,
+	    .uid = m->uid};
+	struct gate *g = j->gate;
+	const char *why;
+	culver_status st = grant_send(j, m, j->want_grant ? &r.number : NULL,
+	    &why);
+
+	if (st != CULVER_OK) {
+		job_broken(j, st, why);
+		return;
+	}
+	snprintf(r.user, sizeof(r.user), "%s", j->user);
+	job_free(j);
+	gate_reply(g, &r);
+}
+
+static void
+job_granted(struct job *j, const struct ipc_pool_answer *m)
+{
+	struct reply r = {.type = IPC_AUTH_YES, .serial = j->serial};
+	struct gate *g = j->gate;
+	const char *why;
+	culver_status st = grant_send(j, m, &r.number, &why);
+
+	if (st != CULVER_OK) {
+		job_broken(j, st, why);
+		return;
+	}
+	job_free(j);
+	gate_reply(g, &r);
+}
+
+/* A section does not say who the user is, but ST. */
+static void
+lookup_without(struct job *j, culver_status st, const char *why)
+{
+	const struct conf_auth_part *part =
+	    &j->coord->conf->section[j->section];
+
+	switch (chain_then(part, st)) {
+	case CONF_THEN_NEXT:
+		if (chain_is_failure(st)) {
+			job_complain(j, st, why);
+			j->unsure = 1;
+		}
+		lookup_next(j);
+		break;
+	case CONF_THEN_STOP:
+		if (st == CULVER_E_NOUSER)
+			lookup_end(j);
+		else if (j->delivery)
+			job_no(j, st, 0);
+		else
+			job_broken(j, st, failure_text(st));
+		break;
+	case CONF_THEN_TEMP:
+		job_broken(j, st == CULVER_E_NOUSER ? CULVER_E_TEMP : st,
+		    st == CULVER_E_NOUSER ? failure_text(st) : why);
+	}
+}
+
+void
+lookup_answer(struct job *j, const struct ipc_pool_answer *m)
+{
+	culver_status st = (culver_status)m->lookup;
+
+	if (j->phase == PHASE_VERIFY)
+		j->asked |= user_data_of(j) != CONF_NO_SECTION ? ~0u :
+		    1u << j->section;
+	if (m->user[0] != 0 && !user_check(m->user, 0, j->user))
+		job_broken(j, CULVER_E_TEMP, "its canonical name is not one");
+	else if (st != CULVER_OK)
+		lookup_without(j, st, m->error);
+	else if (j->delivery)
+		job_found(j, m);
+	else
+		job_granted(j, m);
+}
