@@ -11,12 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #include <culver/auth.h>
 #include <culver/util.h>
 
 #include "plugins/auth_passwdfile/passwdfile.h"
+#include "plugins/common/paths.h"
 #include "plugins/common/scram.h"
 
 static const struct culver_option options[N_OPTIONS] = {
@@ -98,36 +98,12 @@ passwdfile_destroy(struct culver_auth *au)
 
 /* --- paths --------------------------------------------------------------- */
 
-/* The folder of PATH into the arena; NULL: no memory. */
-static char *
-folder_of(struct culver_auth *au, const char *path, struct culver_call *call)
-{
-	const char *slash = strrchr(path, '/');
-	size_t n = slash == NULL || slash == path ? 1 : (size_t)(slash - path);
-
-	return culver_strndup(au->host, call, path, n);
-}
-
-/* The file is replaced by rename, so its folder is what has to be open; if it
- * is a symbolic link, the folder of what it names too. */
 static culver_status
 passwdfile_paths(struct culver_auth *au, struct culver_path *out,
     uint32_t cap, uint32_t *n, struct culver_call *call)
 {
-	char *real = realpath(au->file.path, NULL);
-	char *dir[2] = {folder_of(au, au->file.path, call),
-	    real != NULL ? folder_of(au, real, call) : NULL};
-
-	*n = real != NULL ? 2 : 1;
-	free(real);
-	for (uint32_t i = 0; i < *n; i++) {
-		if (dir[i] == NULL)
-			return culver_fail(call, CULVER_E_NOMEM, 0, "paths");
-		if (i < cap)
-			out[i] = (struct culver_path){.path = dir[i],
-			    .access = CULVER_PATH_READ | CULVER_PATH_DIR};
-	}
-	return CULVER_OK;
+	*n = 0;
+	return plug_paths_file(au->host, au->file.path, out, cap, n, call);
 }
 
 /* --- user ---------------------------------------------------------------- */

@@ -10,11 +10,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <culver/util.h>
 
 #include "plugins/auth_sql/sql.h"
+#include "plugins/common/paths.h"
 #include "plugins/common/scram.h"
 
 static const char *const drivers[] = {"sqlite", "pgsql", "mysql", NULL};
@@ -253,69 +253,21 @@ sql_create(struct culver_auth **out, const struct culver_host *host,
 
 /* --- paths --------------------------------------------------------------- */
 
-/* The folder of PATH into the arena; NULL: no memory. */
-static const char *
-folder_of(struct culver_auth *au, const char *path, struct culver_call *call)
-{
-	const char *slash = strrchr(path, '/');
-	size_t n = slash == NULL || slash == path ? 1 : (size_t)(slash - path);
-
-	return culver_strndup(au->host, call, path, n);
-}
-
-/* What finding a host reads, as far as it is there, and certificates. */
-static culver_status
-net_paths(struct culver_auth *au, struct culver_path *out, uint32_t cap,
-    uint32_t *n)
-{
-	const char *const files[] = {"/etc/hosts", "/etc/resolv.conf",
-	    "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/host.conf",
-	    "/etc/services", "/etc/ssl/certs/ca-certificates.crt",
-	    au->opt[OPT_TLS_CA].u.s.p, au->opt[OPT_TLS_CERT].u.s.p,
-	    au->opt[OPT_TLS_KEY].u.s.p};
-
-	*n = 0;
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-		if (files[i] == NULL || files[i][0] != '/' ||
-		    access(files[i], R_OK) != 0)
-			continue;
-		if (*n < cap)
-			out[*n] = (struct culver_path){.path = files[i],
-			    .access = CULVER_PATH_READ};
-		(*n)++;
-	}
-	return CULVER_OK;
-}
-
-/* A database of SQLite has files beside it, and may be replaced. */
-static culver_status
-sqlite_paths(struct culver_auth *au, struct culver_path *out, uint32_t cap,
-    uint32_t *n, struct culver_call *call)
-{
-	const char *path = au->opt[OPT_PATH].u.s.p, *dir[2] = {NULL, NULL};
-	char *real = realpath(path, NULL);
-
-	dir[0] = folder_of(au, path, call);
-	*n = 1;
-	if (real != NULL)
-		dir[(*n)++] = folder_of(au, real, call);
-	free(real);
-	for (uint32_t i = 0; i < *n; i++) {
-		if (dir[i] == NULL)
-			return culver_fail(call, CULVER_E_NOMEM, 0, "paths");
-		if (i < cap)
-			out[i] = (struct culver_path){.path = dir[i],
-			    .access = CULVER_PATH_READ | CULVER_PATH_DIR};
-	}
-	return CULVER_OK;
-}
-
 static culver_status
 sql_paths(struct culver_auth *au, struct culver_path *out, uint32_t cap,
     uint32_t *n, struct culver_call *call)
 {
-	return au->opt[OPT_DRIVER].u.i == SQL_SQLITE ?
-	    sqlite_paths(au, out, cap, n, call) : net_paths(au, out, cap, n);
+	const char *const own[] = {au->opt[OPT_TLS_CA].u.s.p,
+	    au->opt[OPT_TLS_CERT].u.s.p, au->opt[OPT_TLS_KEY].u.s.p};
+
+	*n = 0;
+	/* A database of SQLite has files beside it, and may be replaced. */
+	if (au->opt[OPT_DRIVER].u.i == SQL_SQLITE)
+		return plug_paths_file(au->host, au->opt[OPT_PATH].u.s.p, out,
+		    cap, n, call);
+	plug_paths_net(out, cap, n);
+	plug_paths_present(own, sizeof(own) / sizeof(own[0]), out, cap, n);
+	return CULVER_OK;
 }
 
 static const struct culver_auth_ops ops = {
