@@ -197,6 +197,8 @@ check_options(struct cf_section *s)
 	/* by one or the other, somebody may write to the spool */
 	if (s->set[O_LOCK_GROUP] != NULL || s->set[O_GROUPS] != NULL)
 		host->host.provides |= CULVER_HOST_DOTLOCK;
+	if ((d->needs & CULVER_NEED_NET) != 0)
+		host->host.provides |= CULVER_HOST_NET;
 	call = plugin_call(arena, &error, clock_now() + 10 * NS_PER_S);
 	if (d->check_options(&host->host, &values, &bad, &call) != CULVER_OK) {
 		if (bad < d->n_options) {

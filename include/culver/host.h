@@ -16,7 +16,9 @@ extern "C" {
 enum { CULVER_LOG_DEBUG = 1, CULVER_LOG_INFO, CULVER_LOG_WARN, CULVER_LOG_ERROR };
 
 enum {				/* culver_host.provides */
-	CULVER_HOST_DOTLOCK = 1u << 0	/* of check_options(): will be there */
+	CULVER_HOST_DOTLOCK = 1u << 0,	/* of check_options(): will be there */
+	CULVER_HOST_NET = 1u << 1	/* of check_options() only: the section
+					 * allows CULVER_NEED_NET */
 };
 
 enum { CULVER_DOTLOCK_TAKE = 1, CULVER_DOTLOCK_KEEP, CULVER_DOTLOCK_DROP };
