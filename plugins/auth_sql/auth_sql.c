@@ -115,12 +115,12 @@ hosts_check(const struct culver_value *v, uint32_t *bad,
     struct culver_call *call)
 {
 	const struct culver_value *hosts = &v[OPT_HOST];
-	struct sql_host h;
+	struct auth_server h;
 
 	*bad = OPT_HOST;
-	if (hosts->u.list.n == 0 || hosts->u.list.n > SQL_MAX_HOSTS)
+	if (hosts->u.list.n == 0 || hosts->u.list.n > AUTH_MAX_SERVERS)
 		return culver_fail(call, CULVER_E_CONFIG, 0, "from 1 to %d "
-		    "are needed", SQL_MAX_HOSTS);
+		    "are needed", AUTH_MAX_SERVERS);
 	for (size_t i = 0; i < hosts->u.list.n; i++) {
 		const struct culver_str *s = &hosts->u.list.v[i];
 
@@ -182,8 +182,7 @@ sql_destroy(struct culver_auth *au)
 	if (au == NULL)
 		return;
 	sql_conn_close(&au->conn);
-	for (unsigned i = 0; i < au->conn.n_hosts; i++)
-		free(au->conn.hosts[i].text);
+	auth_servers_free(&au->conn.servers);
 	for (unsigned i = 0; i < SQL_N_QUERIES; i++)
 		sql_query_free(&au->query[i]);
 	auth_kept_drop(&au->kept);
@@ -197,19 +196,21 @@ conn_set(struct culver_auth *au)
 {
 	const struct culver_value *v = au->opt;
 	struct sql_conn *c = &au->conn;
+	struct auth_servers *s = &c->servers;
 
 	*c = (struct sql_conn){.host = au->host, .opt = v,
 	    .query = au->query,
-	    .driver = sql_driver_of((enum sql_dialect)v[OPT_DRIVER].u.i)};
-	if (v[OPT_DRIVER].u.i == SQL_SQLITE)
-		c->n_hosts = 1;
+	    .driver = sql_driver_of((enum sql_dialect)v[OPT_DRIVER].u.i),
+	    .servers = {.host = au->host, .what = "database",
+		.timeout = (uint64_t)v[OPT_CONNECT_TIMEOUT].u.i}};
+	s->n = v[OPT_DRIVER].u.i == SQL_SQLITE;
 	for (size_t i = 0; i < v[OPT_HOST].u.list.n; i++) {
-		const struct culver_str *s = &v[OPT_HOST].u.list.v[i];
+		const struct culver_str *text = &v[OPT_HOST].u.list.v[i];
 
-		if (c->n_hosts == SQL_MAX_HOSTS || !sql_host_parse(
-		    (struct span){s->p, s->n}, &c->hosts[c->n_hosts]))
+		if (s->n == AUTH_MAX_SERVERS || !sql_host_parse(
+		    (struct span){text->p, text->n}, &s->v[s->n]))
 			return false;
-		c->n_hosts++;
+		s->n++;
 	}
 	return c->driver != NULL;
 }

@@ -1,9 +1,7 @@
 /*
- * conn.c - the connection that is kept: which host, when to try again.
+ * conn.c - the connection that is kept, and the queries that it runs.
  *
- * Runs in a pool process, one login at a time.  A host that does not answer is
- * left alone for a time that grows, so that a dead one does not cost every
- * login its timeout.
+ * Runs in a pool process, one login at a time.
  */
 #include "config.h"
 
@@ -14,10 +12,6 @@
 #include <culver/util.h>
 
 #include "plugins/auth_sql/sql.h"
-
-#define MS 1000000ull
-#define PAUSE_MIN (100 * MS)
-#define PAUSE_MAX (3000 * MS)
 
 const struct sql_driver *
 sql_driver_of(enum sql_dialect dialect)
@@ -56,12 +50,12 @@ port_parse(const char *s, const char *end, unsigned *out)
 }
 
 bool
-sql_host_parse(struct span text, struct sql_host *out)
+sql_host_parse(struct span text, struct auth_server *out)
 {
 	const char *p = text.p, *end = p + text.n, *colon = NULL;
 	size_t n = text.n;
 
-	*out = (struct sql_host){.port = 0};
+	*out = (struct auth_server){.port = 0};
 	if (n > 0 && p[0] == '[') {
 		const char *close = memchr(p, ']', n);
 
@@ -83,15 +77,10 @@ sql_host_parse(struct span text, struct sql_host *out)
 	return out->text != NULL;
 }
 
-int
-sql_time_left(const struct sql_conn *c, uint64_t deadline)
+const struct auth_server *
+sql_server(const struct sql_conn *c)
 {
-	uint64_t now = c->host->now(c->host), left;
-
-	if (now >= deadline)
-		return 0;
-	left = (deadline - now) / MS;
-	return left < 1 ? 1 : left > 60000 ? 60000 : (int)left;
+	return &c->servers.v[c->at];
 }
 
 void
@@ -103,76 +92,17 @@ sql_conn_close(struct sql_conn *c)
 	c->lost = false;
 }
 
-/* --- connect ---------------------------------------------------------------- */
-
-/* A host failed, as call->err says: when may it be tried again? */
-static void
-host_failed(struct sql_conn *c, struct sql_host *h, struct culver_call *call)
-{
-	uint64_t pause = PAUSE_MIN << (h->failures < 5 ? h->failures : 5);
-
-	snprintf(c->error, sizeof(c->error), "%s", call->err->text);
-	h->not_before = c->host->now(c->host) +
-	    (pause < PAUSE_MAX ? pause : PAUSE_MAX);
-	if (h->failures++ == 0)
-		culver_logf(c->host, CULVER_LOG_WARN, "database: %s",
-		    c->error);
-	c->down = true;
-}
-
 static culver_status
-host_connect(struct sql_conn *c, struct sql_host *h, unsigned to_try,
-    struct culver_call *call)
+server_open(void *arg, unsigned at, uint64_t deadline, struct culver_call *call)
 {
-	uint64_t now = c->host->now(c->host), deadline = call->deadline;
-	uint64_t most = (uint64_t)c->opt[OPT_CONNECT_TIMEOUT].u.i;
+	struct sql_conn *c = arg;
 	culver_status st;
 
-	/* Leave time for the others and for the query. */
-	if (deadline != UINT64_MAX && deadline > now &&
-	    (deadline - now) / (to_try + 1) < most)
-		most = (deadline - now) / (to_try + 1);
-	if (deadline == UINT64_MAX || deadline - now > most)
-		deadline = now + most;
-	st = c->driver->open(c, h, deadline, call);
-	if (st == CULVER_OK) {
-		if (c->down)
-			culver_logf(c->host, CULVER_LOG_INFO, "database: "
-			    "connected%s%s", h->name != NULL ? " to " : "",
-			    h->name != NULL ? h->name : "");
-		c->down = false;
-		h->failures = 0;
-		h->not_before = 0;
-		return st;
-	}
-	sql_conn_close(c);
-	host_failed(c, h, call);
+	c->at = at;
+	st = c->driver->open(c, deadline, call);
+	if (st != CULVER_OK)
+		sql_conn_close(c);
 	return st;
-}
-
-/* Any host that is not left alone for now, the last good one first. */
-static culver_status
-conn_open(struct sql_conn *c, struct culver_call *call)
-{
-	unsigned first = c->at;
-
-	for (unsigned i = 0; i < c->n_hosts; i++) {
-		unsigned at = (first + i) % c->n_hosts;
-		struct sql_host *h = &c->hosts[at];
-		uint64_t now = c->host->now(c->host);
-
-		if (now >= call->deadline)
-			break;
-		if (now < h->not_before)
-			continue;
-		if (host_connect(c, h, c->n_hosts - i, call) == CULVER_OK) {
-			c->at = at;
-			return CULVER_OK;
-		}
-	}
-	call->err->sys_errno = 0;
-	return culver_fail(call, CULVER_E_TEMP, 0, "the database is away: "
-	    "%.180s", c->error[0] != 0 ? c->error : "no time to connect");
 }
 
 /* --- run --------------------------------------------------------------------- */
@@ -185,7 +115,8 @@ run_once(struct sql_conn *c, unsigned which, const struct sql_values *values,
 
 	row->n = row->rows = 0;
 	if (c->db == NULL)
-		st = conn_open(c, call);
+		st = auth_servers_open(&c->servers, &c->at, server_open, c,
+		    call);
 	if (st == CULVER_OK)
 		st = c->driver->run(c, which, values, row, call);
 	return st;
@@ -206,7 +137,7 @@ sql_run(struct sql_conn *c, unsigned which, const struct culver_auth_req *rq,
 	if (lost)
 		sql_conn_close(c);
 	/* The server may have ended a kept one long ago; it only read. */
-	if (lost && kept && sql_time_left(c, call->deadline) > 0) {
+	if (lost && kept && auth_time_left(c->host, call->deadline) > 0) {
 		st = run_once(c, which, &values, row, call);
 		if (c->lost)
 			sql_conn_close(c);

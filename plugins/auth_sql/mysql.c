@@ -16,13 +16,10 @@
 
 #include "plugins/auth_sql/sql.h"
 
-#define CA "/etc/ssl/certs/ca-certificates.crt"
-
 static culver_status
 fail(struct sql_conn *c, const char *text, struct culver_call *call)
 {
-	return culver_fail(call, CULVER_E_TEMP, 0, "%.60s: %.170s",
-	    c->hosts[c->at].name, text);
+	return auth_server_fail(sql_server(c), text, call);
 }
 
 static const char *
@@ -45,21 +42,22 @@ tls_set(const struct sql_conn *c, MYSQL *my)
 	mysql_optionsv(my, MYSQL_OPT_SSL_ENFORCE, &on);
 	mysql_optionsv(my, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
 	if (ca != NULL || verify)
-		mysql_optionsv(my, MYSQL_OPT_SSL_CA, ca != NULL ? ca : CA);
+		mysql_optionsv(my, MYSQL_OPT_SSL_CA, ca != NULL ? ca :
+		    PLUG_SYSTEM_CA);
 	mysql_optionsv(my, MYSQL_OPT_SSL_CERT, option(c, OPT_TLS_CERT));
 	mysql_optionsv(my, MYSQL_OPT_SSL_KEY, option(c, OPT_TLS_KEY));
 }
 
 static culver_status
-db_open(struct sql_conn *c, const struct sql_host *h, uint64_t deadline,
-    struct culver_call *call)
+db_open(struct sql_conn *c, uint64_t deadline, struct culver_call *call)
 {
+	const struct auth_server *h = sql_server(c);
 	MYSQL *my = mysql_init(NULL);
-	unsigned seconds = (unsigned)(sql_time_left(c, deadline) + 999) / 1000;
+	unsigned seconds = (unsigned)(auth_time_left(c->host, deadline) +
+	    999) / 1000;
 	unsigned no = 0;
 	bool is_socket = h->name[0] == '/';
 
-	c->at = (unsigned)(h - c->hosts);
 	c->db = my;
 	if (my == NULL)
 		return culver_fail(call, CULVER_E_NOMEM, 0, "database");

@@ -16,23 +16,10 @@
 
 #include "plugins/auth_sql/sql.h"
 
-#define CA "/etc/ssl/certs/ca-certificates.crt"
-
-/* Fail with libpq's TEXT, in one line. */
 static culver_status
 fail(struct sql_conn *c, const char *text, struct culver_call *call)
 {
-	char line[180];
-	size_t n = 0;
-
-	for (; *text != 0 && n < sizeof(line) - 1; text++)
-		if ((unsigned char)*text >= 0x20)
-			line[n++] = *text;
-		else if (n > 0 && line[n - 1] != ' ')
-			line[n++] = ' ';
-	line[n] = 0;
-	return culver_fail(call, CULVER_E_TEMP, 0, "%.60s: %s",
-	    c->hosts[c->at].name, line);
+	return auth_server_fail(sql_server(c), text, call);
 }
 
 /* Wait for EVENTS; false: the time is over, or the socket is gone. */
@@ -42,7 +29,7 @@ await(struct sql_conn *c, short events, uint64_t deadline)
 	struct pollfd p = {.fd = PQsocket(c->db), .events = events};
 	int left;
 
-	while (p.fd >= 0 && (left = sql_time_left(c, deadline)) > 0)
+	while (p.fd >= 0 && (left = auth_time_left(c->host, deadline)) > 0)
 		if (poll(&p, 1, left) > 0)
 			return true;
 	return false;
@@ -64,7 +51,7 @@ option(const struct sql_conn *c, unsigned i)
 }
 
 static PGconn *
-begin(const struct sql_conn *c, const struct sql_host *h)
+begin(const struct sql_conn *c)
 {
 	static const char *const modes[] = {"disable", "require",
 	    "verify-full"};
@@ -72,13 +59,14 @@ begin(const struct sql_conn *c, const struct sql_host *h)
 	const char *const keys[N + 1] = {"host", "port", "dbname", "user",
 	    "password", "sslmode", "sslrootcert", "sslcert", "sslkey",
 	    "gssencmode", "client_encoding", "application_name", NULL};
+	const struct auth_server *h = sql_server(c);
 	int64_t tls = h->name[0] == '/' ? SQL_TLS_OFF : c->opt[OPT_TLS].u.i;
 	const char *ca = option(c, OPT_TLS_CA);
 	char port[8] = "";
 	const char *values[N + 1] = {h->name, port,
 	    option(c, OPT_DATABASE), option(c, OPT_USER),
 	    option(c, OPT_PASSWORD), modes[tls],
-	    tls == SQL_TLS_VERIFY && ca == NULL ? CA : ca,
+	    tls == SQL_TLS_VERIFY && ca == NULL ? PLUG_SYSTEM_CA : ca,
 	    option(c, OPT_TLS_CERT), option(c, OPT_TLS_KEY), "disable",
 	    "UTF8", "culver", NULL};
 
@@ -88,13 +76,11 @@ begin(const struct sql_conn *c, const struct sql_host *h)
 }
 
 static culver_status
-db_open(struct sql_conn *c, const struct sql_host *h, uint64_t deadline,
-    struct culver_call *call)
+db_open(struct sql_conn *c, uint64_t deadline, struct culver_call *call)
 {
 	PostgresPollingStatusType want = PGRES_POLLING_WRITING;
-	PGconn *pg = begin(c, h);
+	PGconn *pg = begin(c);
 
-	c->at = (unsigned)(h - c->hosts);
 	c->db = pg;
 	if (pg == NULL)
 		return culver_fail(call, CULVER_E_NOMEM, 0, "database");

@@ -14,16 +14,6 @@
 
 #include "plugins/auth_sql/sql.h"
 
-static const struct {
-	const char *name;
-	enum sql_var var;
-} names[] = {
-	{"user", SQL_VAR_USER}, {"name", SQL_VAR_NAME},
-	{"domain", SQL_VAR_DOMAIN}, {"remote", SQL_VAR_REMOTE},
-	{"address", SQL_VAR_REMOTE}, {"local", SQL_VAR_LOCAL},
-	{"service", SQL_VAR_SERVICE},
-};
-
 struct reader {
 	enum sql_dialect dialect;
 	const char *p, *end;
@@ -172,17 +162,6 @@ take_closed(struct reader *r, bool *is, const char **why)
 /* --- placeholders ---------------------------------------------------------- */
 
 static bool
-variable_find(struct span name, enum sql_var *out)
-{
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (span_is(name, names[i].name)) {
-			*out = names[i].var;
-			return true;
-		}
-	return false;
-}
-
-static bool
 take_variable(struct reader *r, const char **why)
 {
 	struct sql_query *q = r->out;
@@ -193,9 +172,8 @@ take_variable(struct reader *r, const char **why)
 	if (close == NULL)
 		return false;
 	name = (struct span){r->p + 2, (size_t)(close - r->p) - 2};
-	*why = "only %{user}, %{name}, %{domain}, %{remote}, %{local} and "
-	    "%{service} are known";
-	if (q->n == SQL_MAX_VARS || !variable_find(name, &q->var[q->n]))
+	*why = AUTH_VARS_KNOWN;
+	if (q->n == SQL_MAX_VARS || !auth_var_find(name, &q->var[q->n]))
 		return false;
 	*why = "a placeholder stands bare: there must be a space or a sign "
 	    "before and behind it";
@@ -279,42 +257,11 @@ sql_query_free(struct sql_query *q)
 
 /* --- values ---------------------------------------------------------------- */
 
-static struct span
-text_of(const char *s)
-{
-	return s != NULL ? (struct span){s, strlen(s)} : (struct span){"", 0};
-}
-
-static struct span
-value_of(enum sql_var var, const struct culver_auth_req *rq)
-{
-	const char *sign = strrchr(rq->user, '@');
-	struct span user = text_of(rq->user);
-
-	switch (var) {
-	case SQL_VAR_NAME:
-		return sign != NULL ? (struct span){user.p,
-		    (size_t)(sign - user.p)} : user;
-	case SQL_VAR_DOMAIN:
-		return text_of(sign != NULL ? sign + 1 : "");
-	case SQL_VAR_REMOTE:
-		return text_of(rq->remote);
-	case SQL_VAR_LOCAL:
-		return text_of(rq->local);
-	case SQL_VAR_SERVICE:
-		return text_of(rq->service);
-	case SQL_VAR_USER:
-	case SQL_N_VARS:
-		break;
-	}
-	return user;
-}
-
 void
 sql_values_set(const struct sql_query *q, const struct culver_auth_req *rq,
     struct sql_values *out)
 {
 	out->n = q->n;
 	for (unsigned i = 0; i < q->n; i++)
-		out->v[i] = value_of(q->var[i], rq);
+		out->v[i] = auth_var_value(q->var[i], rq);
 }

@@ -13,10 +13,10 @@
 #include <stdint.h>
 
 #include "plugins/common/auth.h"
+#include "plugins/common/servers.h"
 
 enum {
-	SQL_MAX_VARS = 32,		/* placeholders in a query */
-	SQL_MAX_HOSTS = 16
+	SQL_MAX_VARS = 32		/* placeholders in a query */
 };
 
 enum { OPT_DRIVER, OPT_PATH, OPT_HOST, OPT_DATABASE, OPT_USER, OPT_PASSWORD,
@@ -29,13 +29,10 @@ enum sql_tls { SQL_TLS_OFF, SQL_TLS_REQUIRE, SQL_TLS_VERIFY };
 
 /* --- query.c -------------------------------------------------------------- */
 
-enum sql_var { SQL_VAR_USER, SQL_VAR_NAME, SQL_VAR_DOMAIN, SQL_VAR_REMOTE,
-	SQL_VAR_LOCAL, SQL_VAR_SERVICE, SQL_N_VARS };
-
 struct sql_query {
 	char *text;		/* for the database; NULL: no query */
 	unsigned n;
-	enum sql_var var[SQL_MAX_VARS];	/* what stands for each placeholder */
+	enum auth_var var[SQL_MAX_VARS];	/* of each placeholder */
 };
 
 /*
@@ -59,14 +56,6 @@ void sql_values_set(const struct sql_query *q,
 
 /* --- conn.c: the connection that is kept ---------------------------------- */
 
-struct sql_host {
-	const char *name;	/* host, address or folder of a socket */
-	char *text;		/* frees name */
-	unsigned port;		/* 0: the usual one */
-	unsigned failures;	/* in a row */
-	uint64_t not_before;	/* host->now() of the next try */
-};
-
 struct sql_driver;
 
 struct sql_conn {
@@ -74,11 +63,9 @@ struct sql_conn {
 	const struct culver_value *opt;	/* N_OPTIONS */
 	const struct sql_driver *driver;
 	const struct sql_query *query;	/* 2: password, user */
-	struct sql_host hosts[SQL_MAX_HOSTS];
-	unsigned n_hosts, at;		/* at: the one that is used */
-	char error[248];		/* of the last try to connect */
+	struct auth_servers servers;
+	unsigned at;	/* the one that is used */
 	bool lost;	/* set by run(): the connection cannot go on */
-	bool down;	/* it was said that the database is away */
 	void *db;	/* the driver's; NULL: not connected */
 	const struct culver_call *call;	/* that runs */
 };
@@ -87,8 +74,9 @@ struct sql_conn {
 struct sql_driver {
 	/* Before the process is confined: what is loaded late otherwise. */
 	void (*warm)(void);
-	culver_status (*open)(struct sql_conn *c, const struct sql_host *h,
-	    uint64_t deadline, struct culver_call *call);
+	/* Connect to server c->at. */
+	culver_status (*open)(struct sql_conn *c, uint64_t deadline,
+	    struct culver_call *call);
 	/* Run query WHICH; sets c->lost if the connection broke. */
 	culver_status (*run)(struct sql_conn *c, unsigned which,
 	    const struct sql_values *values, struct auth_row *row,
@@ -104,7 +92,7 @@ extern const struct sql_driver sql_driver_mysql;
 const struct sql_driver *sql_driver_of(enum sql_dialect dialect);
 
 /* Read "NAME", "NAME:PORT", "[ADDRESS]:PORT" or "/FOLDER". */
-bool sql_host_parse(struct span text, struct sql_host *out);
+bool sql_host_parse(struct span text, struct auth_server *out);
 
 /* Run query WHICH for RQ, on whichever host answers.  OK with 0 or 1 rows, or
  * a failure that is never "unknown user". */
@@ -114,8 +102,8 @@ culver_status sql_run(struct sql_conn *c, unsigned which,
 
 void sql_conn_close(struct sql_conn *c);
 
-/* Milliseconds to DEADLINE: from 0, at most 60000. */
-int sql_time_left(const struct sql_conn *c, uint64_t deadline);
+/* The server that is used. */
+const struct auth_server *sql_server(const struct sql_conn *c);
 
 /* --- login.c -------------------------------------------------------------- */
 

@@ -26,7 +26,8 @@ on_progress(void *arg)
 {
 	const struct sql_conn *c = arg;
 
-	return c->call != NULL && sql_time_left(c, c->call->deadline) == 0;
+	return c->call != NULL &&
+	    auth_time_left(c->host, c->call->deadline) == 0;
 }
 
 /* Somebody writes: wait until the call's time is over. */
@@ -72,13 +73,11 @@ db_close(struct sql_conn *c)
 }
 
 static culver_status
-db_open(struct sql_conn *c, const struct sql_host *h, uint64_t deadline,
-    struct culver_call *call)
+db_open(struct sql_conn *c, uint64_t deadline, struct culver_call *call)
 {
 	struct db *d = calloc(1, sizeof(*d));
 	int rc;
 
-	(void)h;
 	(void)deadline;
 	c->db = d;
 	if (d == NULL)

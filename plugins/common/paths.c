@@ -67,7 +67,7 @@ plug_paths_net(struct culver_path *out, uint32_t cap, uint32_t *n)
 {
 	static const char *const files[] = {"/etc/hosts", "/etc/resolv.conf",
 	    "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/host.conf",
-	    "/etc/services", "/etc/ssl/certs/ca-certificates.crt"};
+	    "/etc/services", PLUG_SYSTEM_CA};
 
 	plug_paths_present(files, sizeof(files) / sizeof(files[0]), out, cap,
 	    n);

@@ -13,6 +13,9 @@
 
 #include <culver/auth.h>
 
+/* Who may sign a server's certificate where a section names nobody. */
+#define PLUG_SYSTEM_CA "/etc/ssl/certs/ca-certificates.crt"
+
 /* To read the file PATH and whatever takes its place: its folder and, if it is
  * a symbolic link, the folder of what it names, too.  OK or E_NOMEM. */
 culver_status plug_paths_file(const struct culver_host *host, const char *path,

@@ -151,8 +151,8 @@ test_values(void **state)
 		{"a@b@c", "a@b", "c"}, {"@", "", ""},
 		{"'; DROP TABLE u; --@x", "'; DROP TABLE u; --", "x"},
 	};
-	struct sql_query q = {.n = 3, .var = {SQL_VAR_USER, SQL_VAR_NAME,
-	    SQL_VAR_DOMAIN}};
+	struct sql_query q = {.n = 3, .var = {AUTH_VAR_USER, AUTH_VAR_NAME,
+	    AUTH_VAR_DOMAIN}};
 	struct sql_values v;
 
 	(void)state;
@@ -182,7 +182,7 @@ test_hosts(void **state)
 		{"db:65536", NULL, 0}, {"db:x", NULL, 0}, {"[::1", NULL, 0},
 		{"[::1]x", NULL, 0}, {"a,b", NULL, 0}, {":1", NULL, 0},
 	};
-	struct sql_host h;
+	struct auth_server h;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
