@@ -56,6 +56,16 @@ watchdog(uint64_t deadline)
 	setitimer(ITIMER_REAL, &it, NULL);
 }
 
+/* What the plugin executes gets none of our channels. */
+static _Bool
+channels_close_on_exec(void)
+{
+	for (int fd = FD_CHANNEL; fd < FD_CHANNEL + 7; fd++)
+		if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 && errno != EBADF)
+			return 0;
+	return 1;
+}
+
 static void
 signals_init(void)
 {
@@ -268,7 +278,7 @@ main(int argc, char **argv)
 	(void)argv;
 	signals_init();
 	ipclog_open(FD_LOG);
-	if (!sandbox_limits(&none) ||
+	if (!sandbox_limits(&none) || !channels_close_on_exec() ||
 	    !conf_read(FD_SNAPSHOT, CONF_POOL, &conf, sizeof(conf))) {
 		log_errorx("its configuration is not one");
 		return 1;

@@ -315,6 +315,47 @@ check_allow(struct cf_section *s, enum cf_opt o)
 	}
 }
 
+/* PAM is of little use without its helpers and the shadow file; no other
+ * plugin gets anything that nobody wrote down. */
+static void
+default_pam(struct cf_section *s, const struct cf_env *env)
+{
+	static const struct culver_str exec = {"exec", 4};
+	const char *name = s->set[O_AUTH_PLUGIN] != NULL ?
+	    s->v[O_AUTH_PLUGIN].u.s.p : s->name;
+	char err[CONVERT_ERR];
+	uint32_t id;
+
+	if (s->bad[O_AUTH_PLUGIN] || strcmp(name, "pam") != 0)
+		return;
+	if (s->set[O_AUTH_ALLOW] == NULL) {
+		s->v[O_AUTH_ALLOW].u.list.v = &exec;
+		s->v[O_AUTH_ALLOW].u.list.n = 1;
+	}
+	if (s->set[O_AUTH_GROUP] == NULL &&
+	    cf_group_id(env->group, "shadow", &id, err))
+		s->v[O_AUTH_GROUP].u.s = (struct culver_str){"shadow", 6};
+}
+
+static void
+check_auth(struct cf_section *s, const struct cf_env *env)
+{
+	char err[CONVERT_ERR];
+	uint32_t id;
+
+	default_pam(s, env);
+	check_allow(s, O_AUTH_ALLOW);
+	if (s->set[O_PROCESSES] == NULL)
+		s->v[O_PROCESSES].u.i = env->cpus;
+	if (!cf_is_good(s, O_AUTH_GROUP))
+		return;
+	if (!cf_group_id(env->group, s->v[O_AUTH_GROUP].u.s.p, &id, err))
+		cf_blame(s, O_AUTH_GROUP, "%s", err);
+	else if (id == 0)
+		cf_blame(s, O_AUTH_GROUP, "group 0 is never given to "
+		    "anybody: remove it");
+}
+
 static void
 check_groups(struct cf_section *s, const struct cf_env *env)
 {
@@ -348,9 +389,7 @@ check_sections(struct cf_config *c, const struct cf_env *env)
 	int n = 0;
 
 	for (s = c->auth; s != NULL; s = s->next) {
-		check_allow(s, O_AUTH_ALLOW);
-		if (s->set[O_PROCESSES] == NULL)
-			s->v[O_PROCESSES].u.i = env->cpus;
+		check_auth(s, env);
 		if (++n == CONF_MAX_AUTH + 1)
 			diag_error(s->at, cf_where(s, NULL), "there are more "
 			    "than %d sections auth", CONF_MAX_AUTH);

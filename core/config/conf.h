@@ -81,7 +81,7 @@ struct conf_listen {
 struct conf_auth_section {
 	char name[CONF_NAME];
 	uint32_t processes;
-	uint32_t needs;			/* CULVER_NEED_* bits */
+	uint32_t gid;			/* supplementary; 0: none */
 };
 
 struct conf_storage_section {

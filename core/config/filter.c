@@ -159,7 +159,8 @@ static const struct call need_net[] = {
 /* CULVER_NEED_EXEC: an auth plugin's helper programs.  No new namespaces: in
  * a user namespace of its own a process has all capabilities.  So no clone3()
  * either, whose flags a filter cannot read.  To a process without capabilities
- * the kernel gives no ids but its own. */
+ * the kernel gives no ids but its own.  Sockets of this machine are syslog,
+ * nscd and sssd. */
 static const struct call need_exec[] = {
 	{"clone", CLEAR(0, CLONE_NEW)}, {"fork"}, {"vfork"}, {"execve"},
 	{"execveat"}, {"wait4"}, {"waitid"}, {"kill"}, {"tgkill"},
@@ -169,9 +170,10 @@ static const struct call need_exec[] = {
 	{"chdir"}, {"fchdir"}, {"sysinfo"}, {"prlimit64", EQ(0, 0)},
 	{"mmap"}, {"mprotect"},		/* a program's loader */
 	{"socketpair", EQ(0, AF_UNIX)},	/* to talk to it */
+	{"socket", EQ(0, AF_UNIX)}, {"connect"},
 	{"prctl", EQ(0, PR_SET_PDEATHSIG)},
 	{"setuid"}, {"setgid"}, {"setgroups"}, {"setreuid"}, {"setregid"},
-	{"setresuid"}, {"setresgid"},
+	{"setresuid"}, {"setresgid"}, {"setfsuid"}, {"setfsgid"},
 	/* what interpreters do */
 	{"ioctl", EQ(1, FIOCLEX)}, {"ioctl", EQ(1, FIONCLEX)}, {"getsid"},
 	{"pause"}, {"alarm"}, {"setitimer"}, {"getitimer"},

@@ -171,9 +171,14 @@ const struct cf_option cf_options[O_COUNT] = {
 	    .o.help = "the plugin, by name or by the absolute path of its "
 	    "module"},
 	AUTH(O_AUTH_ALLOW, "allow", CULVER_OPT_LIST),
-	    .computed = "nothing",
+	    .computed = "nothing; exec for the plugin pam",
 	    .o.help = "what the plugin may do besides the least: net, exec, "
 	    "threads"},
+	AUTH(O_AUTH_GROUP, "group", CULVER_OPT_STRING),
+	    .o.min = 1, .o.max = 255, .computed = "none; shadow for the "
+	    "plugin pam, if there is such a group",
+	    .o.help = "supplementary group (a name or a number) of the "
+	    "processes that answer for this section"},
 	AUTH(O_PROCESSES, "processes", CULVER_OPT_INT),
 	    .o.min = 1, .o.max = 256, .computed = "one for each processor",
 	    .o.help = "how many processes answer for this section, each one "

@@ -266,7 +266,9 @@ master_sections(const struct snapper *s, struct conf_master *m)
 
 		TEXT(out->name, sec->name);
 		out->processes = (uint32_t)sec->v[O_PROCESSES].u.i;
-		out->needs = (uint32_t)sec->plugin->desc.needs;
+		if (sec->v[O_AUTH_GROUP].u.s.n > 0)
+			cf_group_id(s->env->group,
+			    sec->v[O_AUTH_GROUP].u.s.p, &out->gid, err);
 	}
 	for (sec = s->c->storage; sec != NULL; sec = sec->next) {
 		struct conf_storage_section *out = &m->storage[m->n_storage++];

@@ -160,10 +160,11 @@ static void on_child(struct loop_io *io, unsigned events);
 
 /* Ask master to start C with FD by number, FD_CHANNEL and FD_LOG besides. */
 static void
-child_spawn(const struct child *c, const int fd[SLOTS], int chan, int log)
+child_spawn(const struct child *c, uint32_t section, const int fd[SLOTS],
+    int chan, int log)
 {
 	struct ipc_spawn m = {.role = c->role, .instance = c->instance,
-	    .generation = c->gen->config};
+	    .generation = c->gen->config, .section = section};
 	int list[IPC_MAX_FDS];
 	unsigned n = 0;
 
@@ -186,11 +187,13 @@ child_hurry(struct child *c)
 }
 
 /*
- * Start a role.  FD says what it gets beyond its channel and its log socket;
- * 0 or less is nothing.  A config role's channel is master's to make.
+ * Start a role (a pool of SECTION).  FD says what it gets beyond its channel
+ * and its log socket; 0 or less is nothing.  A config role's channel is
+ * master's to make.
  */
 struct child *
-child_new(enum ipc_role role, struct generation *gen, const int fd[SLOTS])
+child_new(enum ipc_role role, uint32_t section, struct generation *gen,
+    const int fd[SLOTS])
 {
 	struct child *c = calloc(1, sizeof(*c));
 	int chan[2] = {-1, -1}, log[2] = {-1, -1};
@@ -207,7 +210,7 @@ child_new(enum ipc_role role, struct generation *gen, const int fd[SLOTS])
 	    .started = clock_now(),
 	    .io = {.fd = chan[0], .ready = on_child},
 	    .timer = {.due = child_late}};
-	child_spawn(c, fd, chan[1], log[1]);
+	child_spawn(c, section, fd, chan[1], log[1]);
 	fds_close(&chan[1], 1);
 	fds_close(&log[1], 1);
 	TAILQ_INSERT_TAIL(&manager.children, c, link);

@@ -141,7 +141,6 @@ gen_new(void)
 	gen->refs = 1;
 	gen->master_snap = gen->gate_snap = gen->auth_snap = -1;
 	gen->log_snap = gen->cert_snap = gen->lmtp_snap = gen->spool = -1;
-	memset(gen->pool_snap, 0xff, sizeof(gen->pool_snap));
 	gen->certs_fd = -1;
 	memset(gen->listen_fd, 0xff, sizeof(gen->listen_fd));
 	return gen;
@@ -171,7 +170,6 @@ gen_unref(struct generation *gen)
 	fds_close(&gen->cert_snap, 1);
 	fds_close(&gen->lmtp_snap, 1);
 	fds_close(&gen->spool, 1);
-	fds_close(gen->pool_snap, CONF_MAX_AUTH);
 	fds_close(&gen->certs_fd, 1);
 	fds_close(gen->listen_fd, CONF_MAX_LISTEN);
 	free(gen);

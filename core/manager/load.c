@@ -195,7 +195,7 @@ certcheck_start(struct load *l, uint32_t pairs)
 
 	l->complete = 0;
 	l->end = pairs;
-	l->child = child_new(R_CERTCHECK, l->gen, fd);
+	l->child = child_new(R_CERTCHECK, 0, l->gen, fd);
 	if (l->child == NULL)
 		load_finish(0);
 	else
@@ -237,7 +237,7 @@ load_start(_Bool ticket, load_done *done)
 		return 0;
 	fd[FD_DIAG] = l->diag;
 	l->want_ticket = ticket;
-	l->child = child_new(R_CONFIG, l->gen, fd);
+	l->child = child_new(R_CONFIG, 0, l->gen, fd);
 	if (l->child == NULL)
 		load_finish(0);
 	else
@@ -247,7 +247,7 @@ load_start(_Bool ticket, load_done *done)
 
 /* Where a snapshot of KIND belongs; NULL: nowhere. */
 static int *
-snap_place(struct generation *gen, uint32_t kind, uint32_t i)
+snap_place(struct generation *gen, uint32_t kind)
 {
 	switch (kind) {
 	case CONF_MASTER:
@@ -262,8 +262,6 @@ snap_place(struct generation *gen, uint32_t kind, uint32_t i)
 		return &gen->cert_snap;
 	case CONF_LMTP:
 		return &gen->lmtp_snap;
-	case CONF_POOL:
-		return i < CONF_MAX_AUTH ? &gen->pool_snap[i] : NULL;
 	}
 	return NULL;
 }
@@ -281,8 +279,7 @@ load_message(enum ipc_role from, struct ipc_in *in)
 	case IPC_CONFIG_SNAP:
 		if (in->m.config_snap.kind == CONF_STORAGE)
 			return;		/* for workers: master keeps it */
-		place = snap_place(l->gen, in->m.config_snap.kind,
-		    in->m.config_snap.index);
+		place = snap_place(l->gen, in->m.config_snap.kind);
 		break;
 	case IPC_CERT_TICKET:
 		place = &l->ticket;
@@ -309,19 +306,15 @@ load_message(enum ipc_role from, struct ipc_in *in)
 	in->fd[0] = -1;
 }
 
-/* Are all snapshots there that the configuration speaks of? */
+/* Are all snapshots there that are manager's? */
 static _Bool
 gen_complete(struct generation *gen)
 {
-	_Bool ok = gen->master_snap >= 0 && gen->gate_snap >= 0 &&
+	return gen->master_snap >= 0 && gen->gate_snap >= 0 &&
 	    gen->auth_snap >= 0 && gen->log_snap >= 0 && gen->cert_snap >= 0 &&
 	    gen->lmtp_snap >= 0 &&
 	    conf_read(gen->master_snap, CONF_MASTER, &gen->conf,
 	    sizeof(gen->conf));
-
-	for (uint32_t i = 0; ok && i < gen->conf.n_auth; i++)
-		ok = gen->pool_snap[i] >= 0;
-	return ok;
 }
 
 /* The role of this load is gone: go on, or end the load. */

@@ -66,7 +66,6 @@ struct generation {
 	struct conf_master conf;
 	int master_snap, gate_snap, auth_snap, log_snap, cert_snap;
 	int lmtp_snap, spool;		/* -1: nobody listens for LMTP */
-	int pool_snap[CONF_MAX_AUTH];
 	int certs_fd;			/* as certcheck made it; -1: none */
 	_Bool certs_new;		/* gates that run have another */
 	uint64_t certs;			/* stamp of the files behind it */
@@ -142,8 +141,8 @@ void load_continue(const struct child *c);
 void load_exit(const struct child *c);
 
 /* child.c: roles as processes, their channels and log sockets. */
-struct child *child_new(enum ipc_role role, struct generation *gen,
-    const int fd[SLOTS]);
+struct child *child_new(enum ipc_role role, uint32_t section,
+    struct generation *gen, const int fd[SLOTS]);
 struct child *child_find(uint32_t instance);
 void child_hurry(struct child *c);
 void child_tell(struct child *c, enum ipc_type type, const void *msg,

@@ -22,7 +22,7 @@ place_fds(const struct generation *gen, const struct place *p, int fd[SLOTS])
 {
 	fd[FD_SNAPSHOT] = p->role == R_LOG ? gen->log_snap :
 	    p->role == R_AUTH ? gen->auth_snap :
-	    p->role == R_POOL ? gen->pool_snap[p->section] :
+	    p->role == R_POOL ? -1 :	/* master's to give */
 	    p->role == R_LMTP ? gen->lmtp_snap : gen->gate_snap;
 	if (p->role == R_GATE)
 		fd[FD_ROOT] = manager.root_fd;
@@ -45,7 +45,7 @@ place_spawn(struct generation *gen, struct place *p, struct child *auth)
 	if (!paired || ipc_pair(pair)) {
 		fd[FD_AUTH] = pair[1];
 		place_fds(gen, p, fd);
-		c = child_new(p->role, gen, fd);
+		c = child_new(p->role, p->section, gen, fd);
 	}
 	if (c != NULL) {
 		c->place = p;

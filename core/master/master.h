@@ -28,7 +28,7 @@ struct generation {
 	uint32_t number;		/* the config role's instance */
 	struct conf_master conf;
 	int snap;			/* -1: did not come */
-	int storage_snap[CONF_MAX_STORAGE];
+	int storage_snap[CONF_MAX_STORAGE], pool_snap[CONF_MAX_AUTH];
 	unsigned files;			/* that the config role asked for */
 	unsigned refs;			/* manager, coordinators, grants */
 	_Bool forgotten;		/* manager has none any more */

@@ -48,6 +48,7 @@ gen_new(uint32_t number)
 	gen->refs = 1;
 	gen->snap = -1;
 	memset(gen->storage_snap, 0xff, sizeof(gen->storage_snap));
+	memset(gen->pool_snap, 0xff, sizeof(gen->pool_snap));
 	LIST_INSERT_HEAD(&master.generations, gen, link);
 	return gen;
 }
@@ -60,6 +61,7 @@ gen_unref(struct generation *gen)
 	LIST_REMOVE(gen, link);
 	fds_close(&gen->snap, 1);
 	fds_close(gen->storage_snap, CONF_MAX_STORAGE);
+	fds_close(gen->pool_snap, CONF_MAX_AUTH);
 	free(gen);
 }
 
@@ -89,7 +91,8 @@ send_file(struct child *c, struct ipc_in *in)
 	return 1;
 }
 
-/* Keep master's own snapshot, and those for workers; false: malformed. */
+/* Keep master's own snapshot, and those for workers and pools; false:
+ * malformed. */
 static _Bool
 snap_keep(struct generation *gen, const struct ipc_config_snap *m, int fd)
 {
@@ -99,8 +102,10 @@ snap_keep(struct generation *gen, const struct ipc_config_snap *m, int fd)
 		place = &gen->snap;
 	else if (m->kind == CONF_STORAGE && m->index < CONF_MAX_STORAGE)
 		place = &gen->storage_snap[m->index];
+	else if (m->kind == CONF_POOL && m->index < CONF_MAX_AUTH)
+		place = &gen->pool_snap[m->index];
 	else
-		return m->kind != CONF_STORAGE;
+		return m->kind != CONF_STORAGE && m->kind != CONF_POOL;
 	if (*place >= 0 || (*place = fcntl(fd, F_DUPFD_CLOEXEC, 0)) < 0)
 		return 0;
 	return place != &gen->snap || conf_read_master(fd, &gen->conf);
@@ -118,7 +123,7 @@ static _Bool
 snap_pass(struct child *c, struct ipc_in *in)
 {
 	return snap_keep(c->gen, &in->m.config_snap, in->fd[0]) &&
-	    pass_on(c, in);
+	    (in->m.config_snap.kind == CONF_POOL || pass_on(c, in));
 }
 
 /* --- manager -------------------------------------------------------------- */
@@ -154,6 +159,11 @@ role_spawn(struct child *manager, struct ipc_in *in)
 		s.arg[0] = master.env.plugins;
 		s.arg[1] = master.check ? "check" : "run";
 		channel = FD_CHANNEL;
+	}
+	/* a section's group and its secrets are for its plugin only */
+	if (m->role == R_POOL && m->section < CONF_MAX_AUTH) {
+		s.fd[FD_SNAPSHOT - FD_CHANNEL] = gen->pool_snap[m->section];
+		s.group = gen->conf.auth[m->section].gid;
 	}
 	/* without a folder to chroot to they do not run */
 	s.keep_chroot = geteuid() == 0 && ((m->role & R_ACCEPTS) != 0 ||

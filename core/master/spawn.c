@@ -160,6 +160,7 @@ child(const struct spawn_env *env, const struct spawn *s)
 	char path[640], number[16];
 	char *argv[3 + SPAWN_MAX_ARGS] = {NULL};
 	char *envp[] = {(char *)(uintptr_t)"PATH=/usr/bin:/bin", NULL, NULL};
+	struct priv_ids ids = env->ids[spawn_index(s->role)];
 	char *tz = getenv("TZ");
 	sigset_t none;
 
@@ -173,9 +174,11 @@ child(const struct spawn_env *env, const struct spawn *s)
 		argv[2 + i] = (char *)(uintptr_t)s->arg[i];
 	if (tz != NULL)
 		envp[1] = tz - strlen("TZ=");
+	if (s->group != 0)
+		ids.groups[ids.n_groups++] = s->group;
 	if (!spawn_std_null() || !fds_place(s) ||
 	    sigprocmask(SIG_SETMASK, &none, NULL) != 0 ||
-	    !priv_drop(&env->ids[spawn_index(s->role)], s->keep_chroot))
+	    !priv_drop(&ids, s->keep_chroot))
 		_exit(71);
 	execve(path, argv, envp);
 	_exit(72);

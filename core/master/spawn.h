@@ -21,6 +21,7 @@ struct spawn {
 	int fd[SPAWN_MAX_FDS];	/* become 3, 4, ..., so they are SPAWN_FD_MIN
 				 * or more; below 3: left closed */
 	_Bool keep_chroot;	/* see priv_drop() */
+	gid_t group;		/* supplementary; 0: none */
 };
 
 /* Who the roles are; and the folder with their programs. */

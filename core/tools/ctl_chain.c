@@ -41,7 +41,8 @@ expect(int fd, enum ipc_type type, enum ipc_role to, enum ipc_phase phase)
 static _Bool
 pool_start(struct ctl_role *r, const struct ctl_conf *c, unsigned section)
 {
-	struct spawn s = {.role = R_POOL, .fd = {-1, -1,
+	struct spawn s = {.role = R_POOL,
+	    .group = c->master.auth[section].gid, .fd = {-1, -1,
 	    c->pool_snap[section], -1, -1, -1}};
 
 	if (!role_start(r, &c->env, &s, 1))

@@ -26,7 +26,7 @@ const char good[] =
     "plain_login = always tls = off }\n"
     "tls { certificate = {/a.pem, /b.pem} key = {/a.key, /b.key}\n"
     " host x.example { certificate = /x.pem key = /x.key } }\n"
-    "auth sample { path = /u allow = {net} processes = 3 }\n"
+    "auth sample { path = /u allow = {net} processes = 3 group = 8 }\n"
     "storage sample { path = /m/%{user} api_key = \"tellnobody\"\n"
     " groups = {8, 9} }\n"
     "storage second { plugin = sample path = ~/m }\n"

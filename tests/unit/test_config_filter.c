@@ -155,14 +155,22 @@ try_exec(const char *dir)
 {
 	char sh[] = "sh", c[] = "-c", script[] = "exit $(/bin/echo 7 | cat)";
 	char *const argv[] = {sh, c, script, NULL};
-	int status = 0;
+	char bad[] = "exec unshare -U true 2>/dev/null";
+	char *const denied[] = {sh, c, bad, NULL};
+	int status = 0, fd;
 	pid_t pid;
 
 	(void)dir;
 	MUST(posix_spawn(&pid, "/bin/sh", NULL, NULL, argv, environ) == 0);
 	MUST(waitpid(pid, &status, 0) == pid);
 	MUST(WIFEXITED(status) && WEXITSTATUS(status) == 7);
-	MUST(fails(socket(AF_INET, SOCK_STREAM, 0), EPERM));
+	/* unknown to the filter, and no end of a program without a handler */
+	MUST(posix_spawn(&pid, "/bin/sh", NULL, NULL, denied, environ) == 0);
+	MUST(waitpid(pid, &status, 0) == pid);
+	MUST(WIFEXITED(status) && WEXITSTATUS(status) != 0);
+	fd = socket(AF_UNIX, SOCK_DGRAM, 0);	/* syslog */
+	MUST(fd >= 0 && close(fd) == 0);
+	MUST(fails(socket(AF_INET, SOCK_STREAM, 0), ENOSYS));
 	MUST(fails(syscall(SYS_ptrace, 0, 0, 0, 0), EPERM));
 	/* no namespace, in which it would be root */
 	MUST(fails(syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0),

@@ -48,7 +48,7 @@ check_master(void)
 	assert_int_equal(m.gid_min, 1);
 	assert_int_equal(m.n_auth, 1);
 	assert_int_equal(m.auth[0].processes, 3);
-	assert_int_equal(m.auth[0].needs, CULVER_NEED_NET);
+	assert_int_equal(m.auth[0].gid, 8);
 	assert_int_equal(m.n_storage, 2);
 	assert_int_equal(m.storage[0].n_groups, 2);
 	assert_int_equal(m.storage[0].groups[1], 9);
