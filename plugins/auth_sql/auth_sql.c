@@ -59,6 +59,10 @@ static const struct culver_option options[N_OPTIONS] = {
 	    .type = CULVER_OPT_TIME, .def = "3s", .min = 100000000,
 	    .max = 60000000000, .help = "how long one server may take to "
 		"answer before the next is asked"},
+	[OPT_QUERY_TIMEOUT] = {.name = "query_timeout",
+	    .type = CULVER_OPT_TIME, .def = "10s", .min = 100000000,
+	    .max = 60000000000, .help = "how long the answer to one query may "
+		"take before the connection counts as lost"},
 	[OPT_PASSWORD_QUERY] = {.name = "password_query",
 	    .type = CULVER_OPT_STRING,
 	    .help = "query for a user's password"},

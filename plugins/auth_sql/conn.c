@@ -100,25 +100,41 @@ server_open(void *arg, unsigned at, uint64_t deadline, struct culver_call *call)
 
 	c->at = at;
 	st = c->driver->open(c, deadline, call);
-	if (st != CULVER_OK)
+	if (st != CULVER_OK) {
+		c->lost = true;
 		sql_conn_close(c);
+	}
 	return st;
 }
 
 /* --- run --------------------------------------------------------------------- */
 
+/* Ask on the connection that there is, or a new one.  Sets *LATE if the
+ * query_timeout was over. */
 static culver_status
 run_once(struct sql_conn *c, unsigned which, const struct sql_values *values,
-    struct auth_row *row, struct culver_call *call)
+    struct auth_row *row, struct culver_call *call, bool *late)
 {
+	struct culver_call part = *call;
+	uint64_t end;
 	culver_status st = CULVER_OK;
 
+	*late = false;
 	row->n = row->rows = 0;
 	if (c->db == NULL)
 		st = auth_servers_open(&c->servers, &c->at, server_open, c,
 		    call);
-	if (st == CULVER_OK)
-		st = c->driver->run(c, which, values, row, call);
+	if (st != CULVER_OK)
+		return st;
+	end = c->host->now(c->host) +
+	    (uint64_t)c->opt[OPT_QUERY_TIMEOUT].u.i;
+	part.size = sizeof(part);
+	if (end < part.deadline)
+		part.deadline = end;
+	c->call = &part;
+	st = c->driver->run(c, which, values, row, &part);
+	c->call = NULL;
+	*late = auth_time_left(c->host, part.deadline) == 0;
 	return st;
 }
 
@@ -127,22 +143,23 @@ sql_run(struct sql_conn *c, unsigned which, const struct culver_auth_req *rq,
     struct auth_row *row, struct culver_call *call)
 {
 	struct sql_values values;
-	bool kept = c->db != NULL, lost;
+	unsigned tries = 0;
+	bool again, kept, late;
 	culver_status st;
 
 	sql_values_set(&c->query[which], rq, &values);
-	c->call = call;
-	st = run_once(c, which, &values, row, call);
-	lost = c->lost;
-	if (lost)
-		sql_conn_close(c);
-	/* The server may have ended a kept one long ago; it only read. */
-	if (lost && kept && auth_time_left(c->host, call->deadline) > 0) {
-		st = run_once(c, which, &values, row, call);
+	do {
+		kept = c->db != NULL;
+		st = run_once(c, which, &values, row, call, &late);
+		again = c->lost;
+		/* The server may have ended a kept one long ago. */
+		if (c->lost && (!kept || late))
+			auth_servers_failed(&c->servers, c->at, call);
 		if (c->lost)
 			sql_conn_close(c);
-	}
-	c->call = NULL;
+		/* It only read, so it can be asked again. */
+	} while (again && tries++ < c->servers.n &&
+	    auth_time_left(c->host, call->deadline) > 0);
 	if (st == CULVER_OK && row->rows > 1)
 		return culver_fail(call, CULVER_E_TEMP, 0, "the %s query "
 		    "gives more than one row for user %s",

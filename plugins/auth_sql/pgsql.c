@@ -55,10 +55,11 @@ begin(const struct sql_conn *c)
 {
 	static const char *const modes[] = {"disable", "require",
 	    "verify-full"};
-	enum { N = 13 };
+	enum { N = 14 };
 	const char *const keys[N + 1] = {"host", "port", "dbname", "user",
 	    "password", "sslmode", "sslrootcert", "sslcert", "sslkey",
-	    "gssencmode", "client_encoding", "application_name", NULL};
+	    "gssencmode", "client_encoding", "application_name",
+	    "keepalives_idle", "keepalives_interval", NULL};
 	const struct auth_server *h = sql_server(c);
 	int64_t tls = h->name[0] == '/' ? SQL_TLS_OFF : c->opt[OPT_TLS].u.i;
 	const char *ca = option(c, OPT_TLS_CA);
@@ -68,7 +69,7 @@ begin(const struct sql_conn *c)
 	    option(c, OPT_PASSWORD), modes[tls],
 	    tls == SQL_TLS_VERIFY && ca == NULL ? PLUG_SYSTEM_CA : ca,
 	    option(c, OPT_TLS_CERT), option(c, OPT_TLS_KEY), "disable",
-	    "UTF8", "culver", NULL};
+	    "UTF8", "culver", "30", "10", NULL};
 
 	if (h->port != 0)
 		snprintf(port, sizeof(port), "%u", h->port % 65536);
