@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import culver
+from databases import Databases
 
 NOT_RUN = []
 SLOWER = 4      # what a build with sanitizers is, at the most
@@ -201,3 +202,11 @@ def copy_tree(tree):
     yield copy
     for path in made:
         shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def databases():
+    """Databases that tests share, by the names of their drivers."""
+    made = Databases()
+    yield made
+    made.close()

@@ -1,205 +1,296 @@
-"""Users in a real PostgreSQL that the test starts: over its socket and over
-TLS, fail-over, and a server that ends, comes back, or does not answer."""
-import glob
-import os
-import pwd
-import shutil
-import signal
+"""Users in a real PostgreSQL and a real MariaDB: connections over TLS,
+fail-over, servers that end, hang, are slow or are cut off."""
 import socket
-import subprocess
+import threading
 
 import pytest
 
-from culver import PASSWORD, ROOT, b64, crypt, numbered, until
+from culver import PASSWORD, Failure, until
+from databases import QUERY, SERVERS, Link, login_works, use
 
-BIN = (sorted(glob.glob("/usr/lib/postgresql/*/bin")) or ["/usr/bin"])[-1]
-QUERY = ("SELECT password, uid AS userdb_uid, gid AS userdb_gid,"
-         " home AS userdb_home FROM users"
-         " WHERE name = %{user} AND %{service} = 'pop3'")
+AWAY = b"-ERR [SYS/TEMP]"
+SOON = 30       # seconds in which a database that is back must be used again
 
 
-class Postgres:
-    """A server of an instance's own; its socket is in `top`."""
-
-    def __init__(self, instance):
-        self.instance, self.proc = instance, None
-        self.top = instance.dir / "pg"
-        self.data = self.top / "data"
-        self.top.mkdir()
-        self.who = {}
-        if ROOT:
-            user = pwd.getpwnam("postgres")
-            self.who = dict(user=user.pw_uid, group=user.pw_gid,
-                            extra_groups=[])
-        self.give(self.top)
-        self.run("initdb", "-D", self.data, "-U", "admin", "-N", "-E", "UTF8",
-                 "--locale=C", "-A", "scram-sha-256", "--auth-local=trust",
-                 "--pwfile", self.file("pw", "admin\n"))
-        for name in ("cert", "key"):
-            self.file(name, getattr(instance, name).read_text())
-        self.ca = instance.dir / "ca.pem"
-        shutil.copy(instance.cert, self.ca)
-        os.chmod(self.ca, 0o644)
-        self.start()
-        self.fill()
-
-    def give(self, path):
-        if ROOT:
-            os.chown(path, self.who["user"], self.who["group"])
-
-    def file(self, name, text):
-        path = self.top / name
-        path.write_text(text)
-        os.chmod(path, 0o600)
-        self.give(path)
-        return path
-
-    def run(self, program, *args, **kw):
-        return subprocess.run([f"{BIN}/{program}", *map(str, args)],
-                              check=True, capture_output=True, text=True,
-                              timeout=120, cwd="/", **self.who, **kw)
-
-    def sql(self, text):
-        return self.run("psql", "-X", "-h", self.top, "-U", "admin", "-d",
-                        "postgres", "-v", "ON_ERROR_STOP=1", "-Atq",
-                        input=text).stdout
-
-    def answers(self):
-        return subprocess.run(
-            [f"{BIN}/pg_isready", "-q", "-h", str(self.top)],
-            timeout=30).returncode == 0
-
-    def start(self):
-        options = dict(listen_addresses=self.instance.address,
-                       unix_socket_directories=self.top, fsync="off",
-                       ssl="on", ssl_cert_file=self.top / "cert",
-                       ssl_key_file=self.top / "key", max_connections=20,
-                       shared_buffers="16MB")
-        argv = [f"{BIN}/postgres", "-D", str(self.data)]
-        for name, value in options.items():
-            argv += ["-c", f"{name}={value}"]
-        with open(self.instance.dir / "pg.log", "ab") as log:
-            self.proc = subprocess.Popen(argv, stdout=log, stderr=log,
-                                         cwd="/", **self.who)
-        until("PostgreSQL", self.answers, patience=60, pause=0.1)
-
-    def stop(self, sig=signal.SIGQUIT):
-        if self.proc is not None:
-            self.proc.send_signal(signal.SIGCONT)
-            self.proc.send_signal(sig)
-            self.proc.wait(60)
-            self.proc = None
-
-    def fill(self):
-        rows = ",".join(
-            "('{}','{}',{},{},'{}')".format(
-                u.name.replace("'", "''"), "{SHA512-CRYPT}" +
-                crypt(u.password), u.uid, u.gid, u.home)
-            for u in self.instance.users)
-        self.sql("CREATE TABLE users(name text PRIMARY KEY, password text,"
-                 " uid int, gid int, home text);"
-                 f"INSERT INTO users VALUES {rows};"
-                 "CREATE ROLE mail LOGIN PASSWORD 'se''cret';"
-                 "GRANT SELECT ON users TO mail;")
-
-    def use(self, hosts, more="", query=QUERY):
-        section = (f'auth sql {{ driver = pgsql  allow = {{net}}\n'
-                   f' host = {{{hosts}}}  database = "postgres"\n'
-                   f' user = "mail"  password = "se\'cret"\n'
-                   f' password_query = "{query}" {more} }}')
-        self.instance.write_conf("\n".join(
-            section if line.startswith("auth ") else line
-            for line in self.instance.conf_text().splitlines()) + "\n")
+@pytest.fixture(params=SERVERS)
+def server(request, databases):
+    return databases.get(request.param)
 
 
 @pytest.fixture
-def postgres(make_instance):
-    inst = make_instance(users=2)
-    inst.users[0].name = "o'brien@user.example"
-    server = Postgres(inst)
-    yield server
-    server.stop()
+def inst(server, one_instance):
+    inst = one_instance(users=3)
+    server.fill(inst.users)
+    return inst
 
 
-def login_works(inst):
+def verified(server, ca=None):
+    return f'tls = verify  tls_ca = "{ca or server.ca}"'
+
+
+def login(inst, user, password=PASSWORD):
     with inst.connect() as pop:
-        return pop.login(inst.users[1].name).startswith(b"+OK")
+        return pop.login(user, password)
 
 
-def test_socket_and_names(postgres):
-    inst = postgres.instance
-    postgres.use(f'"{postgres.top}"')
-    inst.users[0].deliver(numbered(1))
+def works_again(inst):
+    until("logins to work", lambda: login_works(inst, inst.users[1]),
+          patience=SOON, pause=0.1)
+
+
+# --- connections -------------------------------------------------------------
+
+def test_tls(server, inst):
+    """The server's certificate is checked, whatever names it: an address that
+    it is not for, a signer that is not its own."""
+    use(inst, server.section(verified(server), hosts=[server.address]))
     inst.start()
-    with inst.login(inst.users[0]) as pop:
-        assert pop.stat()[0] == 1
-    for name in ("'", "user2'--", "' OR 1=1 --", "\\' OR 1=1 --",
-                 "'; DROP TABLE users; --", "$1", "%", "\u02bc OR 1=1",
-                 "user2\0", "user2\n", "$a$", "E'\\''", "'" * 65536):
-        with inst.connect() as pop:
-            assert pop.cmd("AUTH PLAIN " + b64(
-                f"\0{name}\0{PASSWORD}")).startswith(b"-ERR"), name
-    with inst.connect() as pop:
-        assert pop.login("user2", "x").startswith(b"-ERR [AUTH]")
-        assert pop.login("nobody").startswith(b"-ERR [AUTH]")
-    assert login_works(inst)
-    assert not inst.log_lines("auth-error")
-    assert postgres.sql("SELECT count(*) FROM users").strip() == "2"
+    assert login_works(inst, inst.users[1])
+    assert server.encrypted()
 
 
-def test_tls_and_fail_over(postgres):
-    """The first host is not there; the second shows a certificate."""
-    inst = postgres.instance
-    postgres.use(f'"{inst.address}:1", "{inst.address}"',
-                 f'tls = verify  tls_ca = "{postgres.ca}"')
+@pytest.mark.parametrize("wrong", ["signer", "no signer", "name"])
+def test_tls_that_is_wrong(server, inst, wrong):
+    host = server.alias if wrong == "name" else server.address
+    more = "" if wrong == "no signer" else verified(
+        server, server.top / "other" if wrong == "signer" else server.ca)
+    use(inst, server.section(more, hosts=[host]))
     inst.start()
-    assert login_works(inst)
-    inst.wait_log("warn", "database", inst.address)
-    assert postgres.sql("SELECT bool_and(ssl) FROM pg_stat_ssl JOIN"
-                        " pg_stat_activity USING(pid) WHERE"
-                        " usename = 'mail'").strip() == "t"
+    assert login(inst, "user2").startswith(AWAY)
+    inst.wait_log("auth-error", "ertificate")
+    use(inst, server.section("tls = require", hosts=[host]))
+    inst.reload()
+    works_again(inst)
+    assert server.encrypted()
 
 
-def test_a_certificate_that_nobody_signed(postgres):
-    inst = postgres.instance
-    postgres.use(f'"{inst.address}"')
+def test_a_password_of_the_database_that_is_wrong(server, inst):
+    use(inst, server.section(verified(server), hosts=[server.address])
+        .replace("cret", "cure"))
     inst.start()
-    with inst.connect() as pop:
-        assert pop.login("user2").startswith(b"-ERR [SYS/TEMP]")
-    inst.wait_log("auth-error", "certificate")
-
-
-def test_killed_and_restarted(postgres):
-    inst = postgres.instance
-    postgres.use(f'"{postgres.top}"')
-    inst.start()
-    assert login_works(inst)
-    postgres.stop()
-    with inst.connect() as pop:
-        assert pop.login("user2").startswith(b"-ERR [SYS/TEMP]")
-        assert pop.login("nobody").startswith(b"-ERR [SYS/TEMP]")
+    assert login(inst, "user2").startswith(AWAY)
     inst.wait_log("auth-error", "the database is away")
-    postgres.start()
-    until("logins to work", lambda: login_works(inst), patience=20, pause=0.1)
+    assert "se'cure" not in inst.log_text()
 
 
-def test_a_server_that_does_not_answer(postgres):
-    """It takes connections and says nothing."""
-    inst = postgres.instance
+def test_fail_over(databases, server, inst):
+    """The first is killed, the second serves; the first returns, the second
+    is killed."""
+    other = databases.get(server.driver, 1)
+    other.fill(inst.users)
+    use(inst, server.section("tls = require",
+                             hosts=[server.address, other.address]))
+    inst.start()
+    assert login_works(inst, inst.users[1])
+    assert server.encrypted()
+    server.kill()
+    for user in inst.users:
+        assert login_works(inst, user)
+    assert other.encrypted()
+    assert login(inst, "user2", "x").startswith(b"-ERR [AUTH]")
+    inst.wait_log("warn", "database", server.address)
+    server.start()
+    other.kill()
+    works_again(inst)
+    assert server.encrypted()
+
+
+def test_all_hosts_are_lost(server, inst):
+    with Link(server) as one, Link(server) as two:
+        use(inst, server.section("tls = require", hosts=[one.host, two.host]))
+        inst.start()
+        assert login_works(inst, inst.users[1])
+        one.close()
+        assert login_works(inst, inst.users[1])
+        two.close()
+        assert login(inst, "user2").startswith(AWAY)
+        one.open()
+        works_again(inst)
+
+
+def test_a_server_that_says_nothing(server, inst):
+    """It takes connections; the next one is asked."""
     with socket.socket() as mute:
         mute.bind((inst.address, 0))
         mute.listen(50)
-        postgres.use(f'"{inst.address}:{mute.getsockname()[1]}",'
-                     f' "{postgres.top}"', 'connect_timeout = "300ms"')
+        use(inst, server.section('connect_timeout = "500ms"', hosts=[
+            f"{inst.address}:{mute.getsockname()[1]}", server.socket]))
         inst.start()
-        assert login_works(inst)
-        inst.wait_log("database", "no answer in time")
+        assert login_works(inst, inst.users[1])
+        inst.wait_log("warn", "database", inst.address)
 
 
-def test_a_query_that_fails(postgres):
-    inst = postgres.instance
-    postgres.use(f'"{postgres.top}"', query=QUERY.replace("users", "no_table"))
+# --- servers that fail -------------------------------------------------------
+
+def test_killed_and_restarted(server, inst):
+    use(inst, server.section())
     inst.start()
-    with inst.connect() as pop:
-        assert pop.login("user2").startswith(b"-ERR [SYS/TEMP]")
-    inst.wait_log("auth-error", "no_table")
+    assert login_works(inst, inst.users[1])
+    server.kill()
+    assert login(inst, "user2").startswith(AWAY)
+    assert login(inst, "nobody").startswith(AWAY)
+    inst.wait_log("auth-error", "the database is away")
+    server.start()
+    works_again(inst)
+    assert login(inst, "user2", "x").startswith(b"-ERR [AUTH]")
+    inst.wait_log("database: connected")
+
+
+def test_restarted_between_two_logins(server, inst):
+    """Kept connections are dead; nobody notices."""
+    use(inst, server.section(), "passwdfile")
+    inst.start()
+    for _ in range(4):
+        assert login_works(inst, inst.users[1])
+    server.kill()
+    server.start()
+    for _ in range(4):
+        assert login_works(inst, inst.users[1])
+    assert not inst.log_lines("auth-error")
+
+
+def test_hangs(server, inst):
+    """Stopped, it answers nothing: the other host is asked, and none is
+    waited for for ever."""
+    with Link(server) as link:
+        use(inst, server.section("tls = require  query_timeout = \"1s\" "
+                                 "connect_timeout = \"1s\"",
+                                 hosts=[link.host, server.address]))
+        inst.start()
+        assert login_works(inst, inst.users[1])
+        link.hold()
+        assert login_works(inst, inst.users[1])
+        inst.wait_log("warn", "database", link.address)
+        server.pause()
+        assert login(inst, "user2").startswith(AWAY)
+        assert login(inst, "nobody").startswith(AWAY)
+        server.resume()
+        works_again(inst)
+
+
+def test_cut_in_the_middle_of_an_answer(server, inst):
+    with Link(server) as link:
+        use(inst, server.section("tls = require", hosts=[link.host]))
+        inst.start()
+        for _ in range(4):
+            assert login_works(inst, inst.users[1])
+        link.cut(1)
+        assert login_works(inst, inst.users[1])
+        assert link.cuts == 1
+        link.cut()
+        assert login(inst, "user2").startswith(AWAY)
+        assert login(inst, "nobody").startswith(AWAY)
+        assert login(inst, "user2", "x").startswith(AWAY)
+        link.cut(0)
+        works_again(inst)
+
+
+SLOW = {"pgsql": " AND pg_sleep(5) IS NOT NULL", "mysql": " AND SLEEP(5) = 0"}
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first", "last"])
+def test_slow(server, inst, first):
+    """Who waits for the database does not keep others waiting whom another
+    section knows, and gets his answer."""
+    slow, query = inst.users[0], QUERY + SLOW[server.driver]
+    slow.password, others = "of-the-database", inst.users[1:]
+    server.fill([slow])
+    inst.users = others
+    inst.write_users()
+    sections = ["passwdfile", server.section("processes = 4", query=query)]
+    use(inst, *(sections if not first else sections[::-1]))
+    inst.start()
+    replies = []
+    waiting = threading.Thread(target=lambda: replies.append(
+        login(inst, slow.name, slow.password)))
+    waiting.start()
+    until("the database to be asked", server.running)
+    for user in others:
+        assert login_works(inst, user)
+    assert not replies
+    waiting.join(60)
+    assert replies[0].startswith(b"+OK")
+
+
+# --- under load --------------------------------------------------------------
+
+class Load(threading.Thread):
+    """Logs a user in again and again, and with a wrong password; remembers
+    which answers came."""
+
+    def __init__(self, inst, user, number, may_be_away=True):
+        super().__init__()
+        self.inst, self.user, self.away = inst, user, may_be_away
+        self.source = f"127.9.{number}.1"
+        self.stopped, self.wrong, self.number = threading.Event(), [], {}
+
+    def run(self):
+        try:
+            while not self.stopped.is_set() and not self.wrong:
+                self.attempt(PASSWORD, b"+OK", b"-ERR [IN-USE]")
+                self.attempt("x", b"-ERR [AUTH]")
+        except (OSError, EOFError, Failure) as e:
+            self.wrong.append(repr(e))
+
+    def attempt(self, password, *right):
+        with self.inst.connect(source=self.source) as pop:
+            reply = pop.login(self.user.name, password)
+            if reply.startswith(b"+OK"):
+                pop.quit()
+        kind = b"away" if reply.startswith(AWAY) and self.away else \
+            next((r for r in right if reply.startswith(r)), None)
+        if kind is None:
+            self.wrong.append((password, reply))
+        self.number[kind] = self.number.get(kind, 0) + 1
+
+    def have(self, kind, more=1):
+        """A condition: it has seen MORE of them from now on."""
+        want = self.number.get(kind, 0) + more
+        return lambda: self.wrong or self.number.get(kind, 0) >= want
+
+
+def all_of(what, clients, kind, patience=SOON):
+    seen = [c.have(kind, 2) for c in clients]
+    until(what, lambda: all(condition() for condition in seen),
+          patience=patience, pause=0.05)
+    assert not [c.wrong for c in clients if c.wrong]
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("how", ["killed", "stopped", "cut"])
+def test_under_load(server, one_instance, how):
+    """Right answers only, whenever it fails; users of the passwd file never
+    notice; all is well again soon."""
+    inst = one_instance(users=8)
+    theirs, others = inst.users[:6], inst.users[6:]
+    server.fill(theirs)
+    inst.users = others
+    inst.write_users()
+    with Link(server) as link:
+        use(inst, "passwdfile", server.section(
+            'tls = require  query_timeout = "1s"  connect_timeout = "1s"',
+            hosts=[link.host]))
+        inst.start()
+        clients = [Load(inst, u, i) for i, u in enumerate(theirs)]
+        file_clients = [Load(inst, u, 100 + i, False)
+                        for i, u in enumerate(others)]
+        for client in clients + file_clients:
+            client.start()
+        try:
+            all_of("logins", clients + file_clients, b"+OK")
+            fail, mend = {
+                "killed": (server.kill, server.start),
+                "stopped": (server.pause, server.resume),
+                "cut": (link.cut, lambda: link.cut(0))}[how]
+            fail()
+            all_of("temporary failures", clients, b"away")
+            all_of("logins of others", file_clients, b"+OK")
+            mend()
+            all_of("logins again", clients + file_clients, b"+OK")
+            all_of("wrong passwords", clients, b"-ERR [AUTH]")
+        finally:
+            for client in clients + file_clients:
+                client.stopped.set()
+            for client in clients + file_clients:
+                client.join(60)
+    assert not [c.wrong for c in clients + file_clients if c.wrong]
