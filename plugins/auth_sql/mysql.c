@@ -186,7 +186,8 @@ static culver_status
 stmt_fail(struct sql_conn *c, MYSQL_STMT *st, struct culver_call *call)
 {
 	c->lost |= is_lost(mysql_stmt_errno(st));
-	return fail(c, c->lost && auth_time_left(c->host, call->deadline) == 0 ?
+	return fail(c, c->lost &&
+	    auth_time_left(c->host, call->deadline) == 0 ?
 	    "no answer in time" : mysql_stmt_error(st), call);
 }
 

@@ -34,7 +34,7 @@ test_schemes(void **state)
 		{"{SSHA}", SHA512, CULVER_E_TEMP},
 		{"{MD5}", SHA512, CULVER_E_TEMP},
 	};
-	struct pwtest *s = *state;
+	struct authtest *s = *state;
 	char text[512];
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -42,9 +42,10 @@ test_schemes(void **state)
 		    rows[i].tag, pwtest_crypt(rows[i].setting, "right"));
 		pwtest_users(s, text);
 		s->host.log[0] = 0;
-		assert_int_equal(pwtest_verify(s, "u", "right"), rows[i].right);
+		assert_int_equal(authtest_verify(s, "u", "right"),
+		    rows[i].right);
 		if (rows[i].right == CULVER_OK)
-			assert_int_equal(pwtest_verify(s, "u", "wrong"),
+			assert_int_equal(authtest_verify(s, "u", "wrong"),
 			    CULVER_E_AUTH);
 		if (rows[i].right == CULVER_E_DISABLED) {
 			assert_non_null(strstr(s->host.log, "user u "));
@@ -58,10 +59,10 @@ test_schemes(void **state)
 static void
 test_weak_by_name(void **state)
 {
-	struct pwtest *s = *state;
+	struct authtest *s = *state;
 	char text[512];
 
-	s->weak[0] = pwtest_str("md5-crypt");
+	s->weak[0] = authtest_str("md5-crypt");
 	s->v[2].u.list.v = s->weak;
 	s->v[2].u.list.n = 1;
 	snprintf(text, sizeof(text), "m:%s\n",
@@ -69,50 +70,53 @@ test_weak_by_name(void **state)
 	snprintf(text + strlen(text), 100, "d:%s\n",
 	    pwtest_crypt("cu", "right"));
 	pwtest_users(s, text);
-	assert_int_equal(pwtest_verify(s, "m", "right"), CULVER_OK);
-	assert_int_equal(pwtest_verify(s, "m", "wrong"), CULVER_E_AUTH);
-	assert_int_equal(pwtest_verify(s, "d", "right"), CULVER_E_DISABLED);
+	assert_int_equal(authtest_verify(s, "m", "right"), CULVER_OK);
+	assert_int_equal(authtest_verify(s, "m", "wrong"), CULVER_E_AUTH);
+	assert_int_equal(authtest_verify(s, "d", "right"), CULVER_E_DISABLED);
 }
 
 static void
 test_plain(void **state)
 {
-	struct pwtest *s = *state;
+	struct authtest *s = *state;
 
 	pwtest_users(s, "a:{PLAIN}secret\nb:{CLEAR}!x y\nc:{plain}\nd:secret\n"
 	    "e:{PLAIN}*\n");
-	assert_int_equal(pwtest_verify(s, "a", "secret"), CULVER_OK);
-	assert_int_equal(pwtest_verify(s, "a", "secre"), CULVER_E_AUTH);
-	assert_int_equal(pwtest_verify(s, "a", "secrets"), CULVER_E_AUTH);
-	assert_int_equal(pwtest_verify(s, "a", "secretsecret"), CULVER_E_AUTH);
-	assert_int_equal(pwtest_verify(s, "a", ""), CULVER_E_AUTH);
-	assert_int_equal(pwtest_verify_n(s, "a", "secret\0", 7), CULVER_E_AUTH);
-	assert_int_equal(pwtest_verify(s, "b", "!x y"), CULVER_OK);
-	assert_int_equal(pwtest_verify(s, "c", ""), CULVER_E_DISABLED);
-	assert_int_equal(pwtest_verify(s, "e", "*"), CULVER_OK);
+	assert_int_equal(authtest_verify(s, "a", "secret"), CULVER_OK);
+	assert_int_equal(authtest_verify(s, "a", "secre"), CULVER_E_AUTH);
+	assert_int_equal(authtest_verify(s, "a", "secrets"), CULVER_E_AUTH);
+	assert_int_equal(authtest_verify(s, "a", "secretsecret"),
+	    CULVER_E_AUTH);
+	assert_int_equal(authtest_verify(s, "a", ""), CULVER_E_AUTH);
+	assert_int_equal(authtest_verify_n(s, "a", "secret\0", 7),
+	    CULVER_E_AUTH);
+	assert_int_equal(authtest_verify(s, "b", "!x y"), CULVER_OK);
+	assert_int_equal(authtest_verify(s, "c", ""), CULVER_E_DISABLED);
+	assert_int_equal(authtest_verify(s, "e", "*"), CULVER_OK);
 	/* without a scheme it is crypt(3)'s, which this is not */
-	assert_int_equal(pwtest_verify(s, "d", "secret"), CULVER_E_TEMP);
-	assert_int_equal(pwtest_verify(s, "A", "secret"), CULVER_E_NOUSER);
-	assert_int_equal(pwtest_verify(s, "nobody", "secret"), CULVER_E_NOUSER);
+	assert_int_equal(authtest_verify(s, "d", "secret"), CULVER_E_TEMP);
+	assert_int_equal(authtest_verify(s, "A", "secret"), CULVER_E_NOUSER);
+	assert_int_equal(authtest_verify(s, "nobody", "secret"),
+	    CULVER_E_NOUSER);
 }
 
 static void
 test_default_scheme(void **state)
 {
-	struct pwtest *s = *state;
+	struct authtest *s = *state;
 
-	s->v[1].u.s = pwtest_str("plain");
+	s->v[1].u.s = authtest_str("plain");
 	pwtest_users(s, "a:secret\nb:*\nc:!\nd:\n");
-	assert_int_equal(pwtest_verify(s, "a", "secret"), CULVER_OK);
-	assert_int_equal(pwtest_verify(s, "b", "*"), CULVER_E_DISABLED);
-	assert_int_equal(pwtest_verify(s, "c", "!"), CULVER_E_DISABLED);
-	assert_int_equal(pwtest_verify(s, "d", ""), CULVER_E_DISABLED);
+	assert_int_equal(authtest_verify(s, "a", "secret"), CULVER_OK);
+	assert_int_equal(authtest_verify(s, "b", "*"), CULVER_E_DISABLED);
+	assert_int_equal(authtest_verify(s, "c", "!"), CULVER_E_DISABLED);
+	assert_int_equal(authtest_verify(s, "d", ""), CULVER_E_DISABLED);
 }
 
 static void
 test_locked(void **state)
 {
-	struct pwtest *s = *state;
+	struct authtest *s = *state;
 	char text[1024];
 
 	snprintf(text, sizeof(text), "a:!%s\nb:*\nc:\nd\ne:x\n"
@@ -128,9 +132,9 @@ test_locked(void **state)
 	for (const char *u = "abcdefghi"; *u != 0; u++) {
 		char name[2] = {*u, 0};
 
-		assert_int_equal(pwtest_verify(s, name, "right"),
+		assert_int_equal(authtest_verify(s, name, "right"),
 		    CULVER_E_DISABLED);
-		assert_int_equal(pwtest_verify(s, name, "wrong"),
+		assert_int_equal(authtest_verify(s, name, "wrong"),
 		    CULVER_E_DISABLED);
 	}
 	assert_non_null(strstr(s->host.log, "user i is refused: the field "
@@ -140,23 +144,25 @@ test_locked(void **state)
 static void
 test_long_password(void **state)
 {
-	struct pwtest *s = *state;
+	struct authtest *s = *state;
 	static char pw[5000];
 	char text[300];
 
 	memset(pw, 'p', sizeof(pw) - 1);
 	snprintf(text, sizeof(text), "u:%s\n", pwtest_crypt(SHA512, "right"));
 	pwtest_users(s, text);
-	assert_int_equal(pwtest_verify(s, "u", pw), CULVER_E_AUTH);
-	assert_int_equal(pwtest_verify_n(s, "u", "right\0x", 7), CULVER_E_AUTH);
-	assert_int_equal(pwtest_verify_n(s, "u", "right\0", 6), CULVER_E_AUTH);
+	assert_int_equal(authtest_verify(s, "u", pw), CULVER_E_AUTH);
+	assert_int_equal(authtest_verify_n(s, "u", "right\0x", 7),
+	    CULVER_E_AUTH);
+	assert_int_equal(authtest_verify_n(s, "u", "right\0", 6),
+	    CULVER_E_AUTH);
 }
 
 /* What a wrong password of an unknown user costs: that of most users. */
 static void
 test_dummy(void **state)
 {
-	struct pwtest *s = *state;
+	struct authtest *s = *state;
 	struct pwfile f = {.host = &s->host.host, .path = s->path,
 	    .scheme = {"CRYPT", 5}};
 	char text[1024];
@@ -193,7 +199,7 @@ test_dummy_settings(void **state)
 {
 	static const char *const names[] = {"YESCRYPT", "SHA512-CRYPT",
 	    "SHA256-CRYPT", "BLF-CRYPT", "SCRYPT", "MD5-CRYPT", "DES-CRYPT"};
-	struct culver_str pw = pwtest_str("p");
+	struct culver_str pw = authtest_str("p");
 	static struct crypt_data cd;
 
 	(void)state;
@@ -208,7 +214,7 @@ test_dummy_settings(void **state)
 }
 
 static culver_status
-check(struct pwtest *s, uint32_t *bad)
+check(struct authtest *s, uint32_t *bad)
 {
 	return auth_passwdfile_LTX_culver_plugin.check_options(&s->host.host,
 	    &s->vals, bad, fakehost_call(&s->host));
@@ -217,16 +223,16 @@ check(struct pwtest *s, uint32_t *bad)
 static void
 test_options(void **state)
 {
-	struct pwtest *s = *state;
+	struct authtest *s = *state;
 	uint32_t bad = 99;
 
 	assert_int_equal(check(s, &bad), CULVER_OK);
-	s->v[1].u.s = pwtest_str("ROT13");
+	s->v[1].u.s = authtest_str("ROT13");
 	assert_int_equal(check(s, &bad), CULVER_E_CONFIG);
 	assert_int_equal(bad, 1);
-	s->v[1].u.s = pwtest_str("blf-crypt");
-	s->weak[0] = pwtest_str("DES-CRYPT");
-	s->weak[1] = pwtest_str("PLAIN");
+	s->v[1].u.s = authtest_str("blf-crypt");
+	s->weak[0] = authtest_str("DES-CRYPT");
+	s->weak[1] = authtest_str("PLAIN");
 	s->v[2].u.list.v = s->weak;
 	s->v[2].u.list.n = 2;
 	assert_int_equal(check(s, &bad), CULVER_E_CONFIG);
@@ -236,12 +242,12 @@ test_options(void **state)
 	assert_int_equal(check(s, &bad), CULVER_E_CONFIG);
 	s->v[4].u.i = 500;
 	assert_int_equal(check(s, &bad), CULVER_OK);
-	s->v[5].u.s = pwtest_str("/srv/%{mail}");
+	s->v[5].u.s = authtest_str("/srv/%{mail}");
 	assert_int_equal(check(s, &bad), CULVER_E_CONFIG);
 	assert_int_equal(bad, 5);
-	s->v[5].u.s = pwtest_str("srv/%u");
+	s->v[5].u.s = authtest_str("srv/%u");
 	assert_int_equal(check(s, &bad), CULVER_E_CONFIG);
-	s->v[5].u.s = pwtest_str("/srv/%{domain}/%{name}");
+	s->v[5].u.s = authtest_str("/srv/%{domain}/%{name}");
 	assert_int_equal(check(s, &bad), CULVER_OK);
 }
 

@@ -26,7 +26,7 @@ static const char users[] =
     "broken:{SCRAM-SHA-256}4096,x,y,z\n";
 
 static culver_status
-ask(struct pwtest *s, const char *user, uint32_t form,
+ask(struct authtest *s, const char *user, uint32_t form,
     struct culver_cred *out)
 {
 	const struct culver_auth_req rq = {.size = sizeof(rq), .user = user,
@@ -73,7 +73,7 @@ test_forms(void **state)
 		{"broken", CULVER_E_TEMP, CULVER_E_TEMP, CULVER_E_TEMP},
 		{"nobody", CULVER_E_NOUSER, CULVER_E_NOUSER, CULVER_E_NOUSER},
 	};
-	struct pwtest *s = *state;
+	struct authtest *s = *state;
 	struct culver_cred c;
 	char text[1024];
 
@@ -115,14 +115,14 @@ test_forms(void **state)
 static void
 test_passwords(void **state)
 {
-	struct pwtest *s = *state;
+	struct authtest *s = *state;
 
 	pwtest_users(s, users);
-	assert_int_equal(pwtest_verify(s, "two", "pencil"), CULVER_OK);
-	assert_int_equal(pwtest_verify(s, "two", "pencils"), CULVER_E_AUTH);
-	assert_int_equal(pwtest_verify(s, "one", "pencil"), CULVER_OK);
-	assert_int_equal(pwtest_verify(s, "one", ""), CULVER_E_AUTH);
-	assert_int_equal(pwtest_verify(s, "broken", "pencil"),
+	assert_int_equal(authtest_verify(s, "two", "pencil"), CULVER_OK);
+	assert_int_equal(authtest_verify(s, "two", "pencils"), CULVER_E_AUTH);
+	assert_int_equal(authtest_verify(s, "one", "pencil"), CULVER_OK);
+	assert_int_equal(authtest_verify(s, "one", ""), CULVER_E_AUTH);
+	assert_int_equal(authtest_verify(s, "broken", "pencil"),
 	    CULVER_E_TEMP);
 }
 
@@ -158,7 +158,7 @@ test_certificates(void **state)
 		{"broken", CULVER_OK}, {"locked", CULVER_E_DISABLED},
 		{"closed", CULVER_E_DISABLED}, {"nobody", CULVER_E_NOUSER},
 	};
-	struct pwtest *s = *state;
+	struct authtest *s = *state;
 
 	pwtest_users(s, users);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

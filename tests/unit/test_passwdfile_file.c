@@ -54,7 +54,7 @@ test_quota(void **state)
 static void
 test_user(void **state)
 {
-	struct pwtest *s = *state;
+	struct authtest *s = *state;
 	struct culver_user u;
 
 	pwtest_users(s, "# comment\n"
@@ -71,7 +71,7 @@ test_user(void **state)
 	    "userdb_home=/home/o\n"
 	    "opts:{PLAIN}p:1:1::/h::mail=maildir:/m:INDEX=/i\n"
 	    "bad:{PLAIN}p:1:1::/h::mail=mdbox:~/m\n");
-	assert_int_equal(pwtest_lookup(s, "full@x.org", &u), CULVER_OK);
+	assert_int_equal(authtest_lookup(s, "full@x.org", &u), CULVER_OK);
 	assert_int_equal(u.uid, 1001);
 	assert_int_equal(u.gid, 1002);
 	assert_string_equal(u.home, "/home/full");
@@ -85,50 +85,50 @@ test_user(void **state)
 	assert_string_equal(u.fields[1].value, "");
 	assert_int_equal(u.quota_octets, UINT64_C(1) << 30);
 	assert_int_equal(u.quota_messages, 0);
-	assert_int_equal(pwtest_lookup(s, "old", &u), CULVER_OK);
+	assert_int_equal(authtest_lookup(s, "old", &u), CULVER_OK);
 	assert_string_equal(u.location, "/var/mail/old");
-	assert_int_equal(pwtest_lookup(s, "crlf", &u), CULVER_OK);
+	assert_int_equal(authtest_lookup(s, "crlf", &u), CULVER_OK);
 	assert_string_equal(u.home, "/home/crlf");
-	assert_int_equal(pwtest_verify(s, "crlf", "p"), CULVER_OK);
-	assert_int_equal(pwtest_lookup(s, "none", &u), CULVER_E_DECLINE);
-	assert_int_equal(pwtest_lookup(s, "some", &u), CULVER_E_TEMP);
-	assert_int_equal(pwtest_lookup(s, "over", &u), CULVER_OK);
+	assert_int_equal(authtest_verify(s, "crlf", "p"), CULVER_OK);
+	assert_int_equal(authtest_lookup(s, "none", &u), CULVER_E_DECLINE);
+	assert_int_equal(authtest_lookup(s, "some", &u), CULVER_E_TEMP);
+	assert_int_equal(authtest_lookup(s, "over", &u), CULVER_OK);
 	assert_int_equal(u.uid, 7);
 	assert_int_equal(u.gid, 8);
 	assert_string_equal(u.home, "/home/o");
-	assert_int_equal(pwtest_lookup(s, "opts", &u), CULVER_E_TEMP);
-	assert_int_equal(pwtest_lookup(s, "bad", &u), CULVER_E_TEMP);
-	assert_int_equal(pwtest_lookup(s, "nobody", &u), CULVER_E_NOUSER);
-	assert_int_equal(pwtest_lookup(s, "# comment", &u), CULVER_E_NOUSER);
-	assert_int_equal(pwtest_lookup(s, "skipped", &u), CULVER_E_NOUSER);
+	assert_int_equal(authtest_lookup(s, "opts", &u), CULVER_E_TEMP);
+	assert_int_equal(authtest_lookup(s, "bad", &u), CULVER_E_TEMP);
+	assert_int_equal(authtest_lookup(s, "nobody", &u), CULVER_E_NOUSER);
+	assert_int_equal(authtest_lookup(s, "# comment", &u), CULVER_E_NOUSER);
+	assert_int_equal(authtest_lookup(s, "skipped", &u), CULVER_E_NOUSER);
 }
 
 static void
 test_virtual_site(void **state)
 {
-	struct pwtest *s = *state;
+	struct authtest *s = *state;
 	struct culver_user u;
 
 	s->v[3].u.i = 5000;
 	s->v[4].u.i = 5001;
-	s->v[5].u.s = pwtest_str("/srv/%{domain}/%{name}/%u%%");
+	s->v[5].u.s = authtest_str("/srv/%{domain}/%{name}/%u%%");
 	pwtest_users(s, "a@x.org:{PLAIN}p\nb:{PLAIN}p\nc@..:{PLAIN}p\n"
 	    "d@y:{PLAIN}p:::::/own\ne@y:{PLAIN}p:::g:/own\n");
-	assert_int_equal(pwtest_lookup(s, "a@x.org", &u), CULVER_OK);
+	assert_int_equal(authtest_lookup(s, "a@x.org", &u), CULVER_OK);
 	assert_int_equal(u.uid, 5000);
 	assert_int_equal(u.gid, 5001);
 	assert_string_equal(u.home, "/srv/x.org/a/a@x.org%");
-	assert_int_equal(pwtest_lookup(s, "e@y", &u), CULVER_OK);
+	assert_int_equal(authtest_lookup(s, "e@y", &u), CULVER_OK);
 	assert_string_equal(u.home, "/own");
 	/* no domain, and one that would climb out */
-	assert_int_equal(pwtest_lookup(s, "b", &u), CULVER_E_TEMP);
-	assert_int_equal(pwtest_lookup(s, "c@..", &u), CULVER_E_TEMP);
+	assert_int_equal(authtest_lookup(s, "b", &u), CULVER_E_TEMP);
+	assert_int_equal(authtest_lookup(s, "c@..", &u), CULVER_E_TEMP);
 }
 
 static void
 test_malformed_lines(void **state)
 {
-	struct pwtest *s = *state;
+	struct authtest *s = *state;
 	struct culver_user u;
 
 	pwtest_users(s, "good:{PLAIN}p:1:1::/h\n"
@@ -137,13 +137,13 @@ test_malformed_lines(void **state)
 	    "rel:{PLAIN}p:1:1::home\n"
 	    "huge:{PLAIN}p:4294967296:1::/h\n"
 	    "good:{PLAIN}other:1:1::/h\n");
-	assert_int_equal(pwtest_verify(s, "good", "p"), CULVER_OK);
-	assert_int_equal(pwtest_verify(s, "good", "other"), CULVER_E_AUTH);
-	assert_int_equal(pwtest_verify(s, "root", "p"), CULVER_E_TEMP);
-	assert_int_equal(pwtest_lookup(s, "root", &u), CULVER_E_TEMP);
-	assert_int_equal(pwtest_verify(s, "word", "p"), CULVER_E_TEMP);
-	assert_int_equal(pwtest_verify(s, "rel", "p"), CULVER_E_TEMP);
-	assert_int_equal(pwtest_verify(s, "huge", "p"), CULVER_E_TEMP);
+	assert_int_equal(authtest_verify(s, "good", "p"), CULVER_OK);
+	assert_int_equal(authtest_verify(s, "good", "other"), CULVER_E_AUTH);
+	assert_int_equal(authtest_verify(s, "root", "p"), CULVER_E_TEMP);
+	assert_int_equal(authtest_lookup(s, "root", &u), CULVER_E_TEMP);
+	assert_int_equal(authtest_verify(s, "word", "p"), CULVER_E_TEMP);
+	assert_int_equal(authtest_verify(s, "rel", "p"), CULVER_E_TEMP);
+	assert_int_equal(authtest_verify(s, "huge", "p"), CULVER_E_TEMP);
 	for (int nr = 2; nr <= 6; nr++) {
 		char mark[16];
 		const char *at;
@@ -158,16 +158,16 @@ test_malformed_lines(void **state)
 static void
 test_reload(void **state)
 {
-	struct pwtest *s = *state;
+	struct authtest *s = *state;
 
 	pwtest_users(s, "a:{PLAIN}one\n");
-	assert_int_equal(pwtest_verify(s, "a", "one"), CULVER_OK);
+	assert_int_equal(authtest_verify(s, "a", "one"), CULVER_OK);
 	pwtest_users(s, "a:{PLAIN}two\nb:{PLAIN}new\n");
-	assert_int_equal(pwtest_verify(s, "a", "one"), CULVER_E_AUTH);
-	assert_int_equal(pwtest_verify(s, "a", "two"), CULVER_OK);
-	assert_int_equal(pwtest_verify(s, "b", "new"), CULVER_OK);
+	assert_int_equal(authtest_verify(s, "a", "one"), CULVER_E_AUTH);
+	assert_int_equal(authtest_verify(s, "a", "two"), CULVER_OK);
+	assert_int_equal(authtest_verify(s, "b", "new"), CULVER_OK);
 	pwtest_users(s, "b:{PLAIN}new\n");
-	assert_int_equal(pwtest_verify(s, "a", "two"), CULVER_E_NOUSER);
+	assert_int_equal(authtest_verify(s, "a", "two"), CULVER_E_NOUSER);
 }
 
 /* A change in place that leaves every stamp as it was (the clock of a file
@@ -176,7 +176,7 @@ test_reload(void **state)
 static void
 test_racy_stamp(void **state)
 {
-	struct pwtest *s = *state;
+	struct authtest *s = *state;
 	struct pwfile f = {.host = &s->host.host, .path = s->path,
 	    .scheme = {"CRYPT", 5}};
 	struct span line;
@@ -201,49 +201,49 @@ test_racy_stamp(void **state)
 static void
 test_not_whole(void **state)
 {
-	struct pwtest *s = *state;
+	struct authtest *s = *state;
 	struct culver_user u;
 
 	pwtest_users(s, "a:{PLAIN}p:1:1::/h\n");
-	assert_int_equal(pwtest_verify(s, "a", "p"), CULVER_OK);
+	assert_int_equal(authtest_verify(s, "a", "p"), CULVER_OK);
 	/* half a line: a user who is not there yet is not unknown */
 	pwtest_users(s, "a:{PLAIN}p:1:1::/h\nb:{PLA");
-	assert_int_equal(pwtest_verify(s, "a", "p"), CULVER_E_TEMP);
-	assert_int_equal(pwtest_verify(s, "nobody", "p"), CULVER_E_TEMP);
-	assert_int_equal(pwtest_lookup(s, "nobody", &u), CULVER_E_TEMP);
+	assert_int_equal(authtest_verify(s, "a", "p"), CULVER_E_TEMP);
+	assert_int_equal(authtest_verify(s, "nobody", "p"), CULVER_E_TEMP);
+	assert_int_equal(authtest_lookup(s, "nobody", &u), CULVER_E_TEMP);
 	assert_non_null(strstr(s->host.err.text, "no newline"));
 	pwtest_users(s, "");
-	assert_int_equal(pwtest_verify(s, "a", "p"), CULVER_E_TEMP);
+	assert_int_equal(authtest_verify(s, "a", "p"), CULVER_E_TEMP);
 	assert_non_null(strstr(s->host.err.text, "empty"));
 	assert_int_equal(unlink(s->path), 0);
-	assert_int_equal(pwtest_verify(s, "a", "p"), CULVER_E_TEMP);
+	assert_int_equal(authtest_verify(s, "a", "p"), CULVER_E_TEMP);
 	assert_non_null(strstr(s->host.err.text, s->path));
 	assert_int_equal(mkdir(s->path, 0700), 0);
-	assert_int_equal(pwtest_verify(s, "a", "p"), CULVER_E_TEMP);
+	assert_int_equal(authtest_verify(s, "a", "p"), CULVER_E_TEMP);
 	assert_int_equal(rmdir(s->path), 0);
 	/* and when it is whole again, all is well */
 	pwtest_users(s, "# nobody\n");
-	assert_int_equal(pwtest_verify(s, "a", "p"), CULVER_E_NOUSER);
+	assert_int_equal(authtest_verify(s, "a", "p"), CULVER_E_NOUSER);
 	pwtest_users(s, "a:{PLAIN}p:1:1::/h\n");
-	assert_int_equal(pwtest_verify(s, "a", "p"), CULVER_OK);
+	assert_int_equal(authtest_verify(s, "a", "p"), CULVER_OK);
 }
 
 static void
 test_missing_at_start(void **state)
 {
-	struct pwtest *s = *state;
+	struct authtest *s = *state;
 
-	pwtest_start(s);
+	authtest_start(s);
 	assert_non_null(strstr(s->host.log, s->path));
-	assert_int_equal(pwtest_verify(s, "a", "p"), CULVER_E_TEMP);
+	assert_int_equal(authtest_verify(s, "a", "p"), CULVER_E_TEMP);
 	pwtest_users(s, "a:{PLAIN}p\n");
-	assert_int_equal(pwtest_verify(s, "a", "p"), CULVER_OK);
+	assert_int_equal(authtest_verify(s, "a", "p"), CULVER_OK);
 }
 
 static void
 test_paths(void **state)
 {
-	struct pwtest *s = *state;
+	struct authtest *s = *state;
 	struct culver_path out[4];
 	uint32_t n = 0;
 
@@ -259,7 +259,7 @@ static void
 test_many(void **state)
 {
 	enum { N = 20000 };
-	struct pwtest *s = *state;
+	struct authtest *s = *state;
 	char *text = malloc(N * 32), name[32];
 	size_t n = 0;
 
@@ -269,16 +269,16 @@ test_many(void **state)
 		    i, i);
 	pwtest_write(s, text, n);
 	free(text);
-	pwtest_start(s);
+	authtest_start(s);
 	for (int i = 0; i < N; i++) {
 		char pw[32];
 
 		snprintf(name, sizeof(name), "user%d", i);
 		snprintf(pw, sizeof(pw), "p%d", i);
-		assert_int_equal(pwtest_verify(s, name, pw), CULVER_OK);
+		assert_int_equal(authtest_verify(s, name, pw), CULVER_OK);
 	}
-	assert_int_equal(pwtest_verify(s, "user", "p"), CULVER_E_NOUSER);
-	assert_int_equal(pwtest_verify(s, "user20000", "p"), CULVER_E_NOUSER);
+	assert_int_equal(authtest_verify(s, "user", "p"), CULVER_E_NOUSER);
+	assert_int_equal(authtest_verify(s, "user20000", "p"), CULVER_E_NOUSER);
 }
 
 int
