@@ -37,7 +37,7 @@ SECRET = "se'cret"
 def row(user):
     """The columns of a user; attributes of their names replace them."""
     usual = dict(name=user.name, uid=user.uid, gid=user.gid,
-                 home=str(user.home),
+                 home=str(user.home) or None,
                  password="{SHA512-CRYPT}" + crypt(user.password))
     return [getattr(user, c, None) if c not in usual else usual[c]
             for c in COLUMNS]
@@ -334,7 +334,7 @@ class MariaDB(Server):
     def create(self):
         secret = self.literal(SECRET)
         self.sql("CREATE DATABASE mail CHARACTER SET utf8mb4 COLLATE"
-                 " utf8mb4_bin; USE mail; CREATE TABLE users("
+                 " utf8mb4_nopad_bin; USE mail; CREATE TABLE users("
                  "name varchar(255) PRIMARY KEY, password varchar(255),"
                  " uid bigint, gid bigint, home text, mail text, quota text,"
                  " nologin text, nets text, canonical text);"

@@ -180,3 +180,21 @@ def test_plugin_check(sqlite, tmp_path, tree, groups):
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "not ok" not in done.stdout
+
+
+@pytest.mark.needs("mariadbd")
+def test_names_that_a_collation_takes_for_one(databases, one_instance):
+    """Where the query says who it is, all of them are that user."""
+    inst = one_instance(users=1)
+    user, db = inst.users[0], databases.get("mysql")
+    user.canonical = user.name
+    db.fill([user])
+    query = QUERY.replace(" = %{user}",
+                          " COLLATE utf8mb4_general_ci = %{user}")
+    use(inst, db.section(query=query))
+    inst.start()
+    for n, name in enumerate(("\u00faser1", "user1 ", "us\u00e9r1"), 1):
+        with inst.connect() as pop:
+            assert pop.auth_plain(name).startswith(b"+OK"), name
+            pop.quit()
+        inst.wait_log("session-end user=user1 ", n=n)
