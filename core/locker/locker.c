@@ -156,7 +156,7 @@ serve(const struct ipc_in *in)
 	case IPC_LOCK_KEEP:
 		if (dot.fd >= 0)
 			futimens(dot.fd, NULL);
-		return answer(CULVER_OK, 0, "");
+		return 1;
 	default:		/* LOCK_DROP */
 		dotlock_drop(&dot);
 		return answer(CULVER_OK, 0, "");

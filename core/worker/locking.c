@@ -1,9 +1,9 @@
 /*
  * locking.c - see locking.h.
  *
- * Runs in worker, as the mailbox's owner.  A locker that died, or hangs, costs
- * this session its dotlocks and nothing more: the channel is closed, and that
- * is the end of the locker, too.
+ * Runs in worker, as the mailbox's owner.  A locker that died costs this
+ * session its dotlocks and nothing more.  One that hangs costs the call that
+ * asked it; the dotlock that is held stays until it is dropped.
  */
 #include "config.h"
 
@@ -26,6 +26,7 @@
 static struct {
 	int channel;		/* 0: there is none (any more) */
 	int held;		/* the dotlock, open; 0: none is held */
+	unsigned owed;		/* answers that have not come yet */
 	bool refused;		/* the locker does not serve this mailbox */
 	char path[512];		/* for the log */
 	struct ipc_in in;
@@ -39,39 +40,79 @@ close_fd(int *fd)
 	*fd = 0;
 }
 
-/* Wait for the locker's answer, but not past UNTIL; OK if one came. */
+/* The locker's end. */
+static void
+channel_close(void)
+{
+	close_fd(&locking.channel);
+	locking.owed = 0;
+}
+
+static bool
+tell(enum ipc_type type, const void *msg)
+{
+	return locking.channel > 0 &&
+	    ipc_send(locking.channel, type, msg, NULL, 0) == CULVER_OK;
+}
+
+/* Wait for the answer to the last question, but not past UNTIL.  Those to
+ * earlier ones, which nobody waited for to the end, are thrown away. */
 static culver_status
 wait_answer(uint64_t until)
 {
 	struct pollfd p = {.fd = locking.channel, .events = POLLIN};
-	enum ipc_result r;
+	enum ipc_result r = IPC_AGAIN;
 	uint64_t now;
 
-	while ((r = ipc_recv(p.fd, &locking.in, R_LOCKER, R_WORKER, P_RUN)) ==
-	    IPC_AGAIN && (now = clock_now()) < until)
-		poll(&p, 1, (int)((until - now) / NS_PER_MS) + 1);
+	while (locking.owed > 0) {
+		r = ipc_recv(p.fd, &locking.in, R_LOCKER, R_WORKER, P_RUN);
+		if (r == IPC_GOT && --locking.owed > 0)
+			ipc_done(&locking.in);
+		else if (r == IPC_AGAIN && (now = clock_now()) < until)
+			poll(&p, 1, (int)((until - now) / NS_PER_MS) + 1);
+		else
+			break;
+	}
 	return r == IPC_GOT ? CULVER_OK : r == IPC_AGAIN ? CULVER_E_TIMEOUT :
 	    CULVER_E_TEMP;
 }
 
-/* Ask the locker; OK: its answer is in locking.in, for ipc_done(). */
+/* Ask the locker, and wait until the time of CALL (NULL: it has none) is
+ * over.  OK: its answer is in locking.in, for ipc_done(); E_TIMEOUT: it may
+ * still do as asked; E_TEMP: there is no locker. */
 static culver_status
-ask(enum ipc_type type, const void *msg, uint64_t until)
+ask(enum ipc_type type, const void *msg, const struct culver_call *call)
 {
-	uint64_t most = clock_now() + LOCKER_TIME;
+	uint64_t until = clock_now() + LOCKER_TIME;
 	culver_status st = CULVER_E_TEMP;
 
-	if (locking.channel > 0)
-		st = ipc_send(locking.channel, type, msg, NULL, 0);
-	if (st == CULVER_OK)
-		st = wait_answer(until < most ? until : most);
+	if (call != NULL && call->deadline < until)
+		until = call->deadline;
+	if (tell(type, msg)) {
+		locking.owed++;
+		st = wait_answer(until);
+	}
 	if (st == CULVER_OK)
 		return st;
 	if (locking.channel > 0)
 		log_warnx("the locker of %s %s", locking.path,
-		    st == CULVER_E_TIMEOUT ? "does not answer" : "is gone");
-	close_fd(&locking.channel);
-	return CULVER_E_TEMP;
+		    st == CULVER_E_TIMEOUT ? "does not answer in time" :
+		    "is gone");
+	if (st != CULVER_E_TIMEOUT)
+		channel_close();
+	return st;
+}
+
+/* A TAKE that nobody waits for any more may yet be carried out. */
+static void
+take_back(void)
+{
+	static const struct ipc_lock_drop msg = {0};
+
+	if (tell(IPC_LOCK_DROP, &msg))
+		locking.owed++;
+	else
+		channel_close();
 }
 
 static culver_status
@@ -85,8 +126,11 @@ take(struct culver_call *call)
 	if (locking.refused)
 		return culver_fail(call, CULVER_E_PERM, 0, "the locker "
 		    "refused it");
-	if (locking.held > 0 || ask(IPC_LOCK_TAKE, &msg, call->deadline) !=
-	    CULVER_OK)
+	st = locking.held > 0 ? CULVER_E_TEMP :
+	    ask(IPC_LOCK_TAKE, &msg, call);
+	if (st == CULVER_E_TIMEOUT)
+		take_back();
+	if (st != CULVER_OK)
 		return culver_fail(call, CULVER_E_TEMP, 0, "the locker of %s "
 		    "does not work", locking.path);
 	note = dotlock_note_text((enum dotlock_note)done->note);
@@ -106,26 +150,27 @@ take(struct culver_call *call)
 }
 
 static void
-drop(void)
+drop(const struct culver_call *call)
 {
 	static const struct ipc_lock_drop msg = {0};
 
 	if (locking.held == 0)
 		return;
 	/* first, or another would take it for a dead one's meanwhile */
-	if (ask(IPC_LOCK_DROP, &msg, UINT64_MAX) == CULVER_OK)
+	if (ask(IPC_LOCK_DROP, &msg, call) == CULVER_OK)
 		ipc_done(&locking.in);
 	close_fd(&locking.held);
 }
 
+/* There is no answer to this, so a locker that hangs is noticed by what asks
+ * next. */
 static void
 keep(void)
 {
 	static const struct ipc_lock_keep msg = {0};
 
-	if (locking.held > 0 && ask(IPC_LOCK_KEEP, &msg, UINT64_MAX) ==
-	    CULVER_OK)
-		ipc_done(&locking.in);
+	if (locking.held > 0)
+		tell(IPC_LOCK_KEEP, &msg);
 }
 
 static culver_status
@@ -139,7 +184,7 @@ dotlock(const struct culver_host *host, int32_t op, struct culver_call *call)
 		keep();
 		return CULVER_OK;
 	case CULVER_DOTLOCK_DROP:
-		drop();
+		drop(call);
 		return CULVER_OK;
 	default:
 		return culver_fail(call, CULVER_E_UNSUPPORTED, 0,
@@ -164,13 +209,13 @@ locking_file(const char *path)
 	const struct ipc_lock_done *done = &locking.in.m.lock_done;
 
 	if (path == NULL) {
-		close_fd(&locking.channel);
+		channel_close();
 		return;
 	}
 	if (locking.channel == 0)
 		return;
 	snprintf(locking.path, sizeof(locking.path), "%s", path);
-	if (ask(IPC_LOCK_FILE, &msg, UINT64_MAX) != CULVER_OK)
+	if (ask(IPC_LOCK_FILE, &msg, NULL) != CULVER_OK)
 		return;
 	locking.refused = done->status != CULVER_OK;
 	if (locking.refused)
@@ -179,5 +224,5 @@ locking_file(const char *path)
 		    strerror((int)done->error) : "");
 	ipc_done(&locking.in);
 	if (locking.refused)
-		close_fd(&locking.channel);
+		channel_close();
 }
