@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include <culver/auth.h>
 #include <culver/util.h>
@@ -23,36 +22,22 @@ static const struct culver_option options[N_OPTIONS] = {
 	[OPT_PATH] = {.name = "path", .type = CULVER_OPT_PATH,
 	    .flags = CULVER_OPT_REQUIRED,
 	    .help = "the passwd file"},
-	[OPT_SCHEME] = {.name = "scheme", .type = CULVER_OPT_STRING,
-	    .def = "CRYPT",
-	    .help = "scheme of passwords that name none"},
-	[OPT_ALLOW_WEAK] = {.name = "allow_weak", .type = CULVER_OPT_LIST,
-	    .help = "weak schemes that are accepted all the same: MD5-CRYPT, "
-		"DES-CRYPT"},
-	[OPT_UID] = {.name = "uid", .type = CULVER_OPT_INT, .min = 0,
-	    .max = UINT32_MAX - 1, .def = "0",
-	    .help = "uid of users without one; 0: none"},
-	[OPT_GID] = {.name = "gid", .type = CULVER_OPT_INT, .min = 0,
-	    .max = UINT32_MAX - 1, .def = "0",
-	    .help = "gid of users without one; 0: none"},
-	[OPT_HOME] = {.name = "home", .type = CULVER_OPT_STRING,
-	    .help = "home of users without one; %{user}, %{name} and "
-		"%{domain} are replaced"},
+	AUTH_PASSWORD_OPTIONS(OPT_SCHEME),
+	AUTH_USER_OPTIONS(OPT_UID),
 };
 
 /* --- options ------------------------------------------------------------- */
-
-static const struct auth_options known = {
-	.scheme = OPT_SCHEME, .allow_weak = OPT_ALLOW_WEAK, .uid = OPT_UID,
-	.gid = OPT_GID, .home = OPT_HOME,
-};
 
 static culver_status
 passwdfile_check_options(const struct culver_host *host,
     const struct culver_values *vals, uint32_t *bad, struct culver_call *call)
 {
+	culver_status st = auth_password_options(vals->v, OPT_SCHEME, bad,
+	    call);
+
 	(void)host;
-	return auth_options_check(vals->v, &known, bad, call);
+	return st == CULVER_OK ?
+	    auth_user_options(vals->v, OPT_UID, bad, call) : st;
 }
 
 static culver_status
@@ -148,7 +133,7 @@ passwdfile_user(struct culver_auth *au, const struct culver_auth_req *rq,
 		    call);
 	if (st == CULVER_OK)
 		st = extra_set(&u, &e, call);
-	return st == CULVER_OK ? auth_user_end(&u, au->opt, &known, call) :
+	return st == CULVER_OK ? auth_user_end(&u, &au->opt[OPT_UID], call) :
 	    st;
 }
 

@@ -68,21 +68,8 @@ static const struct culver_option options[N_OPTIONS] = {
 	    .help = "query for a user's password"},
 	[OPT_USER_QUERY] = {.name = "user_query", .type = CULVER_OPT_STRING,
 	    .help = "query for where a user's mail is"},
-	[OPT_SCHEME] = {.name = "scheme", .type = CULVER_OPT_STRING,
-	    .def = "CRYPT",
-	    .help = "scheme of passwords that name none"},
-	[OPT_ALLOW_WEAK] = {.name = "allow_weak", .type = CULVER_OPT_LIST,
-	    .help = "weak schemes that are accepted all the same: MD5-CRYPT, "
-		"DES-CRYPT"},
-	[OPT_UID] = {.name = "uid", .type = CULVER_OPT_INT, .min = 0,
-	    .max = UINT32_MAX - 1, .def = "0",
-	    .help = "uid of users without one; 0: none"},
-	[OPT_GID] = {.name = "gid", .type = CULVER_OPT_INT, .min = 0,
-	    .max = UINT32_MAX - 1, .def = "0",
-	    .help = "gid of users without one; 0: none"},
-	[OPT_HOME] = {.name = "home", .type = CULVER_OPT_STRING,
-	    .help = "home of users without one; %{user}, %{name} and "
-		"%{domain} are replaced"},
+	AUTH_PASSWORD_OPTIONS(OPT_SCHEME),
+	AUTH_USER_OPTIONS(OPT_UID),
 };
 
 /* --- options ------------------------------------------------------------- */
@@ -174,8 +161,10 @@ sql_check_options(const struct culver_host *host,
 	st = is_file ? CULVER_OK : hosts_check(v, bad, call);
 	if (st == CULVER_OK)
 		st = queries_check(v, bad, call);
-	return st == CULVER_OK ? auth_options_check(v, &sql_known_options, bad,
-	    call) : st;
+	if (st == CULVER_OK)
+		st = auth_password_options(v, OPT_SCHEME, bad, call);
+	return st == CULVER_OK ? auth_user_options(v, OPT_UID, bad, call) :
+	    st;
 }
 
 /* --- life ---------------------------------------------------------------- */

@@ -128,8 +128,6 @@ culver_status sql_login_creds(struct culver_auth *au,
 
 /* --- user.c --------------------------------------------------------------- */
 
-extern const struct auth_options sql_known_options;
-
 culver_status sql_user_lookup(struct culver_auth *au,
     const struct culver_auth_req *rq, struct culver_user *out,
     struct culver_call *call);

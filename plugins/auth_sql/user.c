@@ -13,11 +13,6 @@
 
 #include "plugins/auth_sql/sql.h"
 
-const struct auth_options sql_known_options = {
-	.scheme = OPT_SCHEME, .allow_weak = OPT_ALLOW_WEAK, .uid = OPT_UID,
-	.gid = OPT_GID, .home = OPT_HOME,
-};
-
 culver_status
 sql_user_lookup(struct culver_auth *au, const struct culver_auth_req *rq,
     struct culver_user *out, struct culver_call *call)
@@ -39,6 +34,6 @@ sql_user_lookup(struct culver_auth *au, const struct culver_auth_req *rq,
 			st = auth_row_give(&row, prefetch, &u, rq->user, call);
 	}
 	auth_kept_drop(&au->kept);
-	return st == CULVER_OK ? auth_user_end(&u, au->opt,
-	    &sql_known_options, call) : st;
+	return st == CULVER_OK ? auth_user_end(&u, &au->opt[OPT_UID],
+	    call) : st;
 }

@@ -184,19 +184,43 @@ culver_status auth_user_field(struct auth_user *u, struct span name,
 culver_status auth_user_location(struct auth_user *u, struct span v,
     struct culver_call *call);
 
-/* Which of a section's options are these. */
-struct auth_options {
-	uint32_t scheme, allow_weak, uid, gid, home;
-};
-
-/* What the section's options say where the user's data says nothing.  OK,
- * E_DECLINE if there are no ids at all, or E_TEMP. */
+/* What the section's options, V[AUTH_UID] and so on, say where the user's data
+ * says nothing.  OK, E_DECLINE if there are no ids at all, or E_TEMP. */
 culver_status auth_user_end(struct auth_user *u, const struct culver_value *v,
-    const struct auth_options *at, struct culver_call *call);
+    struct culver_call *call);
 
-/* check_options() for these; sets *BAD. */
-culver_status auth_options_check(const struct culver_value *v,
-    const struct auth_options *at, uint32_t *bad, struct culver_call *call);
+/* --- auth_options.c: what sections are told alike -------------------------- */
+
+/* Options of a section that checks passwords, from option FIRST on; */
+enum { AUTH_SCHEME, AUTH_ALLOW_WEAK };
+#define AUTH_PASSWORD_OPTIONS(first) \
+	[(first) + AUTH_SCHEME] = {.name = "scheme", \
+	    .type = CULVER_OPT_STRING, .def = "CRYPT", \
+	    .help = "scheme of passwords that name none"}, \
+	[(first) + AUTH_ALLOW_WEAK] = {.name = "allow_weak", \
+	    .type = CULVER_OPT_LIST, \
+	    .help = "weak schemes that are accepted all the same: " \
+		"MD5-CRYPT, DES-CRYPT"}
+
+/* and of one that says where users' mail is. */
+enum { AUTH_UID, AUTH_GID, AUTH_HOME };
+#define AUTH_USER_OPTIONS(first) \
+	[(first) + AUTH_UID] = {.name = "uid", .type = CULVER_OPT_INT, \
+	    .min = 0, .max = UINT32_MAX - 1, .def = "0", \
+	    .help = "uid of users without one; 0: none"}, \
+	[(first) + AUTH_GID] = {.name = "gid", .type = CULVER_OPT_INT, \
+	    .min = 0, .max = UINT32_MAX - 1, .def = "0", \
+	    .help = "gid of users without one; 0: none"}, \
+	[(first) + AUTH_HOME] = {.name = "home", .type = CULVER_OPT_STRING, \
+	    .help = "home of users without one; %{user}, %{name} and " \
+		"%{domain} are replaced"}
+
+/* Their parts of check_options(), of all values V of the section; both set
+ * *BAD.  OK or E_CONFIG. */
+culver_status auth_password_options(const struct culver_value *v,
+    uint32_t first, uint32_t *bad, struct culver_call *call);
+culver_status auth_user_options(const struct culver_value *v, uint32_t first,
+    uint32_t *bad, struct culver_call *call);
 
 /* --- auth_row.c: what a database or a program answered about a user -------- */
 

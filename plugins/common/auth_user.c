@@ -156,14 +156,14 @@ home_set(struct auth_user *u, struct span option, struct culver_call *call)
 
 culver_status
 auth_user_end(struct auth_user *u, const struct culver_value *v,
-    const struct auth_options *at, struct culver_call *call)
+    struct culver_call *call)
 {
 	struct culver_user *out = u->out;
 
 	if (out->uid == 0)
-		out->uid = (uint32_t)v[at->uid].u.i;
+		out->uid = (uint32_t)v[AUTH_UID].u.i;
 	if (out->gid == 0)
-		out->gid = (uint32_t)v[at->gid].u.i;
+		out->gid = (uint32_t)v[AUTH_GID].u.i;
 	/* Passwords only leave the rest to another section. */
 	if (out->uid == 0 && out->gid == 0)
 		return culver_fail(call, CULVER_E_DECLINE, 0, "%s: user %s "
@@ -173,42 +173,5 @@ auth_user_end(struct auth_user *u, const struct culver_value *v,
 		return culver_fail(call, CULVER_E_TEMP, 0, "%s: user %s "
 		    "has no %s", u->where, out->name,
 		    out->uid == 0 ? "uid" : "gid");
-	return home_set(u, span_option(&v[at->home]), call);
-}
-
-/* --- options -------------------------------------------------------------- */
-
-culver_status
-auth_options_check(const struct culver_value *v, const struct auth_options *at,
-    uint32_t *bad, struct culver_call *call)
-{
-	struct span home = span_option(&v[at->home]);
-	const struct culver_value *weak = &v[at->allow_weak];
-	char out[AUTH_MAX_VALUE + 1];
-	const char *why;
-
-	*bad = at->scheme;
-	if (!scheme_known(span_option(&v[at->scheme])))
-		return culver_fail(call, CULVER_E_CONFIG, 0, "not one of "
-		    "CRYPT, YESCRYPT, SHA512-CRYPT, SHA256-CRYPT, BLF-CRYPT, "
-		    "SCRYPT, PLAIN, SCRAM-SHA-256, SCRAM-SHA-1, MD5-CRYPT, "
-		    "DES-CRYPT");
-	*bad = at->allow_weak;
-	for (size_t i = 0; i < weak->u.list.n; i++) {
-		const struct culver_str *s = &weak->u.list.v[i];
-		const struct method *m = method_find((struct span){s->p, s->n});
-
-		if (m == NULL || !m->weak)
-			return culver_fail(call, CULVER_E_CONFIG, 0,
-			    "\"%.40s\" is not one of MD5-CRYPT, DES-CRYPT",
-			    s->p);
-	}
-	*bad = at->gid;
-	if ((v[at->uid].u.i == 0) != (v[at->gid].u.i == 0))
-		return culver_fail(call, CULVER_E_CONFIG, 0, "uid and gid "
-		    "go together: set both or none");
-	*bad = at->home;
-	if (home.n > 0 && !home_expand(home.p, NULL, out, &why))
-		return culver_fail(call, CULVER_E_CONFIG, 0, "%s", why);
-	return CULVER_OK;
+	return home_set(u, span_option(&v[AUTH_HOME]), call);
 }
