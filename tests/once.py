@@ -98,7 +98,7 @@ class Client(threading.Thread):
             pop.pass_(self.user.password)
         except poplib.error_proto as e:
             pop.close()
-            if b"[IN-USE]" in e.args[0]:
+            if self.is_passing(e.args[0]):
                 return False
             raise
         self.book.sessions += 1
@@ -112,6 +112,13 @@ class Client(threading.Thread):
         elif self.quit(pop):
             self.book.deleted.update(gone)
         return gone
+
+    def is_passing(self, reply):
+        """Is REPLY to a login one after which a client comes again?  The lock
+        of an mbox may be with another program for longer than a login waits
+        for it."""
+        return b"[IN-USE]" in reply or \
+            self.rewritten and b"[SYS/TEMP]" in reply
 
     def look(self, pop):
         """Fetch what is new, and a part of the rest; what is deleted."""
