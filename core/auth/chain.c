@@ -15,10 +15,12 @@
 #include "core/base/log.h"
 
 int
-section_with(const struct coord *c, unsigned from, uint64_t cap)
+section_with(const struct coord *c, unsigned from, uint64_t cap,
+    _Bool masters)
 {
 	for (unsigned i = from; i < c->conf->n_section; i++)
-		if (c->conf->section[i].caps & cap)
+		if ((c->conf->section[i].caps & cap) != 0 &&
+		    (c->conf->section[i].masters != 0) == masters)
 			return (int)i;
 	return -1;
 }
@@ -48,6 +50,9 @@ creds_want(const struct job *j, struct ipc_pool_login *m, uint8_t *salt)
 	unsigned has = j->sasl.mech->has;
 
 	m->want = IPC_WANT_CREDS;
+	m->form = CULVER_CRED_PLAIN;
+	if (j->phase == PHASE_TARGET)
+		return;
 	m->form = has & SASL_HAS_SHA_256 ? CULVER_CRED_SCRAM_SHA256 :
 	    has & SASL_HAS_SHA_1 ? CULVER_CRED_SCRAM_SHA1 :
 	    CULVER_CRED_PLAIN;
@@ -69,7 +74,7 @@ job_send(struct job *j, struct pool *p)
 	char session[24];
 
 	p->expects = IPC_POOL_ANSWER;
-	if (j->phase == PHASE_CREDS) {
+	if (j->phase == PHASE_CREDS || j->phase == PHASE_TARGET) {
 		creds_want(j, &m, salt);
 		p->expects = IPC_POOL_CREDS;
 	} else if (j->phase == PHASE_VERIFY) {
@@ -177,10 +182,12 @@ job_verified(struct job *j, const struct ipc_pool_answer *m)
 		    "is");
 		return;
 	}
-	if (!looked) {
+	if (!looked || j->is_master) {
 		if (m->user[0] != 0 && !user_check(m->user, 0, j->user))
 			job_broken(j, CULVER_E_TEMP,
 			    "its canonical name is not one");
+		else if (j->is_master)
+			master_verified(j);
 		else
 			lookup_begin(j, j->section + 1);
 		return;
@@ -226,7 +233,8 @@ chain_pass(struct job *j, culver_status st, const char *why)
 	}
 	j->wrong |= st == CULVER_E_AUTH;
 	j->masked |= part->on_wrong == CONF_THEN_NEXT;
-	return section_with(j->coord, j->section + 1, j->cap);
+	return section_with(j->coord, j->section + 1, j->cap,
+	    j->is_master);
 }
 
 const char *

@@ -52,6 +52,7 @@ enum job_state { J_SASL, J_HELD, J_QUEUED, J_RUNNING };
 enum job_phase {
 	PHASE_VERIFY,		/* a pool is asked about the password */
 	PHASE_CREDS,		/* or for what the user has */
+	PHASE_TARGET,		/* or whether the user is a master */
 	PHASE_VERDICT,		/* waits for the slot of what is known here */
 	PHASE_USER		/* a pool is asked about the user */
 };
@@ -102,7 +103,11 @@ struct job {
 	uint64_t login_delay;
 	struct sasl sasl;
 	char service[16], remote[64], local[64];
-	char user[USER_MAX + 1];	/* checked */
+	char user[USER_MAX + 1];	/* checked, as the next two */
+	char target[USER_MAX + 1];	/* whom USER, a master, wants to be, if
+					 * not "" */
+	char master[USER_MAX + 1];	/* who is USER now, if not "" */
+	_Bool is_master;
 };
 
 struct reply {
@@ -224,6 +229,9 @@ void job_failed(struct job *j, const char *reason);
 /* The chain is over and let J in nowhere: when may its client hear so? */
 uint64_t job_count(struct job *j, uint64_t now);
 
+/* End J, whose credentials were right, as one whose were wrong. */
+void job_closed(struct job *j, const char *reason);
+
 /* End J: too much waits already, and nothing was verified. */
 void job_refuse(struct job *j, const char *why);
 
@@ -287,8 +295,10 @@ void owners_free(struct owners *o);
 
 /* --- chain.c: the sections ----------------------------------------------- */
 
-/* The first section from FROM on with capability CAP; -1: there is none. */
-int section_with(const struct coord *c, unsigned from, uint64_t cap);
+/* The first section from FROM on with capability CAP, of those for masters or
+ * of the others; -1: there is none. */
+int section_with(const struct coord *c, unsigned from, uint64_t cap,
+    _Bool masters);
 
 /* Give waiting logins to the idle processes of SECTION. */
 void section_pump(struct coord *c, unsigned section);
@@ -307,6 +317,18 @@ const char *chain_reason(const struct job *j, culver_status st);
 
 /* Why a section said no, for the log. */
 const char *failure_text(culver_status st);
+
+/* --- master.c: who logs in as somebody else ------------------------------- */
+
+/* Does J want to be somebody else?  Then set its user and target; NULL, or
+ * why it may not. */
+const char *master_take(struct job *j);
+
+/* J's master has shown who it is: go on as the target. */
+void master_verified(struct job *j);
+
+/* A section of masters says whether it knows the target. */
+void master_target(struct job *j, const struct ipc_pool_creds *m);
 
 /* --- lookup.c: who is the user ------------------------------------------- */
 

@@ -8,6 +8,7 @@
  */
 #include "config.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -72,22 +73,41 @@ challenge(struct job *j)
 	gate_reply(j->gate, &r);
 }
 
+/* Whose failures J's would be.  Guesses at a master's password slow nobody
+ * down who has the same name. */
+static void
+key_take(struct job *j)
+{
+	char master[USER_MAX + 2];
+	const char *user = j->user;
+
+	if (j->is_master) {
+		snprintf(master, sizeof(master), "\001%s", j->user);
+		user = master;
+	} else if (user[0] == 0) {
+		user = j->remote;	/* of a token that says whose it is:
+					 * one name would slow down all */
+	}
+	j->key = throttle_key(j->coord->throttle, j->remote, user);
+	j->keyed = 1;
+}
+
 /* Check the name, as far as it can be checked here. */
 static _Bool
 user_take(struct job *j)
 {
 	struct coord *c = j->coord;
+	const char *wrong = master_take(j);
 
-	if ((j->sasl.user[0] != 0 || j->cap != CULVER_AU_TOKEN) &&
-	    !user_check(j->sasl.user, c->conf->user_case == 1, j->user)) {
-		job_failed(j, "bad-name");
-		return 0;
-	}
-	/* of a token that says whose it is: one name would slow down all */
-	j->key = throttle_key(c->throttle, j->remote, j->user[0] != 0 ?
-	    j->user : j->remote);
-	j->keyed = 1;
-	return 1;
+	if (wrong == NULL && !j->is_master &&
+	    (j->sasl.user[0] != 0 || j->cap != CULVER_AU_TOKEN) &&
+	    !user_check(j->sasl.user, c->conf->user_case == 1, j->user))
+		wrong = "bad-name";
+	if (wrong != NULL)
+		job_failed(j, wrong);
+	else
+		key_take(j);
+	return wrong == NULL;
 }
 
 /* Ask the first section that can tell, when J's slot has come. */
@@ -95,7 +115,7 @@ static void
 chain_begin(struct job *j, enum job_phase phase)
 {
 	struct coord *c = j->coord;
-	int section = section_with(c, 0, j->cap);
+	int section = section_with(c, 0, j->cap, j->is_master);
 
 	j->phase = phase;
 	if (section < 0) {
@@ -129,7 +149,10 @@ proven(struct job *j)
 	j->deadline = j->coord->setup.now() + JOB_TIME;
 	j->state = J_RUNNING;
 	TAILQ_INSERT_TAIL(&j->coord->active, j, list);
-	lookup_begin(j, j->section);
+	if (j->is_master)
+		master_verified(j);
+	else
+		lookup_begin(j, j->section);
 }
 
 /* J is in no list. */
@@ -264,8 +287,13 @@ exchange_creds(struct job *j, const struct ipc_pool_creds *m)
 	culver_status st = (culver_status)m->status;
 	int next;
 
+	if (j->phase == PHASE_TARGET && j->gate != NULL) {
+		master_target(j, m);
+		return;
+	}
 	if (j->gate == NULL) {	/* it was asked for nothing */
-		job_slow(j, j->coord->setup.now());
+		if (j->phase == PHASE_CREDS)
+			job_slow(j, j->coord->setup.now());
 		job_free(j);
 		return;
 	}

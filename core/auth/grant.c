@@ -126,7 +126,8 @@ grant_send(struct job *j, const struct ipc_pool_answer *m, uint64_t *id_r,
 	    .kind = j->delivery ? IPC_GRANT_DELIVERY : IPC_GRANT_SESSION,
 	    .flags = j->delivery ? IPC_DELIVERY : j->flags & PASSED_ON,
 	    .mech = j->delivery ? "LMTP" : j->sasl.mech->name,
-	    .uid = m->uid, .gid = m->gid, .user = user, .remote = j->remote};
+	    .uid = m->uid, .gid = m->gid, .user = user, .remote = j->remote,
+	    .master = j->master};
 
 	*why = answer_check(c->conf, m);
 	if (*why == NULL && !user_check(m->user[0] != 0 ? m->user : j->user, 0,

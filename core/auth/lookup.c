@@ -28,6 +28,7 @@ lookup_at_once(const struct job *j)
 	uint32_t s = user_data_of(j);
 
 	return (j->coord->conf->section[j->section].caps & CULVER_AU_USER) &&
+	    !j->is_master &&
 	    (s == CONF_NO_SECTION || s == j->section);
 }
 
@@ -37,6 +38,8 @@ lookup_end(struct job *j)
 {
 	if (j->delivery && j->asked != 0 && !j->unsure)
 		job_no(j, CULVER_E_NOUSER, 0);
+	else if (j->is_master && j->asked != 0 && !j->unsure)
+		job_closed(j, "unknown-user");
 	else
 		job_broken(j, CULVER_E_TEMP, j->unsure ? "nor does another "
 		    "one say who the user is" : "no section knows the user's "
@@ -69,7 +72,8 @@ lookup_begin(struct job *j, unsigned first)
 {
 	unsigned n = j->coord->conf->n_section;
 
-	if (!j->delivery && user_data_of(j) != CONF_NO_SECTION) {
+	if (!j->delivery && !j->is_master &&
+	    user_data_of(j) != CONF_NO_SECTION) {
 		first = user_data_of(j);
 		j->asked = ~(1u << first);
 	}

@@ -49,6 +49,21 @@ user_check(const char *name, _Bool lower, char out[USER_MAX + 1])
 }
 
 _Bool
+master_split(const char *name, char sep, char target[USER_MAX + 1],
+    char master[USER_MAX + 1])
+{
+	size_t n = strnlen(name, USER_MAX + 1);
+	const char *at = sep != 0 && n <= USER_MAX ? strrchr(name, sep) : NULL;
+
+	if (at == NULL)
+		return 0;
+	memcpy(target, name, (size_t)(at - name));
+	target[at - name] = 0;
+	memcpy(master, at + 1, n - (size_t)(at - name));
+	return 1;
+}
+
+_Bool
 text_printable(const char *text)
 {
 	for (; *text != 0; text++)

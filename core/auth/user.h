@@ -15,6 +15,14 @@ enum { USER_MAX = 255 };
  */
 _Bool user_check(const char *name, _Bool lower, char out[USER_MAX + 1]);
 
+/*
+ * Take NAME, "user*master", apart at SEP (0: there is none) into TARGET and
+ * MASTER, which have room for USER_MAX octets.  False if it is a name like any
+ * other.
+ */
+_Bool master_split(const char *name, char sep, char target[USER_MAX + 1],
+    char master[USER_MAX + 1]);
+
 /* Is TEXT made of printable ASCII only? */
 _Bool text_printable(const char *text);
 

@@ -34,7 +34,10 @@ wanted(const struct cf_section *s)
 uint64_t
 cf_auth_caps(const struct cf_section *s)
 {
-	return s->plugin != NULL ? s->plugin->desc.caps & wanted(s) : 0;
+	uint64_t caps = s->plugin != NULL ? s->plugin->desc.caps : 0;
+
+	return s->v[O_MASTERS].u.i != 0 ? caps & (CULVER_AU_VERIFY |
+	    CULVER_AU_CREDS | CULVER_AU_NO_CACHE) : caps & wanted(s);
 }
 
 static void
@@ -73,11 +76,56 @@ check_user_data(const struct cf_config *c, struct cf_section *s)
 		    name);
 }
 
+/* A master's name is the user's, this character, and the master's. */
+static void
+check_separator(struct cf_section *top, _Bool any)
+{
+	const char *sep = top->v[O_MASTER_SEPARATOR].u.s.p;
+
+	if (!cf_is_good(top, O_MASTER_SEPARATOR) || sep[0] == 0)
+		return;
+	if (strchr("!#$%&*+,:;<=>?^`|~", sep[0]) == NULL)
+		cf_blame(top, O_MASTER_SEPARATOR, "\"%s\" could be part of a "
+		    "name: wanted a character as * or %%", sep);
+	else if (!any)
+		cf_blame(top, O_MASTER_SEPARATOR, "there are no masters: add "
+		    "a section with `masters = yes'");
+}
+
+static void
+check_masters(struct cf_config *c)
+{
+	const struct cf_section *user = NULL;
+	struct cf_section *s, *master = NULL;
+
+	for (s = c->auth; s != NULL; s = s->next) {
+		if (s->v[O_MASTERS].u.i == 0) {
+			user = s;
+			continue;
+		}
+		master = s;
+		if (s->plugin != NULL &&
+		    (cf_auth_caps(s) & CULVER_AU_VERIFY) == 0)
+			cf_blame(s, O_MASTERS, "the plugin %s cannot check "
+			    "their passwords", s->plugin->desc.name);
+		if (cf_is_good(s, O_PROVIDES) || cf_is_good(s, O_USER_DATA))
+			cf_blame(s, cf_is_good(s, O_PROVIDES) ? O_PROVIDES :
+			    O_USER_DATA, "a section of masters is asked for "
+			    "passwords only: remove this");
+	}
+	if (user == NULL && master != NULL)
+		cf_blame(master, O_MASTERS, "there is no other section, so "
+		    "nobody has a mailbox");
+	check_separator(&c->top, master != NULL);
+}
+
 void
 cf_check_chain(struct cf_config *c)
 {
 	for (struct cf_section *s = c->auth; s != NULL; s = s->next)
-		check_provides(s);
+		if (s->v[O_MASTERS].u.i == 0)
+			check_provides(s);
+	check_masters(c);
 	for (struct cf_section *s = c->auth; s != NULL; s = s->next)
 		check_user_data(c, s);
 }
@@ -108,6 +156,7 @@ cf_auth_part(const struct cf_config *c, const struct cf_section *sec,
 	snprintf(out->name, sizeof(out->name), "%s", sec->name);
 	out->caps = cf_auth_caps(sec);
 	out->processes = (uint32_t)sec->v[O_PROCESSES].u.i;
+	out->masters = sec->v[O_MASTERS].u.i != 0;
 	out->on_unknown = unknown[sec->v[O_ON_UNKNOWN].u.i];
 	out->on_wrong = wrong[sec->v[O_ON_WRONG].u.i];
 	out->on_failure = failure[sec->v[O_ON_FAILURE].u.i];

@@ -96,7 +96,7 @@ section_serves(const struct cf_section *s, const struct sasl_mech *m,
 
 	*known = (m->flags & SASL_F_SECRET) == 0 ||
 	    (has_of(s) & m->has) != 0;
-	return (cf_auth_caps(s) & cap) != 0;
+	return (cf_auth_caps(s) & cap) != 0 && s->v[O_MASTERS].u.i == 0;
 }
 
 void

@@ -205,6 +205,7 @@ struct conf_auth_part {
 	uint32_t on_unknown, on_wrong, on_failure;	/* enum conf_then */
 	uint32_t user_data;		/* the only section that is asked for
 					 * it, or CONF_NO_SECTION */
+	uint32_t masters;		/* it is asked about masters only */
 };
 #define CONF_NO_SECTION UINT32_MAX
 
@@ -215,6 +216,7 @@ struct conf_auth {
 					 * served, and those that CAPA shows */
 	uint64_t failure_delay, failure_delay_max;	/* ns */
 	uint32_t user_case;		/* 0: as sent, 1: lower-case */
+	uint32_t master_separator;	/* a character; 0: none */
 	uint32_t uid_min, gid_min;
 	uint32_t shared_uid;		/* 1: a uid may have several users also
 					 * where nothing keeps them apart */

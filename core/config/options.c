@@ -103,6 +103,10 @@ const struct cf_option cf_options[O_COUNT] = {
 	    "can: PLAIN, LOGIN, SCRAM-SHA-256-PLUS, SCRAM-SHA-256, "
 	    "SCRAM-SHA-1-PLUS, SCRAM-SHA-1, CRAM-MD5, EXTERNAL, OAUTHBEARER, "
 	    "XOAUTH2, APOP; USER and PASS go with PLAIN and LOGIN"},
+	TOP(O_MASTER_SEPARATOR, "master_separator", CULVER_OPT_STRING),
+	    .o.min = 0, .o.max = 1, .computed = "none",
+	    .o.help = "the character between user and master in the names of "
+	    "master users, as * in user*master"},
 
 	LISTEN(O_ADDRESS, "address", CULVER_OPT_LIST),
 	    .o.min = 1, .o.max = 127, .computed = "all addresses, port 110 "
@@ -210,6 +214,10 @@ const struct cf_option cf_options[O_COUNT] = {
 	    .o.def = "temporary", .o.choices = on_failure,
 	    .o.help = "what it means if this section cannot tell: the client "
 	    "is told to try later, or the next section is asked first"},
+	AUTH(O_MASTERS, "masters", CULVER_OPT_BOOL),
+	    .o.def = "no",
+	    .o.help = "whether this section knows the passwords of masters, "
+	    "who may log in as any user, and nothing else"},
 
 	STORAGE(O_STORAGE_PLUGIN, "plugin", CULVER_OPT_STRING),
 	    .o.min = 1, .o.max = 1000, .computed = "the section's name",

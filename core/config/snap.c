@@ -416,6 +416,8 @@ auth_snap(const struct snapper *s)
 	a->failure_delay = (uint64_t)lim->v[O_FAILURE_DELAY].u.i;
 	a->failure_delay_max = (uint64_t)lim->v[O_FAILURE_DELAY_MAX].u.i;
 	a->user_case = (uint32_t)s->c->top.v[O_USER_CASE].u.i;
+	a->master_separator = s->c->top.set[O_MASTER_SEPARATOR] == NULL ? 0 :
+	    (uint8_t)s->c->top.v[O_MASTER_SEPARATOR].u.s.p[0];
 	a->uid_min = (uint32_t)lim->v[O_UID_MIN].u.i;
 	a->gid_min = (uint32_t)lim->v[O_GID_MIN].u.i;
 	a->shared_uid = (uint32_t)lim->v[O_SHARED_UID].u.i;

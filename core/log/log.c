@@ -140,6 +140,15 @@ kv_hex(struct kv *kv, const char *key, uint64_t v)
 	kv_text(kv, key, text);
 }
 
+/* Whose mailbox, and who is there if that is somebody else. */
+static void
+who(struct kv *kv, const struct ipc_log_session *m)
+{
+	kv_text(kv, "user", m->user);
+	if (*m->master != 0)
+		kv_text(kv, "master", m->master);
+}
+
 static void
 on_login(struct sender *s, const struct ipc_log_session *m)
 {
@@ -148,7 +157,7 @@ on_login(struct sender *s, const struct ipc_log_session *m)
 	if (m->flags & IPC_DELIVERY)
 		return;			/* its end says all */
 	kv_start(&kv, "login");
-	kv_text(&kv, "user", m->user);
+	who(&kv, m);
 	kv_text(&kv, "remote", m->remote);
 	kv_text(&kv, "tls", yes_no(m->flags));
 	kv_text(&kv, "mech", m->mech);
@@ -208,7 +217,7 @@ on_session(struct sender *s, const struct ipc_log_session *m)
 		return;
 	}
 	kv_start(&kv, "session-end");
-	kv_text(&kv, "user", m->user);
+	who(&kv, m);
 	kv_text(&kv, "remote", m->remote);
 	kv_text(&kv, "tls", yes_no(m->flags));
 	kv_hex(&kv, "session", m->session);

@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-#define REC_MAGIC_WHO 0x32485743u	/* "CWH2" */
+#define REC_MAGIC_WHO 0x33485743u	/* "CWH3" */
 #define REC_MAGIC_STATUS 0x32545343u	/* "CST2" */
 
 struct rec_head {
@@ -41,6 +41,7 @@ struct rec_who {
 	uint32_t flags;		/* IPC_TLS */
 	uint32_t section;	/* storage section */
 	char user[256], remote[64], mech[32];
+	char master[256];	/* who logged in as USER, or "" */
 };
 
 enum rec_phase { REC_STARTING, REC_RUNNING, REC_DRAINING, REC_WAITING };

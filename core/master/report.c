@@ -41,6 +41,7 @@ put_who(const struct session *s, void *fd)
 	text_set(r.user, sizeof(r.user), s->g.user);
 	text_set(r.remote, sizeof(r.remote), s->g.remote);
 	text_set(r.mech, sizeof(r.mech), s->g.mech);
+	text_set(r.master, sizeof(r.master), s->g.master);
 	put(*(int *)fd, &r, sizeof(r));
 }
 

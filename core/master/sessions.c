@@ -139,7 +139,8 @@ session_log(const struct session *s, _Bool begins, const char *refused,
 	struct ipc_log_session line = {.begins = begins, .session = s->g.id,
 	    .pid = (uint32_t)s->pid, .uid = s->g.uid, .flags = s->g.flags,
 	    .user = s->g.user, .remote = s->g.remote, .mech = s->g.mech,
-	    .duration = clock_now() - s->started, .refused = refused,
+	    .master = s->g.master, .duration = clock_now() - s->started,
+	    .refused = refused,
 	    .end = {s->end, s->end_len}, .status = (uint32_t)status};
 
 	outbox_send(&master.log, IPC_LOG_SESSION, &line);

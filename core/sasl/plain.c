@@ -34,12 +34,9 @@ sasl_plain_step(struct sasl *s, const uint8_t *in, size_t n)
 	if (passwd == NULL)
 		return sasl_fail(s, SASL_MALFORMED);
 	authcid_n = (size_t)(passwd++ - authcid);
-	if (!sasl_take_user(s, authcid, authcid_n))
+	if (!sasl_take_user(s, authcid, authcid_n) ||
+	    !sasl_take_authzid(s, in, authzid_n))
 		return SASL_FAILED;
-	/* Acting for another user is for master users, who come later. */
-	if (authzid_n != 0 && (authzid_n != authcid_n ||
-	    memcmp(in, authcid, authcid_n) != 0))
-		return sasl_fail(s, SASL_AUTHZID);
 	return sasl_take_password(s, passwd, (size_t)(end - passwd));
 }
 

@@ -62,6 +62,10 @@ enum sasl_event sasl_challenge(struct sasl *s, const char *text);
 /* Keep the user's name: 1..SASL_MAX_USER octets without NUL, or fail. */
 _Bool sasl_take_user(struct sasl *s, const uint8_t *in, size_t n);
 
+/* Keep whom the client wants to act for, after the user: 0..SASL_MAX_USER
+ * octets without NUL, or fail. */
+_Bool sasl_take_authzid(struct sasl *s, const uint8_t *in, size_t n);
+
 /* Borrow the password: 1..SASL_MAX_PASSWORD octets without NUL, or fail. */
 enum sasl_event sasl_take_password(struct sasl *s, const uint8_t *in,
     size_t n);

@@ -146,6 +146,21 @@ sasl_take_user(struct sasl *s, const uint8_t *in, size_t n)
 	return 1;
 }
 
+_Bool
+sasl_take_authzid(struct sasl *s, const uint8_t *in, size_t n)
+{
+	if (n > SASL_MAX_USER || (n > 0 && memchr(in, 0, n) != NULL)) {
+		sasl_fail(s, n > SASL_MAX_USER ? SASL_TOO_LONG :
+		    SASL_MALFORMED);
+		return 0;
+	}
+	if (n == 0 || (n == strlen(s->user) && memcmp(in, s->user, n) == 0))
+		return 1;
+	memcpy(s->authzid, in, n);
+	s->authzid[n] = 0;
+	return 1;
+}
+
 enum sasl_event
 sasl_take_password(struct sasl *s, const uint8_t *in, size_t n)
 {

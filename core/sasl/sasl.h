@@ -85,6 +85,8 @@ struct sasl {
 	const char *challenge;		/* maybe "" */
 	char user[SASL_MAX_USER + 1];	/* NUL-terminated; of a token: maybe
 					 * "", the token says it */
+	char authzid[SASL_MAX_USER + 1];	/* whom to act for, if that is
+					 * not `user'; PLAIN and SCRAM */
 	const uint8_t *password;	/* in the input of the last step */
 	size_t password_n;
 	struct sasl_scram *scram;	/* SCRAM: the messages so far */

@@ -103,10 +103,10 @@ first_step(struct sasl *s, const uint8_t *in, size_t n)
 	    (m.flag == SCRAM_COULD && x->binding_offered) ||
 	    !bound_make(x, &m))
 		return sasl_fail(s, SASL_BINDING);
-	if (!sasl_take_user(s, (const uint8_t *)m.user, strlen(m.user)))
+	if (!sasl_take_user(s, (const uint8_t *)m.user, strlen(m.user)) ||
+	    !sasl_take_authzid(s, (const uint8_t *)m.authzid,
+	    strlen(m.authzid)))
 		return SASL_FAILED;
-	if (m.authzid[0] != 0 && strcmp(m.authzid, m.user) != 0)
-		return sasl_fail(s, SASL_AUTHZID);
 	memcpy(x->bare, m.bare.p, m.bare.n);
 	snprintf(x->both, sizeof(x->both), "%.*s%s", (int)m.nonce.n,
 	    m.nonce.p, x->nonce);

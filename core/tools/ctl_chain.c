@@ -67,9 +67,10 @@ pool_ask(const struct ctl_conf *c, unsigned section,
 
 	if (!pool_start(&r, c, section))
 		return 0;
+	/* both answers begin with the number */
 	ok = ipc_send(r.pool, IPC_POOL_LOGIN, m, NULL, 0) == CULVER_OK &&
-	    expect(r.pool, IPC_POOL_ANSWER, R_AUTH, P_RUN) &&
-	    in.m.pool_answer.id == m->id;
+	    expect(r.pool, m->want & IPC_WANT_CREDS ? IPC_POOL_CREDS :
+	    IPC_POOL_ANSWER, R_AUTH, P_RUN) && in.m.pool_answer.id == m->id;
 	if (!ok)
 		kill(r.pid, SIGKILL);
 	close(r.pool);		/* an old pool ends with its coordinator */
@@ -143,9 +144,10 @@ refused(const struct ctl_user *u, const char *user, culver_status st)
 	return why == NULL ? EX_NOUSER : EX_NOPERM;
 }
 
-/* Verify M's password along the chain; 0, or an exit status. */
+/* Verify M's password along the chain, of MASTERS or of the others; 0, or an
+ * exit status. */
 static int
-verify(const struct ctl_conf *c, struct ipc_pool_login *m,
+verify(const struct ctl_conf *c, struct ipc_pool_login *m, _Bool masters,
     struct ctl_user *u)
 {
 	culver_status no = CULVER_E_NOUSER;
@@ -154,7 +156,8 @@ verify(const struct ctl_conf *c, struct ipc_pool_login *m,
 		const struct conf_auth_part *s = &conf_auth.section[i];
 		enum conf_then then;
 
-		if ((s->caps & CULVER_AU_VERIFY) == 0)
+		if ((s->caps & CULVER_AU_VERIFY) == 0 ||
+		    (s->masters != 0) != masters)
 			continue;
 		m->want = IPC_WANT_VERIFY;
 		if ((s->caps & CULVER_AU_USER) != 0 &&
@@ -225,6 +228,48 @@ answer_take(const struct ctl_conf *c, const char *user, struct ctl_user *out)
 	return EX_CONFIG;
 }
 
+/* Is M's user, whom a master wants to be, a master?  0, or an exit status. */
+static int
+target_check(const struct ctl_conf *c, struct ipc_pool_login *m)
+{
+	m->want = IPC_WANT_CREDS;
+	m->form = CULVER_CRED_PLAIN;
+	for (unsigned i = 0; i < conf_auth.n_section; i++) {
+		const struct conf_auth_part *s = &conf_auth.section[i];
+		culver_status st;
+
+		if (s->masters == 0 || (s->caps & CULVER_AU_CREDS) == 0)
+			continue;
+		if (!pool_ask(c, i, m))
+			return EX_TEMPFAIL;
+		st = (culver_status)in.m.pool_creds.status;
+		if (st == CULVER_E_NOUSER || st == CULVER_E_DECLINE)
+			continue;
+		ctl_warnx("section %s: %s %s", c->master.auth[i].name,
+		    m->user, chain_is_failure(st) && st !=
+		    CULVER_E_UNSUPPORTED ? "could be a master: it cannot "
+		    "tell" : "is a master, and nobody can become one");
+		return EX_NOPERM;
+	}
+	return 0;
+}
+
+/* NAME is TARGET's, with a master behind it. */
+static int
+master_ask(const struct ctl_conf *c, struct ipc_pool_login *m,
+    const char *target, struct ctl_user *u)
+{
+	int status = verify(c, m, 1, u);
+
+	m->user = target;
+	m->password = (struct ipc_bytes){0};
+	if (status == 0)
+		status = target_check(c, m);
+	if (status == 0)
+		status = lookup(c, m, 0, 0, 0, u);
+	return status == 0 ? answer_take(c, target, u) : status;
+}
+
 /* Who is it whose password was found right? */
 static int
 verified_lookup(const struct ctl_conf *c, struct ipc_pool_login *m,
@@ -257,7 +302,8 @@ int
 auth_ask(struct ctl *ctl, struct ctl_conf *c, const char *user,
     const char *password, size_t n, struct ctl_user *out)
 {
-	static char name[USER_MAX + 1];
+	static char name[USER_MAX + 1], target[USER_MAX + 1];
+	char master[USER_MAX + 1];
 	struct ipc_pool_login m = {.id = 1, .service = "pop3",
 	    .deadline = clock_now() + PATIENCE, .flags = IPC_LOOPBACK,
 	    .user = name, .remote = "culverctl", .local = "culverctl",
@@ -282,7 +328,12 @@ auth_ask(struct ctl *ctl, struct ctl_conf *c, const char *user,
 	}
 	m.password = (struct ipc_bytes){(const uint8_t *)password,
 	    (uint32_t)n};
-	status = verify(c, &m, out);
+	if (master_split(name, (char)conf_auth.master_separator, target,
+	    master)) {
+		m.user = master;
+		return master_ask(c, &m, target, out);
+	}
+	status = verify(c, &m, 0, out);
 	return status == 0 ? verified_lookup(c, &m, name, out) : status;
 }
 

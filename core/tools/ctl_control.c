@@ -236,7 +236,7 @@ ctl_who(struct ctl *ctl)
 {
 	static const struct ctl_column columns[] = {{"session", 16},
 	    {"user", 24}, {"remote", 20}, {"tls", 3}, {"mech", 6},
-	    {"uid", 6}, {"pid", 8}, {"age", 8}};
+	    {"uid", 6}, {"pid", 8}, {"age", 8}, {"master", 12}};
 	const struct ipc_ctl_who ask = {0};
 	struct rec_head head;
 	struct ctl_list l;
@@ -249,13 +249,14 @@ ctl_who(struct ctl *ctl)
 	if ((status = control_ask(ctl, IPC_CTL_WHO, &ask)) != 0 ||
 	    (status = answer_head(&head, REC_MAGIC_WHO, sizeof(r))) != 0)
 		return status;
-	list_begin(&l, columns, 8, ctl->json);
+	list_begin(&l, columns, 9, ctl->json);
 	for (uint32_t i = 0; i < head.count; i++) {
 		if (!answer_record(i, &r, sizeof(r)))
 			return EX_PROTOCOL;
 		r.user[sizeof(r.user) - 1] = 0;
 		r.remote[sizeof(r.remote) - 1] = 0;
 		r.mech[sizeof(r.mech) - 1] = 0;
+		r.master[sizeof(r.master) - 1] = 0;
 		snprintf(id, sizeof(id), "%016" PRIx64, r.session);
 		list_text(&l, id);
 		list_text(&l, r.user);
@@ -265,6 +266,7 @@ ctl_who(struct ctl *ctl)
 		list_u64(&l, r.uid);
 		list_u64(&l, r.pid);
 		list_ns(&l, r.age_ns);
+		list_text(&l, r.master);
 	}
 	list_end(&l);
 	if (ctl->json)

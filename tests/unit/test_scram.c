@@ -193,7 +193,7 @@ test_first_messages(void **state)
 		{"n,a=a=2Cb,n=a=2Cb,r=x", SASL_OK, "a,b"},
 		{"n,,n=user,r=x,ext=1", SASL_OK, "user"},
 		{"n,,n=us\xc3\xa9r,r=x", SASL_OK, "us\xc3\xa9r"},
-		{"n,a=kurt,n=user,r=x", SASL_AUTHZID, NULL},
+		{"n,a=kurt,n=user,r=x", SASL_OK, "user"},
 		{"p=tls-unique,,n=user,r=x", SASL_BINDING, NULL},
 		{"p=,,n=user,r=x", SASL_MALFORMED, NULL},
 		{"", SASL_MALFORMED, NULL},
@@ -226,6 +226,8 @@ test_first_messages(void **state)
 		assert_int_equal(s.failure, rows[i].failure);
 		if (rows[i].user != NULL)
 			assert_string_equal(s.user, rows[i].user);
+		assert_string_equal(s.authzid, strstr(rows[i].text, "kurt") !=
+		    NULL ? "kurt" : "");
 	}
 	begin(SASL_SCRAM_SHA_256, NULL);
 	assert_int_equal(sasl_step(&s, B("n,,n=us\0r,r=x"), 13), SASL_FAILED);
