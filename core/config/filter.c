@@ -413,6 +413,20 @@ rules_add(scmp_filter_ctx ctx, const struct call *const *all, _Bool execs)
 	    SCMP_SYS(clone3), 0) == 0;
 }
 
+/* libpam wants to tell the kernel's audit of each login, and fails unless it
+ * seems to have none. */
+static _Bool
+deny_audit(scmp_filter_ctx ctx)
+{
+	const struct scmp_arg_cmp family = SCMP_CMP64(0, SCMP_CMP_EQ,
+	    AF_NETLINK, 0);
+	int r = seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT),
+	    SCMP_SYS(socket), 1, &family);
+
+	errno = -r;
+	return r == 0;
+}
+
 /* libseccomp 2.5 writes programs to descriptors only. */
 static size_t
 export(scmp_filter_ctx ctx, struct sock_filter *out)
@@ -452,7 +466,8 @@ filter_compile(enum filter_kind kind, uint64_t needs, struct sock_filter *out)
 	if (seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH,
 	    SCMP_ACT_KILL_PROCESS) == 0 &&
 	    seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2) == 0 &&
-	    rules_add(ctx, all, execs))
+	    rules_add(ctx, all, execs) &&
+	    (!execs || (needs & CULVER_NEED_NET) != 0 || deny_audit(ctx)))
 		n = export(ctx, out);
 	seccomp_release(ctx);
 	return n;

@@ -171,6 +171,7 @@ try_exec(const char *dir)
 	fd = socket(AF_UNIX, SOCK_DGRAM, 0);	/* syslog */
 	MUST(fd >= 0 && close(fd) == 0);
 	MUST(fails(socket(AF_INET, SOCK_STREAM, 0), ENOSYS));
+	MUST(fails(socket(AF_NETLINK, SOCK_RAW, 0), EAFNOSUPPORT));
 	MUST(fails(syscall(SYS_ptrace, 0, 0, 0, 0), EPERM));
 	/* no namespace, in which it would be root */
 	MUST(fails(syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0),
