@@ -125,14 +125,27 @@ key_of(const struct cf_section *s, const char *name)
 	return NULL;
 }
 
+/* Plugins that refuse accounts by their uid do so below the limit. */
+static _Bool
+is_limit(const struct cf_config *c, const struct culver_option *o)
+{
+	return o->type == CULVER_OPT_INT && !c->limits.bad[O_UID_MIN] &&
+	    strcmp(o->name, cf_options[O_UID_MIN].o.name) == 0;
+}
+
 /* False if it was complained about. */
 static _Bool
-convert_one(struct cf_section *s, const struct culver_option *o,
-    struct culver_value *v)
+convert_one(const struct cf_config *c, struct cf_section *s,
+    const struct culver_option *o, struct culver_value *v)
 {
 	const struct cf_key *k = key_of(s, o->name);
 	char err[CONVERT_ERR];
 
+	if (k == NULL && is_limit(c, o)) {
+		*v = c->limits.v[O_UID_MIN];
+		v->is_set = 0;
+		return 1;
+	}
 	if (k == NULL && (o->flags & CULVER_OPT_REQUIRED) != 0) {
 		diag_error(s->at, cf_where(s, o->name),
 		    "required option is missing");
@@ -213,7 +226,7 @@ check_options(struct cf_section *s)
 }
 
 static void
-convert_options(struct cf_section *s)
+convert_options(const struct cf_config *c, struct cf_section *s)
 {
 	const struct culver_plugin *d = &s->plugin->desc;
 	_Bool ok = 1;
@@ -233,7 +246,7 @@ convert_options(struct cf_section *s)
 	for (uint32_t i = 0; i < d->n_options; i++) {
 		struct culver_option o = plugin_option(s->plugin, i);
 
-		ok &= convert_one(s, &o, &s->values[i]);
+		ok &= convert_one(c, s, &o, &s->values[i]);
 	}
 	if (s->set[O_LOCK_GROUP] != NULL &&
 	    (d->caps & CULVER_ST_DOTLOCK) == 0)
@@ -252,6 +265,6 @@ cf_modules(struct cf_config *c, const struct cf_env *env)
 		for (struct cf_section *s = lists[i]; s != NULL; s = s->next) {
 			load(s, env);
 			if (s->plugin != NULL)
-				convert_options(s);
+				convert_options(c, s);
 		}
 }
