@@ -87,7 +87,8 @@ unpack_package() {
 
 # What a build needs.
 build_packages=(gcc libc6-dev make autoconf automake libtool pkg-config
-    libltdl-dev libssl-dev libseccomp-dev libcrypt-dev libsqlite3-dev)
+    libltdl-dev libssl-dev libseccomp-dev libcrypt-dev libsqlite3-dev
+    libpam0g-dev)
 
 # Configure (once) and build in the folder $1; further words are configure's.
 build_in() {
