@@ -1,0 +1,54 @@
+"""OAuth 2.0 tokens: no process keeps one, good or bad, after the login."""
+import secrets
+
+import pytest
+
+import idp
+from test_processes import memory_holds
+
+pytestmark = pytest.mark.needs_root
+
+
+@pytest.fixture
+def provider():
+    server = idp.Idp()
+    yield server
+    server.remove()
+
+
+def test_no_token_stays_behind(make_instance, provider):
+    """Signed ones, and others that a server is asked about."""
+    inst = make_instance(users=2)
+    net = f'plugin = oauth2  allow = {{net}}  tls_ca = "{provider.ca}"'
+    inst.write_conf(inst.conf_text().replace("auth passwdfile", f'''
+auth signed {{
+    {net}  processes = 1
+    jwks_url = "{provider.url}/keys"
+    issuer = {{"{idp.ISSUER}"}}  audience = {{"mail"}}
+}}
+auth opaque {{
+    {net}  processes = 1
+    introspection_url = "{provider.url}/introspect"
+    client_id = "{idp.CLIENT}"  client_secret = "{idp.SECRET}"
+}}
+auth passwdfile'''))
+    inst.start()
+    needles = []
+    for mech in ("OAUTHBEARER", "XOAUTH2"):
+        for user, word in (("user1", b"+OK"), ("user2", b"-ERR [AUTH]")):
+            text = secrets.token_hex(20)
+            opaque, signed = f"{text}/+==", provider.token(user)
+            provider.tokens[opaque] = {"active": True, "email": user}
+            needles += [text, *(p[-60:-4] for p in signed.split(".")[1:])]
+            for token in (opaque, signed):
+                with inst.connect() as pop:
+                    reply, _ = idp.login(pop, mech, "user1", token)
+                    assert reply.startswith(word)
+    for role in ("pool", "auth", "gate"):
+        assert inst.role(role)
+        for pid in inst.role(role):
+            for needle in needles:
+                assert not memory_holds(pid, needle.encode()), role
+    # it would have been seen
+    assert any(memory_holds(pid, provider.url.encode())
+               for pid in inst.role("pool"))
