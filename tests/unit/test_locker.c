@@ -333,7 +333,6 @@ test_keep(void **state)
 	assert_int_equal(ask_file(path("M")), CULVER_OK);
 	assert_int_equal(ask_take(), CULVER_OK);
 	assert_int_equal(futimens(in.fd[0], old), 0);
-	ipc_done(&in);
 	file = in.fd[0];
 	in.fd[0] = -1;
 	ipc_done(&in);
@@ -418,7 +417,8 @@ test_the_hosts_end(void **state)
 	assert_non_null(strstr(err.text, "/M "));
 }
 
-/* It is not waited for longer than the call may take. */
+/* It is not waited for longer than the call may take, and is good again for
+ * the next. */
 static void
 test_stopped(void **state)
 {
@@ -439,8 +439,13 @@ test_stopped(void **state)
 	assert_int_equal(h->dotlock(h, CULVER_DOTLOCK_TAKE, &call),
 	    CULVER_E_TEMP);
 	kill(locker, SIGCONT);
-	finish();
+	call = plugin_call(NULL, &err, h->now(h) + 60 * UINT64_C(1000000000));
+	assert_int_equal(h->dotlock(h, CULVER_DOTLOCK_TAKE, &call), CULVER_OK);
+	assert_true(exists("M.lock"));
+	assert_int_equal(h->dotlock(h, CULVER_DOTLOCK_DROP, &call), CULVER_OK);
 	assert_false(exists("M.lock"));
+	locking_file(NULL);
+	finish();
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
