@@ -1,0 +1,141 @@
+/*
+ * auth_exec.c - users from a program that answers requests; see
+ * culver-exec(5).
+ *
+ * Runs in a pool process as the auth user.  Names and passwords come from
+ * clients; the program is an administrator's and runs below the same
+ * confinement.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <culver/util.h>
+
+#include "plugins/auth_exec/exec.h"
+#include "plugins/common/scram.h"
+
+static const struct culver_option options[N_OPTIONS] = {
+	[OPT_PROGRAM] = {.name = "program", .type = CULVER_OPT_LIST,
+	    .flags = CULVER_OPT_REQUIRED,
+	    .help = "the program's absolute path, and its arguments"},
+	[OPT_READ] = {.name = "read", .type = CULVER_OPT_LIST,
+	    .help = "files and folders that it reads, or runs, besides the "
+		"system's and its own folder"},
+	[OPT_TIMEOUT] = {.name = "timeout", .type = CULVER_OPT_TIME,
+	    .def = "10s", .min = 100000000, .max = 60000000000,
+	    .help = "how long it may take to start, and for each answer, "
+		"before it is killed"},
+	[OPT_SCHEME] = {.name = "scheme", .type = CULVER_OPT_STRING,
+	    .def = "CRYPT",
+	    .help = "scheme of stored passwords that name none"},
+	[OPT_ALLOW_WEAK] = {.name = "allow_weak", .type = CULVER_OPT_LIST,
+	    .help = "weak schemes that are accepted all the same: MD5-CRYPT, "
+		"DES-CRYPT"},
+	[OPT_UID] = {.name = "uid", .type = CULVER_OPT_INT, .min = 0,
+	    .max = UINT32_MAX - 1, .def = "0",
+	    .help = "uid of users without one; 0: none"},
+	[OPT_GID] = {.name = "gid", .type = CULVER_OPT_INT, .min = 0,
+	    .max = UINT32_MAX - 1, .def = "0",
+	    .help = "gid of users without one; 0: none"},
+	[OPT_HOME] = {.name = "home", .type = CULVER_OPT_STRING,
+	    .help = "home of users without one; %{user}, %{name} and "
+		"%{domain} are replaced"},
+};
+
+static culver_status
+exec_check_options(const struct culver_host *host,
+    const struct culver_values *vals, uint32_t *bad, struct culver_call *call)
+{
+	const struct culver_value *v = vals->v;
+	culver_status st;
+
+	(void)host;
+	*bad = OPT_PROGRAM;
+	st = program_check(&v[OPT_PROGRAM], call);
+	if (st != CULVER_OK)
+		return st;
+	*bad = OPT_READ;
+	st = program_check_read(&v[OPT_READ], call);
+	return st == CULVER_OK ? auth_options_check(v, &exec_known_options,
+	    bad, call) : st;
+}
+
+static void
+exec_destroy(struct culver_auth *au)
+{
+	if (au == NULL)
+		return;
+	bridge_close(&au->bridge);
+	auth_kept_drop(&au->kept);
+	au->host->wipe(&au->check.work, sizeof(au->check.work));
+	au->host->wipe(&au->costs, sizeof(au->costs));
+	free(au);
+}
+
+static culver_status
+exec_create(struct culver_auth **out, const struct culver_host *host,
+    const struct culver_values *vals, struct culver_call *call)
+{
+	struct culver_auth *au = calloc(1, sizeof(*au));
+
+	if (au == NULL)
+		return culver_fail(call, CULVER_E_NOMEM, errno, "start");
+	au->host = host;
+	au->opt = vals->v;
+	au->check = (struct auth_check){.host = host,
+	    .scheme = span_option(&au->opt[OPT_SCHEME]),
+	    .allow_weak = &au->opt[OPT_ALLOW_WEAK], .costs = &au->costs};
+	auth_costs_usual(&au->costs, au->check.scheme);
+	if (!bridge_open(&au->bridge, host, au->opt) || !plug_scram_warm()) {
+		exec_destroy(au);
+		return culver_fail(call, CULVER_E_NOMEM, errno, "start");
+	}
+	/* The program starts below the confinement, so not yet. */
+	if (access(au->bridge.argv[0], X_OK) != 0)
+		culver_logf(host, CULVER_LOG_ERROR, "%s cannot be run as uid "
+		    "%u: logins will fail", au->bridge.argv[0],
+		    (unsigned)geteuid());
+	*out = au;
+	return CULVER_OK;
+}
+
+static culver_status
+exec_paths(struct culver_auth *au, struct culver_path *out, uint32_t cap,
+    uint32_t *n, struct culver_call *call)
+{
+	return program_paths(au->host, au->bridge.argv[0], &au->opt[OPT_READ],
+	    out, cap, n, call);
+}
+
+static const struct culver_auth_ops ops = {
+	.size = sizeof(ops),
+	.create = exec_create,
+	.destroy = exec_destroy,
+	.paths = exec_paths,
+	.verify_plain = exec_verify,
+	.lookup_creds = exec_creds,
+	.lookup_user = exec_user,
+};
+
+CULVER_PLUGIN(auth_exec) = {
+	.magic = CULVER_MAGIC,
+	.size = sizeof(struct culver_plugin),
+	.abi_major = CULVER_ABI_MAJOR,
+	.abi_minor = CULVER_ABI_MINOR,
+	.kind = CULVER_KIND_AUTH,
+	.caps = CULVER_AU_VERIFY | CULVER_AU_CREDS | CULVER_AU_USER |
+	    CULVER_AU_TOKEN | CULVER_AU_EXTERNAL,
+	.needs = CULVER_NEED_EXEC,
+	.wants = CULVER_NEED_NET,
+	.name = "exec",
+	.version = VERSION,
+	.summary = "users from a program in any language",
+	.options = options,
+	.n_options = N_OPTIONS,
+	.option_size = sizeof(struct culver_option),
+	.check_options = exec_check_options,
+	.ops = {.auth = &ops},
+};
