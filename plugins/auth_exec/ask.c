@@ -14,11 +14,6 @@
 
 #define S UINT64_C(1000000000)
 
-const struct auth_options exec_known_options = {
-	.scheme = OPT_SCHEME, .allow_weak = OPT_ALLOW_WEAK, .uid = OPT_UID,
-	.gid = OPT_GID, .home = OPT_HOME,
-};
-
 /* --- questions ------------------------------------------------------------ */
 
 static void
@@ -318,6 +313,6 @@ exec_user(struct culver_auth *au, const struct culver_auth_req *rq,
 		bridge_done(&au->bridge);
 	}
 	auth_kept_drop(&au->kept);
-	return st == CULVER_OK ? auth_user_end(&u, au->opt,
-	    &exec_known_options, call) : st;
+	return st == CULVER_OK ? auth_user_end(&u, &au->opt[OPT_UID], call) :
+	    st;
 }

@@ -28,21 +28,8 @@ static const struct culver_option options[N_OPTIONS] = {
 	    .def = "10s", .min = 100000000, .max = 60000000000,
 	    .help = "how long it may take to start, and for each answer, "
 		"before it is killed"},
-	[OPT_SCHEME] = {.name = "scheme", .type = CULVER_OPT_STRING,
-	    .def = "CRYPT",
-	    .help = "scheme of stored passwords that name none"},
-	[OPT_ALLOW_WEAK] = {.name = "allow_weak", .type = CULVER_OPT_LIST,
-	    .help = "weak schemes that are accepted all the same: MD5-CRYPT, "
-		"DES-CRYPT"},
-	[OPT_UID] = {.name = "uid", .type = CULVER_OPT_INT, .min = 0,
-	    .max = UINT32_MAX - 1, .def = "0",
-	    .help = "uid of users without one; 0: none"},
-	[OPT_GID] = {.name = "gid", .type = CULVER_OPT_INT, .min = 0,
-	    .max = UINT32_MAX - 1, .def = "0",
-	    .help = "gid of users without one; 0: none"},
-	[OPT_HOME] = {.name = "home", .type = CULVER_OPT_STRING,
-	    .help = "home of users without one; %{user}, %{name} and "
-		"%{domain} are replaced"},
+	AUTH_PASSWORD_OPTIONS(OPT_SCHEME),
+	AUTH_USER_OPTIONS(OPT_UID),
 };
 
 static culver_status
@@ -59,8 +46,10 @@ exec_check_options(const struct culver_host *host,
 		return st;
 	*bad = OPT_READ;
 	st = program_check_read(&v[OPT_READ], call);
-	return st == CULVER_OK ? auth_options_check(v, &exec_known_options,
-	    bad, call) : st;
+	if (st == CULVER_OK)
+		st = auth_password_options(v, OPT_SCHEME, bad, call);
+	return st == CULVER_OK ? auth_user_options(v, OPT_UID, bad, call) :
+	    st;
 }
 
 static void

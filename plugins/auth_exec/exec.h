@@ -124,8 +124,6 @@ struct culver_auth {
 	struct auth_kept kept;
 };
 
-extern const struct auth_options exec_known_options;
-
 culver_status exec_verify(struct culver_auth *au,
     const struct culver_auth_req *rq, const struct culver_str *password,
     struct culver_auth_ok *ok, struct culver_call *call);
