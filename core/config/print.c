@@ -32,8 +32,9 @@ utf8_length(const unsigned char *s)
 	return n;
 }
 
-void
-print_json_text(FILE *out, const char *text)
+/* TEXT as a JSON string. */
+static void
+json_text(FILE *out, const char *text)
 {
 	const unsigned char *s = (const unsigned char *)text;
 
@@ -65,19 +66,19 @@ json_value(FILE *out, const struct culver_option *o,
 	} else if (o->type == CULVER_OPT_INT || o->type == CULVER_OPT_SIZE) {
 		fprintf(out, "%" PRId64, v->u.i);
 	} else if (o->type == CULVER_OPT_TIME) {
-		print_json_text(out, convert_show_time(v->u.i));
+		json_text(out, convert_show_time(v->u.i));
 	} else if (o->type == CULVER_OPT_ENUM) {
-		print_json_text(out, o->choices[v->u.i]);
+		json_text(out, o->choices[v->u.i]);
 	} else if (o->type == CULVER_OPT_LIST) {
 		fputc('[', out);
 		for (size_t i = 0; i < v->u.list.n; i++) {
 			if (i > 0)
 				fputc(',', out);
-			print_json_text(out, v->u.list.v[i].p);
+			json_text(out, v->u.list.v[i].p);
 		}
 		fputc(']', out);
 	} else {
-		print_json_text(out, v->u.s.p);
+		json_text(out, v->u.s.p);
 	}
 }
 
@@ -86,16 +87,16 @@ json_option(struct printer *p, const struct cf_section *s,
     const struct culver_option *o, const struct culver_value *v)
 {
 	fprintf(p->out, "%s\n{\"section\":", p->first ? "" : ",");
-	print_json_text(p->out, cf_sects[s->sect].word);
+	json_text(p->out, cf_sects[s->sect].word);
 	fputs(",\"name\":", p->out);
-	print_json_text(p->out, s->name);
+	json_text(p->out, s->name);
 	fputs(",\"option\":", p->out);
-	print_json_text(p->out, o->name);
+	json_text(p->out, o->name);
 	fputs(",\"value\":", p->out);
 	json_value(p->out, o, v);
 	if (v->is_set) {
 		fputs(",\"file\":", p->out);
-		print_json_text(p->out, v->file);
+		json_text(p->out, v->file);
 		fprintf(p->out, ",\"line\":%u", (unsigned)v->line);
 	}
 	fprintf(p->out, ",\"default\":%s}", v->is_set ? "false" : "true");
@@ -206,22 +207,22 @@ json_module(struct printer *p, const char *path, const struct plugin *m,
 
 	fprintf(p->out, "%s\n{\"path\":", p->first ? "" : ",");
 	p->first = 0;
-	print_json_text(p->out, path);
+	json_text(p->out, path);
 	if (err != NULL) {
 		fputs(",\"error\":", p->out);
-		print_json_text(p->out, err);
+		json_text(p->out, err);
 		fputc('}', p->out);
 		return;
 	}
 	fprintf(p->out, ",\"kind\":\"%s\",\"name\":\"%s\",\"version\":",
 	    plugin_kind_name(d->kind), d->name);
-	print_json_text(p->out, d->version != NULL ? d->version : "");
+	json_text(p->out, d->version != NULL ? d->version : "");
 	fprintf(p->out, ",\"abi\":\"%u.%u\",\"needs\":\"%s\",",
 	    (unsigned)d->abi_major, (unsigned)d->abi_minor,
 	    plugin_needs_text(d->needs & ~d->wants));
 	fprintf(p->out, "\"wants\":\"%s\",\"summary\":",
 	    plugin_needs_text(d->wants));
-	print_json_text(p->out, d->summary != NULL ? d->summary : "");
+	json_text(p->out, d->summary != NULL ? d->summary : "");
 	fputc('}', p->out);
 }
 

@@ -16,7 +16,4 @@ void print_config(FILE *out, const struct cf_config *c, _Bool json);
  * summary, or why it cannot be loaded. */
 void print_plugins(FILE *out, const struct cf_env *env, _Bool json);
 
-/* TEXT as a JSON string. */
-void print_json_text(FILE *out, const char *text);
-
 #endif /* CONFIG_PRINT_H */

@@ -83,7 +83,7 @@ notify(const char *state)
 
 /* --- manager -------------------------------------------------------------- */
 
-void
+static void
 manager_start(void)
 {
 	struct spawn s = {.role = R_MANAGER, .instance = ++master.instances,

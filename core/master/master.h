@@ -113,7 +113,6 @@ struct master {
 extern struct master master;
 
 /* master.c: the manager's life, and the clean stop. */
-void manager_start(void);
 void manager_gone(const struct child *c, int status);
 _Bool manager_note(struct child *manager, struct ipc_in *in);
 void master_idle(void);

@@ -144,8 +144,9 @@ box_end(struct box_child *child)
 	return status;
 }
 
-int
-box_exit_status(const struct frame_done *done, const char *user)
+/* The exit status for what a child said last, after a message. */
+static int
+exit_status(const struct frame_done *done, const char *user)
 {
 	switch (done->status) {
 	case CULVER_OK:
@@ -180,7 +181,7 @@ box_end_status(struct box_child *child, const struct frame_done *done,
 	int status = box_end(child);
 
 	if (ended)
-		return box_exit_status(done, user);
+		return exit_status(done, user);
 	ctl_warnx("the mailbox process ended without an answer (%s %d)",
 	    WIFSIGNALED(status) ? "signal" : "status",
 	    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));

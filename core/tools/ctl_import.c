@@ -71,7 +71,7 @@ import_open(int dir, const char *name)
 	return -1;
 }
 
-_Bool
+static _Bool
 name_ends_in(const char *name, const char *end)
 {
 	size_t n = strlen(name), m = strlen(end);

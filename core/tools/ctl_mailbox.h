@@ -140,9 +140,6 @@ int box_end(struct box_child *child);
 /* What the child logged so far. */
 void box_log(const struct box_child *child);
 
-/* The exit status for what a child said last, after a message. */
-int box_exit_status(const struct frame_done *done, const char *user);
-
 /* The end of a child that said DONE, or has not ENDED so: an exit status. */
 int box_end_status(struct box_child *child, const struct frame_done *done,
     _Bool ended, const char *user);
@@ -176,7 +173,6 @@ uint32_t sums_match(const struct sums *source, const struct sums *target,
 
 /* A regular file NAME in DIR, for reading; -1 after a message. */
 int import_open(int dir, const char *name);
-_Bool name_ends_in(const char *name, const char *end);
 
 /* Send the files below PATH; an exit status. */
 int import_send(const char *path, int fd);
