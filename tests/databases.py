@@ -17,6 +17,7 @@ import sqlite3
 import subprocess
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,10 @@ class Sqlite:
         """SQLite keeps no log of them."""
         return []
 
+    def pids(self):
+        """None: it runs in the pool processes."""
+        return set()
+
     def revive(self):
         pass
 
@@ -125,6 +130,7 @@ class Sqlite:
 class Server:
     """What PostgreSQL and MariaDB share."""
     driver = account = port = None
+    memory = "16M"      # that it may keep pages in
 
     def __init__(self):
         self.proc = None
@@ -146,17 +152,21 @@ class Server:
             self.give(self.top / name)
         os.chmod(self.top / "other", 0o644)
         os.chmod(self.ca, 0o644)
-        self.install()
-        self.start()
-        self.create()
+        try:
+            self.install()
+            self.start()
+            self.create()
+        except BaseException:
+            self.close()
+            raise
 
     def give(self, path):
         if ROOT:
             os.chown(path, self.who["user"], self.who["group"])
 
-    def run(self, *argv, **kw):
+    def run(self, *argv, timeout=180, **kw):
         done = subprocess.run([*map(str, argv)], capture_output=True,
-                              text=True, timeout=180, cwd="/", **self.who,
+                              text=True, timeout=timeout, cwd="/", **self.who,
                               **kw)
         if done.returncode != 0:
             raise RuntimeError(f"{argv}: {done.stdout}{done.stderr}")
@@ -226,7 +236,8 @@ class Server:
     def fill(self, users):
         rows = ",".join("(" + ",".join(map(self.literal, row(u))) + ")"
                         for u in users)
-        self.sql(f"DELETE FROM users; INSERT INTO users VALUES {rows};")
+        self.sql("DELETE FROM users;" + (
+            f"INSERT INTO users VALUES {rows};" if users else ""))
 
     def section(self, more="", query=QUERY, hosts=None, name="sql"):
         options = dict(driver=self.driver, database='"mail"', user='"mail"',
@@ -258,7 +269,8 @@ class Postgres(Server):
                        unix_socket_directories=self.top, fsync="off",
                        ssl="on", ssl_cert_file=self.top / "cert",
                        ssl_key_file=self.top / "key", max_connections=40,
-                       shared_buffers="16MB", log_line_prefix="@")
+                       shared_buffers=f"{self.memory}B", max_wal_size="8GB",
+                       log_line_prefix="@")
         return [f"{self.BIN}/postgres", "-D", self.top / "data"] + [
             x for k, v in options.items() for x in ("-c", f"{k}={v}")]
 
@@ -273,10 +285,10 @@ class Postgres(Server):
                  f"CREATE ROLE mail LOGIN PASSWORD {self.literal(SECRET)};"
                  "GRANT SELECT ON users TO mail;")
 
-    def sql(self, text, database="mail"):
+    def sql(self, text, database="mail", **kw):
         return self.run(f"{self.BIN}/psql", "-X", "-h", self.top, "-U",
                         "admin", "-d", database, "-v", "ON_ERROR_STOP=1",
-                        "-Atq", input=text)
+                        "-Atq", input=text, **kw)
 
     def log_statements(self):
         self.sql("ALTER ROLE mail SET log_statement = 'all'")
@@ -321,7 +333,7 @@ class MariaDB(Server):
                 "--skip-name-resolve",
                 f"--bind-address={self.address},{self.alias}",
                 f"--ssl-cert={self.top}/cert", f"--ssl-key={self.top}/key",
-                "--innodb-buffer-pool-size=16M", "--skip-innodb-doublewrite",
+                f"--innodb-buffer-pool-size={self.memory}", "--skip-innodb-doublewrite",
                 "--innodb-flush-log-at-trx-commit=2"]
 
     def client(self, program, *args):
@@ -344,10 +356,10 @@ class MariaDB(Server):
                  "GRANT SELECT ON mail.users TO mail@localhost;"
                  "GRANT SELECT ON mail.users TO mail@'127.%';", "mysql")
 
-    def sql(self, text, database="mail"):
+    def sql(self, text, database="mail", **kw):
         # ' and \ in literals as in standard SQL
         return self.run(*self.client("mariadb", "-N", database), input=(
-            "SET sql_mode = 'NO_BACKSLASH_ESCAPES';" + text))
+            "SET sql_mode = 'NO_BACKSLASH_ESCAPES';" + text), **kw)
 
     def log_statements(self):
         self.sql(f"SET GLOBAL general_log_file = '{self.top}/general';"
@@ -388,7 +400,7 @@ class Link:
         self.address, self.port = free_address(), 0
         self.listener, self.flowing = None, threading.Event()
         self.connections, self.lock = set(), threading.Lock()
-        self.count = self.cuts = self.to_cut = 0
+        self.count = self.cuts = self.to_cut = self.delay = 0
         self.flowing.set()
         self.open()
 
@@ -427,6 +439,8 @@ class Link:
         with contextlib.suppress(OSError):
             while data := a.recv(65536):
                 self.flowing.wait()
+                if a is pair[1] and self.delay:
+                    time.sleep(self.delay)
                 if a is pair[1] and self.cuts_now():
                     b.sendall(data[:len(data) // 2])
                     break
@@ -451,6 +465,10 @@ class Link:
     def cut(self, times=1 << 30):
         """Send half of an answer and close, this many times."""
         self.to_cut = times
+
+    def slow(self, seconds):
+        """Hold each part of an answer back for so long."""
+        self.delay = seconds
 
     def hold(self):
         """Nothing gets through any more."""
