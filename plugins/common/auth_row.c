@@ -118,6 +118,13 @@ is_user_column(const struct auth_column *c)
 	    memcmp(c->name.p, prefix, sizeof(prefix) - 1) == 0;
 }
 
+/* The user's name is no field of his data. */
+static _Bool
+is_name(struct span column)
+{
+	return span_is(column, "userdb_user");
+}
+
 culver_status
 auth_row_give(const struct auth_row *row, _Bool prefetch,
     struct auth_user *u, const char *user, struct culver_call *call)
@@ -129,7 +136,8 @@ auth_row_give(const struct auth_row *row, _Bool prefetch,
 	for (unsigned i = 0; st == CULVER_OK && i < row->n; i++) {
 		const struct auth_column *c = &row->column[i];
 
-		if (prefetch ? is_user_column(c) : !span_is(c->name, "user"))
+		if (prefetch ? is_user_column(c) && !is_name(c->name) :
+		    !span_is(c->name, "user"))
 			st = auth_user_field(u, c->name, c->value, call);
 	}
 	return st;
@@ -204,7 +212,8 @@ auth_kept_give(const struct auth_kept *k, struct auth_user *u, const char *user,
 		    strlen(name.p + name.n + 1)};
 
 		p = value.p + value.n + 1;
-		st = auth_user_field(u, name, value, call);
+		if (!is_name(name))
+			st = auth_user_field(u, name, value, call);
 	}
 	return st;
 }
