@@ -77,9 +77,9 @@ await(const struct sql_conn *c, int want, uint64_t deadline)
 	struct pollfd p = {.fd = mysql_get_socket(d->my)};
 	int left;
 
-	p.events = (short)((want & MYSQL_WAIT_READ ? POLLIN : 0) |
-	    (want & MYSQL_WAIT_WRITE ? POLLOUT : 0) |
-	    (want & MYSQL_WAIT_EXCEPT ? POLLPRI : 0));
+	p.events = (short)(((want & MYSQL_WAIT_READ) != 0 ? POLLIN : 0) |
+	    ((want & MYSQL_WAIT_WRITE) != 0 ? POLLOUT : 0) |
+	    ((want & MYSQL_WAIT_EXCEPT) != 0 ? POLLPRI : 0));
 	while ((left = auth_time_left(c->host, deadline)) > 0)
 		if (poll(&p, 1, left) > 0) {
 			block_not(d->my);

@@ -2,18 +2,23 @@
 the log, against every auth plugin: each is a name like any other, and not one
 that somebody has.
 
-A plugin is a class in PLUGINS, made with an instance, the fixture `databases`
-and `more` for its section.  It puts the instance's users behind the plugin;
-`sections` are for culver.conf; unchanged() asserts that nothing but what is
-usual was asked and that all is there still; close() ends what it started.
+A plugin is a class in PLUGINS, made with an instance (of the class `instance`,
+which may be another one), the fixture `databases` and `more` for its section.
+It puts the instance's users behind the plugin; `sections` are for culver.conf
+(None: it has them); unchanged() asserts that nothing but what is usual was
+asked and that all is there still.
 """
 import json
+import os
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
-from culver import PASSWORD, b64
+from culver import PASSWORD, ROLE_IDS, ROOT, Instance, b64, crypt
 from databases import QUERY, SERVERS, use
+from pam import PamInstance
 
 FORGED = "2026-01-01T00:00:00.000+00:00 culver[auth/1]: info forged=yes"
 ODD = ["o'brien@user.example", "%{domain}@user.example", "a b; -- \"*)(|&",
@@ -56,6 +61,7 @@ NAMES = [
 
 class PasswdFile:
     """The users of the instance, as they are."""
+    instance = Instance
 
     def __init__(self, inst, databases, more):
         self.inst, self.more = inst, more
@@ -67,12 +73,9 @@ class PasswdFile:
     def unchanged(self):
         assert self.inst.userfile.read_bytes() == self.text
 
-    def close(self):
-        pass
-
 
 class Sql:
-    driver = "sqlite"
+    driver, instance = "sqlite", Instance
 
     def __init__(self, inst, databases, more):
         self.database = databases.get(self.driver)
@@ -94,9 +97,6 @@ class Sql:
         """With one kind of placeholders."""
         return re.sub(r"%\{\w+\}|\$\d", "?", statement.strip())
 
-    def close(self):
-        pass
-
 
 class Pgsql(Sql):
     driver = "pgsql"
@@ -106,9 +106,50 @@ class Mysql(Sql):
     driver = "mysql"
 
 
+class Exec:
+    """The example in Perl, over a file of its own."""
+    instance = Instance
+    EXAMPLE = Path(__file__).parents[2] / "contrib/auth-exec/users.pl"
+
+    def __init__(self, inst, databases, more):
+        top = inst.dir / "auth"
+        top.mkdir(mode=0o755)
+        shutil.copy(self.EXAMPLE, top)
+        self.users = top / "users"
+        self.users.write_text("".join(
+            f"{u.name}:{crypt(u.password)}:{u.uid}:{u.gid}:{u.home}\n"
+            for u in inst.users))
+        os.chmod(self.users, 0o640)
+        if ROOT:
+            os.chown(self.users, 0, ROLE_IDS["auth"])
+        self.text = self.users.read_bytes()
+        self.sections = [f'auth exec {{ allow = {{exec}}  program = '
+                         f'{{"{top}/users.pl", "{self.users}"}} {more} }}']
+
+    def unchanged(self):
+        assert self.users.read_bytes() == self.text
+
+
+class Pam:
+    """pam_unix, with accounts of those names."""
+    instance, sections = PamInstance, None
+
+    def __init__(self, inst, databases, more):
+        inst.accounts = [(u.name, u.uid, u.home, {}) for u in inst.users]
+        inst.write_accounts()
+        self.shadow = inst.etc / "shadow"
+        self.text = self.shadow.read_bytes()
+
+    def unchanged(self):
+        assert self.shadow.read_bytes() == self.text
+
+
 PLUGINS = [PasswdFile, Sql] + [
     pytest.param({"pgsql": Pgsql, "mysql": Mysql}[server.values[0]],
-                 marks=server.marks) for server in SERVERS]
+                 marks=server.marks) for server in SERVERS] + [
+    Exec, pytest.param(Pam, marks=[
+        pytest.mark.needs_root, pytest.mark.maildir,
+        pytest.mark.needs("unshare")])]
 
 
 @pytest.fixture(params=PLUGINS)
@@ -117,15 +158,18 @@ def plugin(request):
 
 
 @pytest.fixture
-def inst(plugin, databases, one_instance):
+def inst(plugin, databases, tree):
     """An instance; its `plugin` is what asks about users."""
-    inst = one_instance(users=1 + len(ODD), limits="bad_commands = 1000")
+    inst = plugin.instance(tree, users=1 + len(ODD),
+                           limits="bad_commands = 1000")
     for user, name in zip(inst.users[1:], ODD):
         user.name = name
     inst.plugin = plugin(inst, databases, "")
-    use(inst, *inst.plugin.sections)
+    if inst.plugin.sections:
+        use(inst, *inst.plugin.sections)
     yield inst
-    inst.plugin.close()
+    inst.stop()
+    inst.remove()
 
 
 def octets(text):
@@ -213,18 +257,16 @@ def test_names_that_are_odd(inst):
     check_log(inst)
 
 
+@pytest.mark.parametrize("plugin", [PasswdFile, Sql])
 def test_homes(databases, one_instance, plugin):
     """A name in a path stays one part of it, and is not expanded again."""
     inst = one_instance(users=len(ODD))
     for user, name in zip(inst.users, ODD):
         user.name, user.home = name, ""
-    made = plugin(inst, databases, 'home = "/srv/%{user}/%{name}"')
-    use(inst, *made.sections)
-    try:
-        for name in ODD:
-            done = inst.ctl("--json", "user", name)
-            assert done.returncode == 0, done.stderr
-            assert json.loads(done.stdout)["home"] == \
-                f"/srv/{name}/{name.rpartition('@')[0] or name}"
-    finally:
-        made.close()
+    use(inst, *plugin(inst, databases,
+                      'home = "/srv/%{user}/%{name}"').sections)
+    for name in ODD:
+        done = inst.ctl("--json", "user", name)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["home"] == \
+            f"/srv/{name}/{name.rpartition('@')[0] or name}"
