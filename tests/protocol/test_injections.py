@@ -6,7 +6,7 @@ A plugin is a class in PLUGINS, made with an instance (of the class `instance`,
 which may be another one), the fixture `databases` and `more` for its section.
 It puts the instance's users behind the plugin; `sections` are for culver.conf
 (None: it has them); unchanged() asserts that nothing but what is usual was
-asked and that all is there still.
+asked and that all is there still; close(), if there is one, ends its server.
 """
 import json
 import os
@@ -19,6 +19,7 @@ import pytest
 from culver import PASSWORD, ROLE_IDS, ROOT, Instance, b64, crypt
 from databases import QUERY, SERVERS, use
 from pam import PamInstance
+from slapd import PEOPLE, Slapd
 
 FORGED = "2026-01-01T00:00:00.000+00:00 culver[auth/1]: info forged=yes"
 ODD = ["o'brien@user.example", "%{domain}@user.example", "a b; -- \"*)(|&",
@@ -144,7 +145,44 @@ class Pam:
         assert self.shadow.read_bytes() == self.text
 
 
+class Ldap:
+    """A bind as the user."""
+    instance = Instance
+    fields = ""
+    password = ""
+
+    def __init__(self, inst, databases, more):
+        self.server = Slapd(inst)
+        self.users = len(inst.users)
+        home = ', "homeDirectory=home"' if inst.users[0].home else ""
+        self.sections = [self.server.section(more=f"""{self.fields} {more}
+ attributes = {{"uidNumber=uid", "gidNumber=gid"{home}{self.password}}}""")]
+
+    def unchanged(self):
+        """Each search was for one name, whatever it was; slapd says when it
+        took none of it for text."""
+        searched = self.server.searches()
+        assert searched and len(self.server.people()) == self.users
+        name = r"(?:[^()*\\]|\\[0-9a-fA-F]{2})*"
+        uid = rf"(?:\(uid={name}\)|\(\?=(?:false|undefined)\))"
+        for base, scope, asked in searched:
+            assert (base, scope) == (PEOPLE, "2")
+            assert re.fullmatch(rf"\(&\(objectClass=posixAccount\){uid}\)",
+                                asked), asked
+
+    def close(self):
+        self.server.stop()
+
+
+class LdapHash(Ldap):
+    """The user's password from an attribute."""
+    fields = "bind = no"
+    password = ', "userPassword=password"'
+
+
 PLUGINS = [PasswdFile, Sql] + [
+    pytest.param(kind, marks=pytest.mark.needs("slapd"))
+    for kind in (Ldap, LdapHash)] + [
     pytest.param({"pgsql": Pgsql, "mysql": Mysql}[server.values[0]],
                  marks=server.marks) for server in SERVERS] + [
     Exec, pytest.param(Pam, marks=[
@@ -155,6 +193,10 @@ PLUGINS = [PasswdFile, Sql] + [
 @pytest.fixture(params=PLUGINS)
 def plugin(request):
     return request.param
+
+
+def close(inst):
+    getattr(inst.plugin, "close", lambda: None)()
 
 
 @pytest.fixture
@@ -168,6 +210,7 @@ def inst(plugin, databases, tree):
     if inst.plugin.sections:
         use(inst, *inst.plugin.sections)
     yield inst
+    close(inst)
     inst.stop()
     inst.remove()
 
@@ -263,10 +306,11 @@ def test_homes(databases, one_instance, plugin):
     inst = one_instance(users=len(ODD))
     for user, name in zip(inst.users, ODD):
         user.name, user.home = name, ""
-    use(inst, *plugin(inst, databases,
-                      'home = "/srv/%{user}/%{name}"').sections)
-    for name in ODD:
-        done = inst.ctl("--json", "user", name)
+    inst.plugin = plugin(inst, databases, 'home = "/srv/%{user}/%{name}"')
+    use(inst, *inst.plugin.sections)
+    got = {name: inst.ctl("--json", "user", name) for name in ODD}
+    close(inst)
+    for name, done in got.items():
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["home"] == \
             f"/srv/{name}/{name.rpartition('@')[0] or name}"

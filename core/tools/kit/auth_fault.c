@@ -100,17 +100,21 @@ round_of_calls(struct door *d)
 	}
 }
 
-/* What failed works again; a connection that broke may need a second try. */
+/* What failed works again; a connection that broke may need a second try, and
+ * a server that seemed away may be left alone for a moment. */
 static void
 must_recover(struct door *d)
 {
+	const struct timespec moment = { .tv_nsec = 150000000 };
 	unsigned i, n;
 	culver_status st = CULVER_OK;
 
 	for (i = 0; i < ASKED; i++) {
-		for (n = 0; n < AGAIN && can_ask(d, i); n++)
+		for (n = 0; n < AGAIN && can_ask(d, i); n++) {
 			if ((st = ask(d, i)) == usual->st[i])
 				break;
+			nanosleep(&moment, NULL);
+		}
 		if (n == AGAIN)
 			kit_fail("%s: returned %d %s, also when nothing fails "
 			    "any more", question[i], (int)st,
