@@ -5,7 +5,6 @@
  * Runs in the process that Culver's PAM plugin starts for a login.  The first
  * argument says what it does, a second one to which user only.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -65,14 +64,14 @@ soil(void)
 
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		signal(signals[i], SIG_IGN);
-	while (open("/dev/null", O_RDONLY) >= 0)
-		;
+	for (int i = 0; i < 1000; i++)
+		open("/dev/null", O_RDONLY);
 	printf("+OK printed by a module\r\n");
 	fflush(stdout);
 	fprintf(stderr, "+OK printed by a module\r\n");
 	alarm(1);
 	umask(0777);
-	return errno == EMFILE ? PAM_SUCCESS : PAM_SYSTEM_ERR;
+	return PAM_SUCCESS;
 }
 
 static int

@@ -13,7 +13,7 @@ PERMIT = "auth required pam_permit.so\naccount required pam_permit.so\n"
 
 @pytest.fixture(scope="module")
 def instance(tree, build):
-    with PamInstance(tree, users=3, options='timeout = "1s"') as inst:
+    with PamInstance(tree, users=3, options='timeout = "5s"') as inst:
         inst.put_module(build)
         for user in inst.users:
             user.deliver(numbered(1))
