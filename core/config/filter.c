@@ -247,6 +247,10 @@ static const struct call config_role[] = {
 	{"access"}, {"faccessat"}, {"faccessat2"}, {"readlink"},
 	{"readlinkat"}, {"getcwd"}, {"getdents64"}, {"fstatfs"},
 	{"mmap", CLEAR(3, MAP_ANONYMOUS)},	/* modules */
+	/* libraries of modules ask which capabilities there are */
+	{"prctl", EQ(0, PR_CAPBSET_READ)}, {"prctl", EQ(0, PR_GET_SECUREBITS)},
+	{"prctl", EQ(0, PR_GET_NO_NEW_PRIVS)},
+	{"prctl", EQ(0, PR_CAP_AMBIENT), AND_EQ(1, PR_CAP_AMBIENT_IS_SET)},
 	{"memfd_create"}, {"ftruncate"}, {"pwrite64"},
 	{"fcntl", EQ(1, F_ADD_SEALS)},
 	{"landlock_create_ruleset"}, {"landlock_add_rule"},

@@ -54,6 +54,7 @@ def test_right_password(instance):
     with instance.login() as pop:
         assert pop.stat()[0] == 1
         pop.quit()
+    assert not instance.log_lines("not allowed here")
     instance.wait_log("user=user1", "uid=%d" % instance.users[0].uid)
 
 
@@ -183,6 +184,7 @@ def test_culverctl(instance):
     done = instance.ctl("login-test", "user1", input=PASSWORD + "\n")
     assert done.returncode == 0, done.stderr
     assert "the password is right (section pam)" in done.stdout
+    assert not done.stderr
     for user, password, status, why in (
             ("user1", "wrong", 77, "the password is wrong"),
             ("expired", PASSWORD, 77, "expired"),
