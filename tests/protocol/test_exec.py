@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
-from culver import (PASSWORD, ROLE_IDS, ROOT, all_processes, b64, cmdline,
+from culver import (PASSWORD, PORT, ROLE_IDS, ROOT, all_processes, b64, cmdline,
                     crypt, modules, numbered, until)
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "contrib/auth-exec"
@@ -57,8 +57,8 @@ class Backend:
             os.chown(new, 0, ROLE_IDS["auth"])
         os.rename(new, self.users)
 
-    def use(self, more=""):
-        section = (f'auth exec {{ allow = {{exec}}  processes = 1\n'
+    def use(self, more="", allow="exec"):
+        section = (f'auth exec {{ allow = {{{allow}}}  processes = 1\n'
                    f' program = {{"{self.path}", "{self.users}"}} {more} }}')
         lines = self.instance.conf_text().splitlines()
         self.instance.write_conf("\n".join(
@@ -215,6 +215,12 @@ def test_programs_that_fail(make_instance):
     until("its end", lambda: not backend.pids())
     assert answers()
 
+    # and so is one whose pool process is killed
+    lost = backend.pids()[0]
+    os.kill(all_processes()[lost][0], signal.SIGKILL)
+    until("its end", lambda: lost not in all_processes())
+    until("answers", answers)
+
     # the end of Culver is the end of it
     inst.stop()
     assert not backend.pids()
@@ -245,9 +251,23 @@ done
     log = inst.log_text()
     assert "read it" not in log and "made it" not in log
     assert "has the net" not in log
-    assert "Operation not permitted" in log
+    assert "OSError" in log
     assert "cannot write to null" not in log
     assert f"users.sh: {ROLE_IDS['auth'] if ROOT else os.getuid()}" in log
+
+
+def test_the_network_is_what_the_section_allows(make_instance):
+    inst = make_instance(users=1)
+    backend = Backend(inst, f"""#!/usr/bin/python3
+import socket, sys
+with socket.create_connection(("{inst.address}", {PORT})) as s:
+    print(s.recv(100).decode(), file=sys.stderr)
+""")
+    backend.use(allow="exec, net")
+    inst.start()
+    with inst.connect() as pop:
+        assert plain(pop, "anna").startswith(b"-ERR [SYS/TEMP]")
+    inst.wait_log("users.sh: +OK")
 
 
 def test_exec_must_be_allowed(make_instance):
