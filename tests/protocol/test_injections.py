@@ -131,6 +131,29 @@ class Exec:
         assert self.users.read_bytes() == self.text
 
 
+class Checkpassword(Exec):
+    """The same users, by a program that is run for each login."""
+
+    def __init__(self, inst, databases, more):
+        super().__init__(inst, databases, more)
+        program = inst.dir / "auth/check"
+        program.write_text(f"""#!/usr/bin/perl
+open my $asked, '<&=', 3 or exit 111;
+my ($name, $password) = split /\\0/, join('', <$asked>), -1;
+open my $users, '<', '{self.users}' or exit 111;
+my ($user) = grep $$_[0] eq $name, map {{ chomp; [split /:/, $_, -1] }} <$users>;
+my (undef, $hash, @data) = $user ? @$user : exit($ENV{{AUTHORIZED}} ? 3 : 1);
+exit 1 if !$ENV{{AUTHORIZED}} && crypt($password, $hash) ne $hash;
+$ENV{{AUTHORIZED}} &&= 2;
+@ENV{{qw(userdb_uid userdb_gid HOME)}} = @data;
+$ENV{{EXTRA}} = 'userdb_uid userdb_gid';
+exec @ARGV;
+""")
+        os.chmod(program, 0o755)
+        self.sections = [f'auth checkpassword {{ allow = {{exec}} '
+                         f'program = {{"{program}"}} lookup = yes {more} }}']
+
+
 class Pam:
     """pam_unix, with accounts of those names."""
     instance, sections = PamInstance, None
@@ -185,7 +208,7 @@ PLUGINS = [PasswdFile, Sql] + [
     for kind in (Ldap, LdapHash)] + [
     pytest.param({"pgsql": Pgsql, "mysql": Mysql}[server.values[0]],
                  marks=server.marks) for server in SERVERS] + [
-    Exec, pytest.param(Pam, marks=[
+    Exec, Checkpassword, pytest.param(Pam, marks=[
         pytest.mark.needs_root, pytest.mark.maildir,
         pytest.mark.needs("unshare")])]
 
