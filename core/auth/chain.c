@@ -95,7 +95,7 @@ job_send(struct job *j, struct pool *p)
 
 /* J is first in the queue of S, and P has time for it. */
 static void
-job_run(struct job *j, struct section *s, struct pool *p, uint64_t now)
+job_run(struct job *j, struct pool *p, uint64_t now)
 {
 	struct coord *c = j->coord;
 
@@ -108,6 +108,9 @@ job_run(struct job *j, struct section *s, struct pool *p, uint64_t now)
 			return;
 		}
 	}
+	if (remember_answer(j, now) || remember_follow(j, now))
+		return;
+	j->flushes = c->flushes;
 	if (job_send(j, p) != CULVER_OK) {	/* it never saw the job */
 		pool_end(p, "does not take a login");
 		return;
@@ -116,9 +119,7 @@ job_run(struct job *j, struct section *s, struct pool *p, uint64_t now)
 		j->slot = throttle_begin(c->throttle, &j->key, now);
 		j->begun = 1;
 	}
-	TAILQ_REMOVE(&s->queue[j->first], j, queue);
-	s->n_queued--;
-	j->state = J_RUNNING;
+	job_detach(j);
 	p->busy = 1;
 	p->id = j->id;
 	p->job = j;
@@ -135,7 +136,7 @@ section_pump(struct coord *c, unsigned section)
 	while ((p = pool_idle(s)) != NULL &&
 	    ((j = TAILQ_FIRST(&s->queue[1])) != NULL ||
 	    (j = TAILQ_FIRST(&s->queue[0])) != NULL))
-		job_run(j, s, p, now);
+		job_run(j, p, now);
 	coord_schedule(c);
 }
 
@@ -261,6 +262,8 @@ verify_answer(struct job *j, const struct ipc_pool_answer *m)
 		job_no(j, CULVER_E_DELAY, 0);
 		return;
 	}
+	if (chain_is_failure(st) && remember_away(j, st, m->error))
+		return;
 	switch (chain_then(part, st)) {
 	case CONF_THEN_NEXT:
 		next = chain_pass(j, st, m->error);

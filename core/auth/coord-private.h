@@ -7,7 +7,8 @@
  *		the others
  *	HELD	waits for its slot (coord.held, in the order of arrival)
  *	QUEUED	waits for a pool process (coord.active, and its section's queue)
- *	RUNNING	a pool process works on it (coord.active)
+ *	RUNNING	a pool process works on it, or on the same question of
+ *		another login, its leader (coord.active)
  *
  * A cancelled login that is RUNNING stays without a gate until the pool
  * answers, so that a guess counts whether or not anybody waits for it.
@@ -68,7 +69,11 @@ struct secret {
 struct job {
 	LIST_ENTRY(job) by_serial;
 	TAILQ_ENTRY(job) list;		/* sasl, held, or active */
-	TAILQ_ENTRY(job) queue;		/* of its section */
+	TAILQ_ENTRY(job) queue;		/* of its section, or its leader */
+	TAILQ_HEAD(, job) followers;	/* RUNNING: who want to know the same */
+	struct job *leader;		/* RUNNING: whom it follows */
+	uint64_t flushes;		/* of the coordinator, when it was asked
+					 * for */
 	struct coord *coord;
 	struct gate *gate;		/* NULL: nobody waits any more */
 	uint64_t serial, id;
@@ -177,6 +182,8 @@ struct coord {
 	uint64_t held_next;		/* no slot comes before that */
 	_Bool gates_dead;
 	struct throttle *throttle;
+	struct cache *cache;		/* NULL: nothing is remembered */
+	uint64_t flushes;
 	struct owners owners;
 	struct authlog log;
 	struct secret *secrets, *free_secret;
@@ -252,6 +259,9 @@ void job_ask(struct job *j, uint64_t now);
  * and J is gone. */
 _Bool job_enqueue(struct job *j, uint64_t now);
 
+/* No process, queue or leader has J, which is active, any more. */
+void job_detach(struct job *j);
+
 /* Take J out of the lists of its state. */
 void job_unlink(struct job *j);
 
@@ -285,6 +295,29 @@ void exchange_verdict(struct job *j, uint64_t now);
 
 /* A section said no to J's password or token; REASON is for the log. */
 void exchange_denied(struct job *j, const char *reason);
+
+/* --- remember.c: what was answered, and what is asked already -------------- */
+
+/* The cache, if the configuration wants one; false: no memory. */
+_Bool remember_new(struct coord *c);
+
+/* Forget all about USER (a name as it was asked for or answered), or all. */
+void remember_flush(struct coord *c, const char *user);
+
+/* Is the answer to J's question known?  Then J goes on with it, or is gone. */
+_Bool remember_answer(struct job *j, uint64_t now);
+
+/* J's section could not tell (ST, WHY); is there an older answer?  Likewise. */
+_Bool remember_away(struct job *j, culver_status st, const char *why);
+
+/* Is a process being asked J's question?  Then J waits for that answer. */
+_Bool remember_follow(struct job *j, uint64_t now);
+
+/* A process answered J, and those who follow it. */
+void remember_said(struct job *j, const struct ipc_pool_answer *m);
+
+/* No process will answer J, nor those who follow it. */
+void remember_failed(struct job *j, const char *why);
 
 /* --- owners.c: whose a uid is ---------------------------------------------- */
 

@@ -12,6 +12,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "core/auth/cache.h"
 #include "core/auth/coord-private.h"
 #include "core/base/log.h"
 
@@ -227,7 +228,7 @@ pool_end(struct pool *p, const char *why)
 	free(p);
 	/* Not given to another process: it may be what ended this one. */
 	if (j != NULL)
-		job_broken(j, CULVER_E_TEMP, "its process ended");
+		remember_failed(j, "its process ended");
 	coord_schedule(c);
 }
 
@@ -264,7 +265,7 @@ pool_event(struct loop_io *io, unsigned events)
 		if (j != NULL && in.type == IPC_POOL_CREDS)
 			exchange_creds(j, &in.m.pool_creds);
 		else if (j != NULL)
-			job_answer(j, &in.m.pool_answer);
+			remember_said(j, &in.m.pool_answer);
 	}
 	ipc_done(&in);
 	section_pump(c, section);
@@ -322,6 +323,9 @@ manager_event(struct loop_io *io, unsigned events)
 		in.fd[0] = -1;
 		if (in.type == IPC_PING)
 			ipc_pong(io->fd);
+		else if (in.type == IPC_AUTH_FLUSH)
+			remember_flush(c, in.m.auth_flush.user[0] != 0 ?
+			    in.m.auth_flush.user : NULL);
 		else if (in.type == IPC_AUTH_GATE)
 			gate_add(c, in.m.auth_gate.gate,
 			    in.m.auth_gate.lmtp ? R_LMTP : R_GATE, fd);
@@ -399,8 +403,8 @@ coord_new(const struct coord_setup *setup)
 	explicit_bzero(secret, sizeof(secret));
 	if (c->throttle != NULL)
 		throttle_secret(c->throttle, c->salt_secret);
-	if (c->throttle == NULL || !secrets_new(c) || !sasl_warm() ||
-	    !loop_watch(setup->loop, &c->manager, LOOP_READ))
+	if (c->throttle == NULL || !secrets_new(c) || !remember_new(c) ||
+	    !sasl_warm() || !loop_watch(setup->loop, &c->manager, LOOP_READ))
 		coord_destroy(&c);
 	return c;
 }
@@ -427,6 +431,7 @@ coord_destroy(struct coord **cp)
 	loop_unwatch(c->setup.loop, &c->manager);
 	throttle_destroy(&c->throttle);
 	secrets_destroy(c);
+	cache_destroy(&c->cache);
 	explicit_bzero(c->salt_secret, sizeof(c->salt_secret));
 	free(c);
 	*cp = NULL;

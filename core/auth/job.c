@@ -39,12 +39,33 @@ job_leave_gate(struct job *j)
 	j->gate = NULL;
 }
 
+void
+job_detach(struct job *j)
+{
+	struct section *s = &j->coord->section[j->section];
+	struct pool *p;
+
+	if (j->state == J_QUEUED) {
+		TAILQ_REMOVE(&s->queue[j->first], j, queue);
+		s->n_queued--;
+		j->state = J_RUNNING;
+	} else if (j->leader != NULL) {
+		TAILQ_REMOVE(&j->leader->followers, j, queue);
+		j->leader = NULL;
+	} else if (j->state == J_RUNNING) {
+		LIST_FOREACH(p, &s->pools, link)
+			if (p->job == j)
+				p->job = NULL;
+	}
+}
+
 /* Take J out of the lists of its state; it is in none then. */
 void
 job_unlink(struct job *j)
 {
 	struct coord *c = j->coord;
 
+	job_detach(j);
 	if (j->waits) {
 		TAILQ_REMOVE(&c->sasl, j, list);
 		j->waits = 0;
@@ -54,23 +75,18 @@ job_unlink(struct job *j)
 	} else if (j->state != J_SASL) {
 		TAILQ_REMOVE(&c->active, j, list);
 	}
-	if (j->state == J_QUEUED) {
-		TAILQ_REMOVE(&c->section[j->section].queue[j->first], j,
-		    queue);
-		c->section[j->section].n_queued--;
-	}
 	j->state = J_SASL;
 }
 
 void
 job_free(struct job *j)
 {
-	struct pool *p;
+	struct job *f;
 
-	if (j->state == J_RUNNING)
-		LIST_FOREACH(p, &j->coord->section[j->section].pools, link)
-			if (p->job == j)
-				p->job = NULL;
+	while ((f = TAILQ_FIRST(&j->followers)) != NULL) {
+		TAILQ_REMOVE(&j->followers, f, queue);
+		f->leader = NULL;	/* its own time is over, soon */
+	}
 	job_unlink(j);
 	job_leave_gate(j);
 	secret_drop(j->coord, &j->secret);
@@ -138,8 +154,13 @@ job_enqueue(struct job *j, uint64_t now)
 {
 	struct section *s = &j->coord->section[j->section];
 
+	if (remember_answer(j, now))
+		return 0;
 	/* Whoever floods us with guesses shall not keep users out. */
 	j->first = j->lane == LANE_KNOWN;
+	if (s->n_queued >= (j->first ? 2 * MAX_QUEUED : MAX_QUEUED) &&
+	    remember_away(j, CULVER_E_TEMP, "too-many-waiting"))
+		return 0;
 	if (s->n_queued >= (j->first ? 2 * MAX_QUEUED : MAX_QUEUED)) {
 		job_refuse(j, "too-many-waiting");
 		return 0;
@@ -184,6 +205,7 @@ job_new(struct gate *g, uint64_t serial, const char *service,
 	j->coord = g->coord;
 	j->serial = serial;
 	j->id = ++g->coord->jobs;
+	TAILQ_INIT(&j->followers);
 	snprintf(j->service, sizeof(j->service), "%s", service);
 	snprintf(j->remote, sizeof(j->remote), "%s", remote);
 	snprintf(j->local, sizeof(j->local), "%s", local);

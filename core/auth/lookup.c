@@ -124,6 +124,9 @@ lookup_without(struct job *j, culver_status st, const char *why)
 	const struct conf_auth_part *part =
 	    &j->coord->conf->section[j->section];
 
+	if (j->phase == PHASE_USER && chain_is_failure(st) &&
+	    remember_away(j, st, why))
+		return;
 	switch (chain_then(part, st)) {
 	case CONF_THEN_NEXT:
 		if (chain_is_failure(st)) {

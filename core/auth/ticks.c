@@ -7,6 +7,17 @@
 
 #include "core/auth/coord-private.h"
 
+/* J's section has not answered in time; no other process is asked. */
+static void
+job_late(struct job *j, uint64_t now, const char *why)
+{
+	/* what it still may have to ask gets time of its own */
+	TAILQ_REMOVE(&j->coord->active, j, list);
+	TAILQ_INSERT_TAIL(&j->coord->active, j, list);
+	j->deadline = now + JOB_TIME;
+	remember_failed(j, why);
+}
+
 /* End what took too long. */
 static void
 active_tick(struct coord *c, uint64_t now)
@@ -14,7 +25,7 @@ active_tick(struct coord *c, uint64_t now)
 	struct job *j;
 
 	while ((j = TAILQ_FIRST(&c->active)) != NULL && j->deadline <= now)
-		job_broken(j, CULVER_E_TIMEOUT, j->state == J_RUNNING ?
+		job_late(j, now, j->state == J_RUNNING ?
 		    "no answer in time" : "no process had time");
 	for (unsigned i = 0; i < c->conf->n_section; i++) {
 		struct section *s = &c->section[i];
@@ -22,8 +33,7 @@ active_tick(struct coord *c, uint64_t now)
 		for (unsigned q = 0; q < 2 && s->n_pools == 0; q++)
 			while ((j = TAILQ_FIRST(&s->queue[q])) != NULL &&
 			    j->queued_at + NO_POOL_TIME <= now)
-				job_broken(j, CULVER_E_TEMP,
-				    "no process runs");
+				remember_failed(j, "no process runs");
 	}
 }
 

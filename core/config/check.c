@@ -427,9 +427,11 @@ cf_check(struct cf_config *c, const struct cf_env *env)
 {
 	cf_default_listen(c);
 	imply(&c->tls, c);
+	imply(&c->cache, c);
 	imply(&c->limits, c);
 	convert_all(&c->top);
 	convert_all(&c->tls);
+	convert_all(&c->cache);
 	convert_all(&c->limits);
 	convert_all(c->listen);
 	convert_all(c->host);

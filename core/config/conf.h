@@ -215,6 +215,8 @@ struct conf_auth {
 	uint32_t mechs, announced;	/* bits of enum sasl_id: those that are
 					 * served, and those that CAPA shows */
 	uint64_t failure_delay, failure_delay_max;	/* ns */
+	uint64_t cache_size;				/* octets */
+	uint64_t cache_time, cache_negative_time, cache_away_time;	/* ns */
 	uint32_t user_case;		/* 0: as sent, 1: lower-case */
 	uint32_t master_separator;	/* a character; 0: none */
 	uint32_t uid_min, gid_min;

@@ -37,7 +37,7 @@ struct cf_section {
 };
 
 struct cf_config {
-	struct cf_section top, tls, limits;
+	struct cf_section top, tls, cache, limits;
 	struct cf_section *listen, *host, *auth, *storage;	/* lists */
 };
 

@@ -195,7 +195,7 @@ unknown_block(const struct cf_block *b, const struct cf_section *parent)
 		    b->type);
 	else
 		diag_error(b->at, NULL, "unknown section \"%.60s\": wanted "
-		    "listen, tls, auth, storage or limits", b->type);
+		    "listen, tls, auth, storage, auth_cache or limits", b->type);
 }
 
 static void merge_block(struct cf_config *c, const struct cf_block *b,
@@ -227,7 +227,8 @@ merge_block(struct cf_config *c, const struct cf_block *b,
 	if (!block_name_ok(sect, b))
 		return;
 	if (lists[sect] == NULL) {
-		s = sect == CF_TLS ? &c->tls : &c->limits;
+		s = sect == CF_TLS ? &c->tls : sect == CF_CACHE ? &c->cache :
+		    &c->limits;
 		if (s->at.file == NULL)
 			s->at = b->at;
 	} else {
@@ -243,6 +244,7 @@ cf_merge(struct cf_config *c, const struct cf_block *root)
 	*c = (struct cf_config){.top = {.sect = CF_TOP, .name = "",
 	    .at = root->at},
 	    .tls = {.sect = CF_TLS, .name = ""},
+	    .cache = {.sect = CF_CACHE, .name = ""},
 	    .limits = {.sect = CF_LIMITS, .name = ""}};
 	merge_content(c, &c->top, root);
 }

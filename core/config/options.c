@@ -33,6 +33,7 @@ const struct cf_sect_info cf_sects[CF_SECTS] = {
 	[CF_HOST] = {"host", CF_NAMED, 0, "host \"mail.example.org\" { ... }"},
 	[CF_AUTH] = {"auth", CF_NAMED, 1, "auth passwdfile { ... }"},
 	[CF_STORAGE] = {"storage", CF_NAMED, 1, "storage maildir { ... }"},
+	[CF_CACHE] = {"auth_cache", CF_UNNAMED, 0, "auth_cache { ... }"},
 	[CF_LIMITS] = {"limits", CF_UNNAMED, 0, "limits { ... }"},
 };
 
@@ -42,6 +43,7 @@ const struct cf_sect_info cf_sects[CF_SECTS] = {
 #define HOST(nr, n, t) [nr] = {.sect = CF_HOST, .o.name = n, .o.type = t
 #define AUTH(nr, n, t) [nr] = {.sect = CF_AUTH, .o.name = n, .o.type = t
 #define STORAGE(nr, n, t) [nr] = {.sect = CF_STORAGE, .o.name = n, .o.type = t
+#define CACHE(nr, n, t) [nr] = {.sect = CF_CACHE, .o.name = n, .o.type = t
 #define LIMIT(nr, n, t) [nr] = {.sect = CF_LIMITS, .o.name = n, .o.type = t
 
 const struct cf_option cf_options[O_COUNT] = {
@@ -235,6 +237,22 @@ const struct cf_option cf_options[O_COUNT] = {
 	    .o.help = "the group (a name or a number) that may make dotlocks "
 	    "in the mail spool, where users may not: each session has a "
 	    "process of that group for it, which can do nothing else"},
+
+	CACHE(O_CACHE_SIZE, "size", CULVER_OPT_SIZE),
+	    .o.min = 1 << 16, .o.max = 1 << 29, .o.def = "16M",
+	    .o.help = "how much is remembered; what is oldest gives way"},
+	CACHE(O_CACHE_TIME, "time", CULVER_OPT_TIME),
+	    .o.min = 0, .o.max = DAY, .o.def = "0s",
+	    .o.help = "how long a right password and where a user's mail is "
+	    "are good without asking again"},
+	CACHE(O_CACHE_NEGATIVE_TIME, "negative_time", CULVER_OPT_TIME),
+	    .o.min = 0, .o.max = NS(3600), .o.def = "0s",
+	    .o.help = "how long a section is not asked again about a user "
+	    "that it did not know"},
+	CACHE(O_CACHE_AWAY_TIME, "away_time", CULVER_OPT_TIME),
+	    .o.min = 0, .o.max = 7 * DAY, .o.def = "0s",
+	    .o.help = "how old such an answer may be if the section that gave "
+	    "it cannot be asked"},
 
 	LIMIT(O_LOGIN_TIME, "login_time", CULVER_OPT_TIME),
 	    .o.min = NS(1), .o.max = NS(3600), .o.def = "60s",

@@ -185,6 +185,9 @@ print_config(FILE *out, const struct cf_config *c, _Bool json)
 	section_close(&p, 0);
 	sections(&p, c->auth, 0);
 	sections(&p, c->storage, 0);
+	section_open(&p, &c->cache, 0);
+	options(&p, &c->cache, 1);
+	section_close(&p, 0);
 	section_open(&p, &c->limits, 0);
 	options(&p, &c->limits, 1);
 	section_close(&p, 0);

@@ -408,6 +408,7 @@ static _Bool
 auth_snap(const struct snapper *s)
 {
 	const struct cf_section *lim = &s->c->limits, *sec;
+	const struct cf_section *cache = &s->c->cache;
 	struct conf_auth *a = mem_get(sizeof(*a));
 	struct part p = {.kind = CONF_AUTH, .fixed = a, .size = sizeof(*a)};
 
@@ -418,6 +419,11 @@ auth_snap(const struct snapper *s)
 	a->user_case = (uint32_t)s->c->top.v[O_USER_CASE].u.i;
 	a->master_separator = s->c->top.set[O_MASTER_SEPARATOR] == NULL ? 0 :
 	    (uint8_t)s->c->top.v[O_MASTER_SEPARATOR].u.s.p[0];
+	a->cache_size = (uint64_t)cache->v[O_CACHE_SIZE].u.i;
+	a->cache_time = (uint64_t)cache->v[O_CACHE_TIME].u.i;
+	a->cache_negative_time =
+	    (uint64_t)cache->v[O_CACHE_NEGATIVE_TIME].u.i;
+	a->cache_away_time = (uint64_t)cache->v[O_CACHE_AWAY_TIME].u.i;
 	a->uid_min = (uint32_t)lim->v[O_UID_MIN].u.i;
 	a->gid_min = (uint32_t)lim->v[O_GID_MIN].u.i;
 	a->shared_uid = (uint32_t)lim->v[O_SHARED_UID].u.i;

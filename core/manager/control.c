@@ -72,13 +72,32 @@ kick(struct client *c, const struct ipc_ctl_kick *ask)
 		master_tell(IPC_KICK, &m, &c->io.fd, 1);
 }
 
+/* All coordinators forget, those of earlier configurations too; what comes to
+ * them after our answer is asked anew. */
+static void
+flush(struct client *c, const char *user)
+{
+	const struct ipc_auth_flush m = {.user = user};
+	uint32_t status = 0;
+	struct child *child;
+
+	TAILQ_FOREACH(child, &manager.children, link)
+		if (child->role == R_AUTH && ipc_send(child->io.fd,
+		    IPC_AUTH_FLUSH, &m, NULL, 0) != CULVER_OK)
+			status = EAGAIN;
+	answer(c, status, 0, -1);
+}
+
 static void
 request(struct client *c, const struct ipc_in *in)
 {
-	_Bool change = in->type == IPC_CTL_KICK || in->type == IPC_CTL_RELOAD;
+	_Bool change = in->type == IPC_CTL_KICK || in->type == IPC_CTL_RELOAD ||
+	    in->type == IPC_CTL_FLUSH;
 
 	if (change && !c->may_change) {
 		answer(c, EPERM, 0, -1);
+	} else if (in->type == IPC_CTL_FLUSH) {
+		flush(c, in->m.ctl_flush.user);
 	} else if (in->type == IPC_CTL_KICK) {
 		kick(c, &in->m.ctl_kick);
 	} else if (in->type == IPC_CTL_RELOAD && manager.stopping) {

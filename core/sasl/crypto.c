@@ -12,7 +12,8 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 
-#include "core/sasl/sasl-private.h"
+#include "core/sasl/crypto.h"
+#include "core/sasl/sasl.h"
 
 static EVP_MAC *hmac;		/* fetched once: that is what costs */
 

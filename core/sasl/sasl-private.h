@@ -4,6 +4,7 @@
 #ifndef SASL_SASL_PRIVATE_H
 #define SASL_SASL_PRIVATE_H
 
+#include "core/sasl/crypto.h"
 #include "core/sasl/sasl.h"
 
 enum {
@@ -72,12 +73,6 @@ enum sasl_event sasl_take_password(struct sasl *s, const uint8_t *in,
 
 /* --- scram_text.c: the messages of SCRAM --------------------------------- */
 
-/* A part of a message. */
-struct part {
-	const char *p;
-	size_t n;
-};
-
 struct scram_client_first {
 	enum { SCRAM_NONE, SCRAM_COULD, SCRAM_BOUND } flag;
 	struct part binding;		/* SCRAM_BOUND: its type */
@@ -101,21 +96,5 @@ enum sasl_failure scram_parse_final(const char *in, size_t n, size_t key_n,
 /* A gs2-header (RFC 5801 4): up to its second comma.  Like these. */
 enum sasl_failure gs2_parse(const char *in, size_t n,
     struct scram_client_first *out);
-
-/* --- crypto.c: libcrypto, in one piece ----------------------------------- */
-
-enum crypto_hash { CRYPTO_MD5, CRYPTO_SHA1, CRYPTO_SHA256 };
-
-/* Octets of a digest. */
-size_t crypto_size(enum crypto_hash h);
-
-/* Of the concatenation of N texts; false: libcrypto failed. */
-_Bool crypto_digest(enum crypto_hash h, const struct part *text, unsigned n,
-    uint8_t *out);
-_Bool crypto_hmac(enum crypto_hash h, const void *key, size_t key_n,
-    const struct part *text, unsigned n, uint8_t *out);
-
-/* Equal?  Takes as long for all octets. */
-_Bool crypto_equal(const void *a, const void *b, size_t n);
 
 #endif /* SASL_SASL_PRIVATE_H */

@@ -328,6 +328,25 @@ ctl_kick(struct ctl *ctl)
 }
 
 int
+ctl_auth_flush(struct ctl *ctl)
+{
+	struct ipc_ctl_flush ask = {.user = ctl->argc == 2 ? ctl->argv[1] :
+	    ""};
+	int status;
+
+	if (ctl->argc > 2 || (ctl->argc == 2 && (ask.user[0] == 0 ||
+	    ask.user[0] == '-' || strlen(ask.user) > 255)))
+		return ctl_usage(ctl);
+	if ((status = control_ask(ctl, IPC_CTL_FLUSH, &ask)) != 0)
+		return status;
+	if (in.m.ctl_answer.status == 0)
+		return 0;
+	errno = (int)in.m.ctl_answer.status;
+	ctl_warn("culverd refused");
+	return errno == EPERM || errno == EACCES ? EX_NOPERM : EX_UNAVAILABLE;
+}
+
+int
 ctl_reload(struct ctl *ctl)
 {
 	const struct ipc_ctl_reload ask = {0};

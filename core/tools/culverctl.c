@@ -34,6 +34,8 @@ static const struct command {
 	{"who", ctl_who, "", "who is logged in"},
 	{"kick", ctl_kick, "USER | --session ID", "end sessions"},
 	{"reload", ctl_reload, "", "read the configuration again"},
+	{"auth-flush", ctl_auth_flush, "[USER]", "forget what auth sections "
+	    "answered"},
 	{"config", ctl_config, "", "all settings and where they are set"},
 	{"plugins", ctl_plugins, "", "the plugins that are installed"},
 	{"user", ctl_user, "USER", "what the auth sections say of a user"},
