@@ -100,9 +100,13 @@ static culver_status
 checkpw_create(struct culver_auth **out, const struct culver_host *host,
     const struct culver_values *vals, struct culver_call *call)
 {
-	struct culver_auth *au = calloc(1, sizeof(*au));
 	const struct culver_value *program = &vals->v[OPT_PROGRAM];
+	struct culver_auth *au;
+	uint32_t bad;
 
+	if (checkpw_check_options(host, vals, &bad, call) != CULVER_OK)
+		return CULVER_E_CONFIG;
+	au = calloc(1, sizeof(*au));
 	if (au == NULL)
 		return culver_fail(call, CULVER_E_NOMEM, errno, "start");
 	au->host = host;

@@ -190,6 +190,9 @@ check_run(struct culver_auth *au, const struct culver_auth_req *rq,
 	int none[2] = {-1, -1}, out[2] = {-1, -1};
 	culver_status st;
 
+	if (au->host->now(au->host) >= call->deadline)
+		return culver_fail(call, CULVER_E_TIMEOUT, 0, "%.100s was not "
+		    "run: the time is over", au->program.name);
 	program_quiet(&au->program);
 	if (au->program.pid > 0 && !program_end(&au->program, 0, status))
 		return culver_fail(call, CULVER_E_TEMP, 0, "%.100s was killed "

@@ -68,8 +68,12 @@ static culver_status
 exec_create(struct culver_auth **out, const struct culver_host *host,
     const struct culver_values *vals, struct culver_call *call)
 {
-	struct culver_auth *au = calloc(1, sizeof(*au));
+	struct culver_auth *au;
+	uint32_t bad;
 
+	if (exec_check_options(host, vals, &bad, call) != CULVER_OK)
+		return CULVER_E_CONFIG;
+	au = calloc(1, sizeof(*au));
 	if (au == NULL)
 		return culver_fail(call, CULVER_E_NOMEM, errno, "start");
 	au->host = host;

@@ -46,7 +46,6 @@ hang_up(struct bridge *b)
 		close(b->fd);
 	b->fd = -1;
 	b->can = 0;
-	b->proven = false;
 }
 
 /* There is no program from now on, because of WHY; it may end by itself within
@@ -55,7 +54,9 @@ static culver_status
 down(struct bridge *b, uint64_t patience, const char *why,
     struct culver_call *call)
 {
-	uint64_t pause = PAUSE_MIN << (b->failures < 7 ? b->failures : 7);
+	/* once may happen; twice in a row is likely to happen again */
+	uint64_t pause = b->failures == 0 ? 0 :
+	    PAUSE_MIN << (b->failures < 8 ? b->failures - 1 : 7);
 	int status = -1;
 	char text[64] = "";
 
@@ -190,7 +191,6 @@ bridge_ask(struct bridge *b, struct culver_call *call)
 	id = wire_get(&b->answer, "id");
 	if (!span_is(id, want))
 		return bridge_breach(b, "an answer with another id", call);
-	b->proven = true;
 	b->failures = 0;
 	return CULVER_OK;
 }
@@ -282,7 +282,6 @@ static culver_status
 look(struct bridge *b, struct culver_call *call)
 {
 	struct pollfd p = {.fd = b->fd, .events = POLLIN};
-	bool proven = b->proven;
 	culver_status st;
 	char c;
 
@@ -291,12 +290,7 @@ look(struct bridge *b, struct culver_call *call)
 	if (recv(b->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
 		return bridge_breach(b, "it spoke without being asked", call);
 	st = down(b, LAST_WORDS, NULL, call);
-	if (!proven)
-		return st;
-	/* It has worked, and may end as it likes between two requests. */
-	b->failures = 0;
-	b->not_before = 0;
-	return CULVER_OK;
+	return now(b) < b->not_before ? st : CULVER_OK;
 }
 
 culver_status
@@ -305,6 +299,9 @@ bridge_ready(struct bridge *b, struct culver_call *call)
 	int status;
 	culver_status st;
 
+	if (now(b) >= call->deadline)
+		return culver_fail(call, CULVER_E_TIMEOUT, 0, "%.100s was not "
+		    "asked: the time is over", b->program.name);
 	program_quiet(&b->program);
 	program_listen(&b->program);
 	st = b->fd >= 0 ? look(b, call) : CULVER_OK;

@@ -79,7 +79,6 @@ struct bridge {
 	char **argv;
 	int fd;			/* its standard input and output; -1 */
 	unsigned can;		/* since its hello */
-	bool proven;		/* it has answered a request */
 	unsigned failures;	/* in a row */
 	uint64_t not_before;	/* when it may be started again */
 	uint64_t id;		/* of the last request */
