@@ -11,8 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from culver import PORT, Instance       # noqa: E402
-from databases import Databases, use    # noqa: E402
+from culver import PORT, Instance, proc_stat    # noqa: E402
+from databases import Databases, use        # noqa: E402
 
 KINDS = ["passwdfile", "sqlite", "pgsql", "mysql"]
 
@@ -72,11 +72,10 @@ class Client:
 
 
 def processor_seconds(pids):
-    """User and system time of processes, by /proc."""
+    """User and system time of those processes that live, by /proc."""
     total = 0
-    for pid in pids:
-        with open(f"/proc/{pid}/stat", "rb") as f:
-            total += sum(map(int, f.read().rsplit(b")", 1)[1].split()[11:13]))
+    for stat in filter(None, map(proc_stat, pids)):
+        total += int(stat[11]) + int(stat[12])
     return total / os.sysconf("SC_CLK_TCK")
 
 

@@ -136,9 +136,32 @@ def test_killed_and_restarted(server, inst):
     inst.wait_log("database: connected")
 
 
+def test_away_before_another_section(server, inst):
+    """Users whom the next section knows are let in if the first may be passed
+    over; nobody hears that a password is wrong."""
+    others, inst.users = inst.users[:2], inst.users[2:]
+    server.fill(inst.users)
+    theirs, inst.users = inst.users, others
+    inst.write_users()
+    use(inst, server.section("on_failure = next"), "passwdfile")
+    inst.start()
+    for user in theirs + others:
+        assert login_works(inst, user)
+    server.kill()
+    for user in others:
+        assert login_works(inst, user)
+    for name, password in ((theirs[0].name, PASSWORD), ("nobody", PASSWORD),
+                           (theirs[0].name, "x"), (others[0].name, "x")):
+        assert login(inst, name, password).startswith(AWAY), name
+    server.start()
+    until("logins to work", lambda: login_works(inst, theirs[0]),
+          patience=SOON, pause=0.1)
+    assert login(inst, others[0].name, "x").startswith(b"-ERR [AUTH]")
+
+
 def test_restarted_between_two_logins(server, inst):
     """Kept connections are dead; nobody notices."""
-    use(inst, server.section(), "passwdfile")
+    use(inst, server.section())
     inst.start()
     for _ in range(4):
         assert login_works(inst, inst.users[1])
