@@ -504,6 +504,11 @@ class Databases:
             self.made[key] = self.KINDS[driver]()
         return self.made[key]
 
+    def keep(self, server):
+        """End this one, too, with the others."""
+        self.made[server] = server
+        return server
+
     def close(self):
         for database in self.made.values():
             database.close()

@@ -7,13 +7,16 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
+from pathlib import Path
 
-from culver import Failure, crypt, until
+from culver import Failure, crypt, tempdir, until
 from databases import quoted
 
 SUFFIX = "dc=example,dc=org"
 PEOPLE = f"ou=people,{SUFFIX}"
 READER = f"cn=culver,{SUFFIX}"
+NOBODY = f"cn=nobody,{SUFFIX}"
 READER_PASSWORD = 'se"cr\\et'
 MODULES = "/usr/lib/ldap"
 
@@ -32,13 +35,15 @@ def ldif(name, value):
 class Slapd:
     """`top` has configuration, data and socket; PORT and the next one are
     used, on the address of `instance`.  MORE is added to slapd.conf behind the
-    database's lines, ENTRIES to what is in it."""
+    database's lines, ENTRIES to what is in it; the userPassword of all is
+    STORED, or a hash of each one's password."""
 
-    def __init__(self, instance, name="ldap", port=3389, more="", entries=(),
-                 scheme="{CRYPT}"):
+    def __init__(self, instance, port=3389, more="", entries=(),
+                 stored=None):
         self.instance, self.port, self.proc = instance, port, None
-        self.top = instance.dir / name
-        (self.top / "data").mkdir(parents=True)
+        self.top = Path(tempfile.mkdtemp(prefix="culver-ldap-",
+                                         dir=tempdir("")))
+        (self.top / "data").mkdir()
         os.chmod(self.top, 0o755)
         self.socket, self.log = self.top / "s", self.top / "log"
         self.ldapi = "ldapi://" + str(self.socket).replace("/", "%2F")
@@ -48,8 +53,8 @@ class Slapd:
         shutil.copy(instance.cert, self.ca)
         os.chmod(self.ca, 0o644)
         self.conf(more)
-        self.load([self.person(u, scheme) for u in instance.users] +
-                  list(entries))
+        self.load([self.person(u, stored) for u in instance.users] +
+                  list(entries), stored or "{CRYPT}" + crypt("x"))
         self.start()
 
     def conf(self, more):
@@ -78,9 +83,8 @@ access to * by dn.exact="{READER}" read by * none
 """)
 
     @staticmethod
-    def person(user, scheme="{CRYPT}"):
-        stored = scheme + (crypt(user.password) if scheme == "{CRYPT}"
-                           else user.password)
+    def person(user, stored):
+        stored = stored or "{CRYPT}" + crypt(user.password)
         return "\n".join([f"dn: uid={rdn(user.name)},{PEOPLE}",
                           "objectClass: account", "objectClass: posixAccount",
                           ldif("uid", user.name), ldif("cn", user.name),
@@ -88,14 +92,17 @@ access to * by dn.exact="{READER}" read by * none
                           ldif("userPassword", stored),
                           ldif("homeDirectory", user.home or "/nowhere")])
 
-    def load(self, entries):
+    def load(self, entries, nobody):
         domain = SUFFIX.split(",", maxsplit=1)[0].removeprefix("dc=")
         text = "\n\n".join([
             f"dn: {SUFFIX}\nobjectClass: domain\ndc: {domain}",
             f"dn: {PEOPLE}\nobjectClass: organizationalUnit\nou: people",
             f"dn: {READER}\nobjectClass: organizationalRole\n"
             f"objectClass: simpleSecurityObject\ncn: culver\n"
-            f"userPassword: {READER_PASSWORD}", *entries]) + "\n"
+            f"userPassword: {READER_PASSWORD}",
+            f"dn: {NOBODY}\nobjectClass: organizationalRole\n"
+            "objectClass: simpleSecurityObject\ncn: nobody\n" +
+            ldif("userPassword", nobody), *entries]) + "\n"
         subprocess.run(["slapadd", "-q", "-f", str(self.top / "slapd.conf")],
                        input=text, check=True, text=True,
                        capture_output=True, timeout=60, cwd="/")
@@ -136,6 +143,10 @@ access to * by dn.exact="{READER}" read by * none
             self.proc.wait(60)
             self.proc = None
 
+    def close(self):
+        self.stop()
+        shutil.rmtree(self.top, ignore_errors=True)
+
     def people(self):
         """Who is in it, as DNs."""
         found = self.tool("ldapsearch", "", "-LLL", "-o", "ldif-wrap=no",
@@ -162,10 +173,9 @@ def directories(instance):
     made = []
 
     def make(**kw):
-        made.append(Slapd(instance, f"ldap{len(made)}", 3389 + 2 * len(made),
-                          **kw))
+        made.append(Slapd(instance, 3389 + 2 * len(made), **kw))
         return made[-1]
 
     yield make
     for server in made:
-        server.stop()
+        server.close()

@@ -21,7 +21,8 @@ import time
 from bench import (KINDS, Client, Databases, arguments, instance,
                    kolmogorov_smirnov, mann_whitney, welch)
 from culver import User, crypt
-from databases import SELECT
+from databases import SELECT, quoted
+from slapd import NOBODY, Slapd
 
 SCHEMES = {
     "yescrypt": "$y$j9T$culverculver",
@@ -42,6 +43,10 @@ def place(kind, databases, scheme, known):
         if kind == "passwdfile":
             inst.write_users({u.name: stored for u in inst.users})
             return ["passwdfile"]
+        if kind == "ldap":
+            server = databases.keep(Slapd(inst, stored="{CRYPT}" + stored
+                                          if setting else "right"))
+            return [server.section(more="dummy_dn = " + quoted(NOBODY))]
         database = databases.get(kind)
         database.fill(inst.users)
         database.sql(f"UPDATE users SET password = '{stored}'")
@@ -126,7 +131,7 @@ def report(title, took):
 
 
 def main():
-    parser = arguments(__doc__, *KINDS)
+    parser = arguments(__doc__, *KINDS, "ldap")
     parser.add_argument("--tries", type=int, default=10000, metavar="N")
     parser.add_argument("--schemes", default=",".join(SCHEMES))
     parser.add_argument("--delay", metavar="TIME",

@@ -6,7 +6,7 @@ A plugin is a class in PLUGINS, made with an instance (of the class `instance`,
 which may be another one), the fixture `databases` and `more` for its section.
 It puts the instance's users behind the plugin; `sections` are for culver.conf
 (None: it has them); unchanged() asserts that nothing but what is usual was
-asked and that all is there still; close(), if there is one, ends its server.
+asked and that all is there still.
 """
 import json
 import os
@@ -175,7 +175,7 @@ class Ldap:
     password = ""
 
     def __init__(self, inst, databases, more):
-        self.server = Slapd(inst)
+        self.server = databases.keep(Slapd(inst))
         self.users = len(inst.users)
         home = ', "homeDirectory=home"' if inst.users[0].home else ""
         self.sections = [self.server.section(more=f"""{self.fields} {more}
@@ -192,9 +192,6 @@ class Ldap:
             assert (base, scope) == (PEOPLE, "2")
             assert re.fullmatch(rf"\(&\(objectClass=posixAccount\){uid}\)",
                                 asked), asked
-
-    def close(self):
-        self.server.stop()
 
 
 class LdapHash(Ldap):
@@ -218,10 +215,6 @@ def plugin(request):
     return request.param
 
 
-def close(inst):
-    getattr(inst.plugin, "close", lambda: None)()
-
-
 @pytest.fixture
 def inst(plugin, databases, tree):
     """An instance; its `plugin` is what asks about users."""
@@ -233,7 +226,6 @@ def inst(plugin, databases, tree):
     if inst.plugin.sections:
         use(inst, *inst.plugin.sections)
     yield inst
-    close(inst)
     inst.stop()
     inst.remove()
 
@@ -329,11 +321,10 @@ def test_homes(databases, one_instance, plugin):
     inst = one_instance(users=len(ODD))
     for user, name in zip(inst.users, ODD):
         user.name, user.home = name, ""
-    inst.plugin = plugin(inst, databases, 'home = "/srv/%{user}/%{name}"')
-    use(inst, *inst.plugin.sections)
-    got = {name: inst.ctl("--json", "user", name) for name in ODD}
-    close(inst)
-    for name, done in got.items():
+    use(inst, *plugin(inst, databases,
+                      'home = "/srv/%{user}/%{name}"').sections)
+    for name in ODD:
+        done = inst.ctl("--json", "user", name)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["home"] == \
             f"/srv/{name}/{name.rpartition('@')[0] or name}"

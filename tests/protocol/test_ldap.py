@@ -76,7 +76,7 @@ def test_names_in_a_dn(slapd):
 
 def test_scram(slapd):
     """The attribute has the password itself."""
-    server = slapd(scheme="")
+    server = slapd(stored=PASSWORD)
     inst = server.instance
     use(inst, server.section(more=BY_ATTRIBUTE + ' scheme = "PLAIN"'))
     inst.start()
