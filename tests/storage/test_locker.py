@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+import culver
 from culver import (ROLE_IDS, alive, cmdline, numbered, proc_status, until,
                     wire)
 from lmtp import LISTEN, Lmtp
@@ -304,7 +305,8 @@ def test_what_a_locker_is(start):
         assert status["NoNewPrivs"].strip() == "1"
         assert status["Seccomp"].strip() == "2"
         assert os.stat(f"/proc/{locker}/mem").st_uid == 0   # not dumpable
-        assert limits(locker)["Max processes"] == ["0", "0"]
+        if not culver.SANITIZED:   # their runtime starts one
+            assert limits(locker)["Max processes"] == ["0", "0"]
         assert limits(locker)["Max core file size"] == ["0", "0"]
         assert int(limits(locker)["Max open files"][0]) <= 16
         fds = descriptors(locker)

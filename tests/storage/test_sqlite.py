@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+import culver
 from culver import (Failure, Instance, numbered, own_mounts, proc_status,
                     until, wire)
 
@@ -233,7 +234,8 @@ def test_a_message_of_100_mb_in_little_memory(instance, user):
             pop.fill()
         assert pop.take(len(want) + 3) == want + b".\r\n"
         peak = int(proc_status(worker)["VmHWM"].split()[0])
-        assert peak < 16384, f"{peak} KiB"
+        if not culver.SANITIZED:   # which keep what was freed
+            assert peak < 16384, f"{peak} KiB"
         pop.ok("DELE 1")
         assert pop.quit().startswith(b"+OK")
     # and the space is given back, when the client has its answer
@@ -242,7 +244,8 @@ def test_a_message_of_100_mb_in_little_memory(instance, user):
 
 def test_100_mb_go_in_and_out_of_a_process_of_16_mib(instance, user, tmp_path):
     """Delivered and read again where no more can be had."""
-    room = 16 << 20
+    # sanitizers map memory of their own; with them only the octets are tried
+    room = resource.RLIM_INFINITY if culver.SANITIZED else 16 << 20
     line = b"a line of a large message, and no dot at its beginning\r\n"
     big = b"Subject: large\r\n\r\n" + line * (100_000_000 // len(line))
     user.empty()
