@@ -145,7 +145,7 @@ test_malformed_lines(void **state)
 	assert_int_equal(authtest_verify(s, "rel", "p"), CULVER_E_TEMP);
 	assert_int_equal(authtest_verify(s, "huge", "p"), CULVER_E_TEMP);
 	for (int nr = 2; nr <= 6; nr++) {
-		char mark[16];
+		char mark[32];
 		const char *at;
 
 		snprintf(mark, sizeof(mark), "/users:%d: ", nr);
