@@ -333,8 +333,7 @@ request_result(struct oauth_peer *p, CURL *e, CURLcode result,
 		    error : curl_easy_strerror(result));
 	else if (status == 401 || status == 403)
 		snprintf(p->error, sizeof(p->error), "it answers with HTTP "
-		    "status %ld: it does not take this section's credentials",
-		    status);
+		    "status %ld: it does not let this section ask", status);
 	else if (status != 200)
 		snprintf(p->error, sizeof(p->error), "it answers with HTTP "
 		    "status %ld", status);

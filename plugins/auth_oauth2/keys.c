@@ -8,12 +8,15 @@
  */
 #include "config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include <culver/util.h>
 
 #include "plugins/auth_oauth2/oauth2.h"
+
+#define NS_PER_S 1000000000u
 
 /* Take the keys that N octets of TEXT are, from WHERE. */
 static culver_status
@@ -85,8 +88,13 @@ url_fetch(struct culver_auth *au, struct culver_call *call)
 	k->tried = true;
 	k->tried_at = au->host->now(au->host);
 	st = oauth_http_fetch(&au->http, &au->jwks, NULL, 0, &a, call);
-	if (st == CULVER_OK)
-		st = keys_take(au, a.p, a.n, au->jwks.url, call);
+	if (st == CULVER_OK && (st = keys_take(au, a.p, a.n, au->jwks.url,
+	    call)) != CULVER_OK) {
+		/* or every login would fetch it */
+		snprintf(au->jwks.error, sizeof(au->jwks.error), "%.190s",
+		    call->err->text);
+		au->jwks.not_before = au->host->now(au->host) + NS_PER_S;
+	}
 	oauth_answer_free(&a);
 	k->failed = st != CULVER_OK;
 	if (st == CULVER_OK)

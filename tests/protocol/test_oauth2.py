@@ -218,6 +218,16 @@ def test_bad_providers(run, idp, mode):
     until("a login", lambda: good(inst, opaque), pause=0.1)
 
 
+def test_nonsense_is_not_fetched_all_the_time(run, idp):
+    inst = run(by_keys(idp).replace("{ allow", "{ processes = 1  allow"))
+    token = idp.token("user1")
+    idp.mode = "text"
+    begun = time.monotonic()
+    for _ in range(100):
+        assert late(inst, token)
+    assert idp.fetched <= 2 + (time.monotonic() - begun)
+
+
 def test_whose_certificate(run, idp, make_instance):
     """A provider whose certificate nobody vouches for is not one."""
     token = idp.token("user1")
@@ -291,7 +301,7 @@ def test_other_credentials(run, idp):
     assert good(inst, idp.opaque("user1"))
     wrong = run(by_asking(idp).replace(SECRET, "wrong"))
     assert late(wrong, idp.opaque("user1"))
-    wrong.wait_log("auth-error", "does not take this section's credentials")
+    wrong.wait_log("auth-error", "does not let this section ask")
 
 
 def test_both(run, idp):
