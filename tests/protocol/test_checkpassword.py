@@ -157,7 +157,11 @@ exit 1
     until("the end of it", lambda: not checker.pids())
 
 
-def test_plugin_check(checker, tmp_path, tree):
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("groups", [
+    "elf,descriptor,options,auth,hygiene,versions,deadline",
+    pytest.param("faults", marks=pytest.mark.slow)])
+def test_plugin_check(checker, tmp_path, tree, groups):
     checker.use(manual_example(checker.users), "lookup = yes")
     password = tmp_path / "password"
     password.write_text(PASSWORD + "\n")
@@ -181,7 +185,7 @@ exec "$1"
     done = subprocess.run(
         [str(tree / "usr/local/bin/culver-plugin"), "check", "--kind", "auth",
          "--user", "user1", "--password-file", str(password), "--only",
-         "elf,descriptor,auth,hygiene,versions", "--option",
+         groups, "--option",
          f'program={{"{checker.path}"}}', "--option", "lookup=yes",
          "--option", f"reply={reply}",
          "--plugin-dir", str(modules(tree)), "checkpassword"],

@@ -285,8 +285,12 @@ def test_exec_must_be_allowed(make_instance):
     assert "not an absolute path" in done.stdout + done.stderr
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("example", ["pl", "lua"], indirect=True)
-def test_plugin_check(example, tmp_path, tree):
+@pytest.mark.parametrize("groups", [
+    "elf,descriptor,options,auth,hygiene,versions,deadline",
+    pytest.param("faults", marks=pytest.mark.slow)])
+def test_plugin_check(example, tmp_path, tree, groups):
     """culver-plugin check finds nothing wrong with plugin and example."""
     password = tmp_path / "password"
     password.write_text(PASSWORD + "\n")
@@ -294,7 +298,7 @@ def test_plugin_check(example, tmp_path, tree):
     done = subprocess.run(
         [str(tree / "usr/local/bin/culver-plugin"), "check", "--kind", "auth",
          "--user", "user2", "--password-file", str(password), "--only",
-         "elf,descriptor,auth,hygiene,versions", "--option",
+         groups, "--option",
          f'program={{"{example.path}", "{example.users}"}}',
          "--plugin-dir", str(modules(tree)), "exec"],
         capture_output=True, text=True)
