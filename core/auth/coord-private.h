@@ -185,6 +185,7 @@ struct coord {
 	struct cache *cache;		/* NULL: nothing is remembered */
 	uint64_t flushes;
 	struct owners owners;
+	struct last *logins;		/* NULL: nobody has a login delay */
 	struct authlog log;
 	struct secret *secrets, *free_secret;
 	size_t n_secrets;		/* used so far */
@@ -318,6 +319,11 @@ void remember_said(struct job *j, const struct ipc_pool_answer *m);
 
 /* No process will answer J, nor those who follow it. */
 void remember_failed(struct job *j, const char *why);
+
+/* --- delay.c: who logged in when ------------------------------------------- */
+
+/* Has USER's login delay passed?  Then this is a login. */
+_Bool delay_passed(struct job *j, const char *user, uint64_t now);
 
 /* --- owners.c: whose a uid is ---------------------------------------------- */
 

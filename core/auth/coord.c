@@ -432,6 +432,7 @@ coord_destroy(struct coord **cp)
 	throttle_destroy(&c->throttle);
 	secrets_destroy(c);
 	cache_destroy(&c->cache);
+	free(c->logins);
 	explicit_bzero(c->salt_secret, sizeof(c->salt_secret));
 	free(c);
 	*cp = NULL;

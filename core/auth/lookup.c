@@ -11,6 +11,8 @@
 #include <culver/auth.h>
 
 #include "core/auth/coord-private.h"
+#include "core/auth/settings.h"
+#include "core/base/log.h"
 
 /* Where J's section sends those whom it lets in; CONF_NO_SECTION: anywhere. */
 static uint32_t
@@ -101,14 +103,61 @@ job_found(struct job *j, const struct ipc_pool_answer *m)
 	gate_reply(g, &r);
 }
 
+/* Does the user's data let J in?  Else J is gone.  A master is not the user,
+ * and what the user may not do does not hold. */
+static _Bool
+settings_take(struct job *j, const struct ipc_pool_answer *m)
+{
+	struct settings s;
+	const char *wrong = settings_read(&m->fields, &s);
+	char why[160];
+
+	if (wrong != NULL) {
+		snprintf(why, sizeof(why), "the user's field %.64s cannot be "
+		    "understood", wrong);
+		job_broken(j, CULVER_E_TEMP, why);
+		return 0;
+	}
+	if (s.expire_days != 0)
+		j->expire_days = s.expire_days;
+	if (s.has_delay)
+		j->login_delay = s.login_delay;
+	if (j->is_master)
+		j->login_delay = 0;
+	else if (s.closed || !settings_allow(&s, j->remote))
+		job_closed(j, s.closed ? "disabled" : "address");
+	else
+		return 1;
+	return j->is_master;
+}
+
+static void
+job_delayed(struct job *j)
+{
+	job_log(j, LOG_INFO_, "auth-failed", "reason", "login-delay");
+	job_no(j, CULVER_E_DELAY, 0);
+}
+
 static void
 job_granted(struct job *j, const struct ipc_pool_answer *m)
 {
 	struct reply r = {.type = IPC_AUTH_YES, .serial = j->serial};
 	struct gate *g = j->gate;
 	const char *why;
-	culver_status st = grant_send(j, m, &r.number, &why);
+	culver_status st = grant_send(j, m, NULL, &why);	/* can it be? */
 
+	if (st != CULVER_OK) {
+		job_broken(j, st, why);
+		return;
+	}
+	if (!settings_take(j, m))
+		return;
+	if (!delay_passed(j, m->user[0] != 0 ? m->user : j->user,
+	    j->coord->setup.now())) {
+		job_delayed(j);
+		return;
+	}
+	st = grant_send(j, m, &r.number, &why);
 	if (st != CULVER_OK) {
 		job_broken(j, st, why);
 		return;

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/auth/settings.h"
 #include "core/base/log.h"
 #include "core/tools/ctl_auth.h"
 #include "core/tools/password.h"
@@ -105,6 +106,21 @@ user_print(const struct ctl_conf *c, const struct ctl_user *u, _Bool json)
 	printf("]}\n");
 }
 
+/* May the user, whose password was right, log in? */
+static _Bool
+may_log_in(const struct ctl_user *u)
+{
+	struct settings s;
+	const char *wrong = settings_read(&u->answer.fields, &s);
+
+	if (wrong != NULL)
+		ctl_warnx("%s: the field %s cannot be understood", u->name,
+		    wrong);
+	else if (s.closed)
+		ctl_warnx("%s: the account is closed (nologin)", u->name);
+	return wrong == NULL && !s.closed;
+}
+
 static int
 ask_and_print(struct ctl *ctl, const char *password, size_t n)
 {
@@ -119,7 +135,8 @@ ask_and_print(struct ctl *ctl, const char *password, size_t n)
 			printf("the password is right (section %s)\n",
 			    c.master.auth[u.verified_by].name);
 		user_print(&c, &u, ctl->json);
-		if (!auth_may_become(&c, &u))
+		if (!auth_may_become(&c, &u) || (password != NULL &&
+		    !u.by_master && !may_log_in(&u)))
 			status = EX_NOPERM;
 	}
 	auth_done();

@@ -20,6 +20,7 @@ struct ctl_user {
 	char name[256];			/* canonical */
 	uint32_t section;		/* storage section */
 	unsigned verified_by, found_by;	/* auth sections */
+	_Bool by_master;		/* the password was a master's */
 	_Bool unsure;			/* one of them could not tell */
 	unsigned n_said;
 	struct ctl_said said[CTL_MAX_SAID];

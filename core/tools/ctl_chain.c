@@ -331,6 +331,7 @@ auth_ask(struct ctl *ctl, struct ctl_conf *c, const char *user,
 	if (master_split(name, (char)conf_auth.master_separator, target,
 	    master)) {
 		m.user = master;
+		out->by_master = 1;
 		return master_ask(c, &m, target, out);
 	}
 	status = verify(c, &m, 0, out);

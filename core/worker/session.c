@@ -213,7 +213,8 @@ do_capa(struct session *s)
 	struct pop3_capa capa = {
 	    .user = (mechs & SASL_BIT(SASL_USER)) != 0, .sasl = list,
 	    .stls = (s->flags & IPC_STLS) != 0 && (s->flags & IPC_TLS) == 0,
-	    .expire_days = s->expire_days };
+	    .expire_days = s->expire_days,
+	    .login_delay = s->login_delay };
 
 	sasl_list(mechs, " ", list);
 	client_put(s->client, buf, pop3_capa(&capa, buf, sizeof(buf)));

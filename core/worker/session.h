@@ -17,6 +17,7 @@ struct session {
 	struct store *store;		/* created, not open */
 	struct client *client;
 	uint32_t flags;			/* IPC_TLS, IPC_STLS, IPC_MECHS */
+	uint32_t login_delay;		/* seconds; 0: none */
 	uint32_t expire_days;		/* POP3_EXPIRE_* or days */
 	uint32_t bad_commands;		/* so many close it; 0: any number */
 

@@ -210,6 +210,8 @@ worker_main(const struct worker_start *ws)
 	} else if (st == CULVER_OK) {
 		w.session.bad_commands = w.conf.bad_commands;
 		w.session.expire_days = expire_days(&w);
+		w.session.login_delay = (uint32_t)(w.tail.userdata.login_delay /
+		    NS_PER_S);
 		session_run(&w.session);
 	} else {
 		session_refuse(&w.session, st);

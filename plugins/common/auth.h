@@ -14,12 +14,9 @@
 
 #include <culver/auth.h>
 
-enum { AUTH_MAX_VALUE = 4095 };		/* octets of a home, a location */
+#include "plugins/common/nets.h"
 
-struct span {
-	const char *p;
-	size_t n;
-};
+enum { AUTH_MAX_VALUE = 4095 };		/* octets of a home, a location */
 
 /* Is S the text LITERAL? */
 _Bool span_is(struct span s, const char *literal);
@@ -133,15 +130,6 @@ culver_status auth_verify(struct auth_check *c, const struct auth_account *a,
 /* Finish lookup_creds() in the same way. */
 culver_status auth_creds(struct auth_check *c, const struct auth_account *a,
     culver_status st, struct culver_cred *out, struct culver_call *call);
-
-/* --- auth_nets.c ---------------------------------------------------------- */
-
-/*
- * Is REMOTE (an address, or "" for a client of this machine) in NETS: addresses
- * and networks with a comma between, "local" for ""?  What is malformed has
- * nobody in it.
- */
-_Bool auth_nets_have(struct span nets, const char *remote);
 
 /* --- auth_quota.c --------------------------------------------------------- */
 

@@ -1,15 +1,15 @@
 /*
  * auth_nets.c - Dovecot's allow_nets: the networks from which a user may come.
  *
- * Runs in a pool process.  The address is what the gate saw, the list an
- * administrator's; what cannot be understood admits nobody.
+ * Runs in a pool process, or in the coordinator.  The address is what the gate
+ * saw, the list an administrator's; what cannot be understood admits nobody.
  */
 #include "config.h"
 
 #include <arpa/inet.h>
 #include <string.h>
 
-#include "plugins/common/auth.h"
+#include "plugins/common/nets.h"
 
 struct address {
 	unsigned bits;			/* 32, 128 */
@@ -93,7 +93,8 @@ auth_nets_have(struct span nets, const char *remote)
 {
 	struct span from = {remote, strlen(remote)};
 	struct address a;
-	_Bool is_local = from.n == 0, ok = is_local || address_parse(from, &a);
+	_Bool is_local = from.n == 0 || strcmp(remote, "unix") == 0;
+	_Bool ok = is_local || address_parse(from, &a);
 
 	for (size_t i = 0, n; ok && i < nets.n; i += n + 1) {
 		struct span one = {nets.p + i, 0};
@@ -102,7 +103,7 @@ auth_nets_have(struct span nets, const char *remote)
 		    one.p[n] != ' '; n++)
 			;
 		one.n = n;
-		if (is_local ? span_is(one, "local") :
+		if (is_local ? n == 5 && memcmp(one.p, "local", 5) == 0 :
 		    n > 0 && net_has(one, &a))
 			return 1;
 	}
