@@ -69,7 +69,7 @@ static const struct culver_option options[N_OPTIONS] = {
 		"are replaced"},
 	[OPT_DUMMY_DN] = {.name = "dummy_dn", .type = CULVER_OPT_STRING,
 	    .help = "entry with a password that nobody has: unknown users "
-		"cost a bind as this; without it as base"},
+		"cost a bind as this; without it, as base"},
 	AUTH_PASSWORD_OPTIONS(OPT_SCHEME),
 	AUTH_USER_OPTIONS(OPT_UID),
 };

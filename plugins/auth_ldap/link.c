@@ -223,7 +223,7 @@ socket_set(struct dir_link *l, Sockbuf **sb)
 static culver_status
 start_tls(struct dir_link *l, struct culver_call *call)
 {
-	struct dir_answer a;
+	struct dir_answer a = {.code = LDAP_OTHER};
 	LDAPMessage *m = NULL;
 	culver_status st;
 	int msgid, rc = ldap_start_tls(l->ld, NULL, NULL, &msgid);
@@ -253,12 +253,18 @@ install_tls(struct dir_link *l, struct culver_call *call)
 	    "this name, and signed by tls_ca?", call);
 }
 
+static bool
+has_tls(const struct dir_link *l, const char *uri)
+{
+	return l->au->opt[OPT_TLS].u.i != DIR_TLS_OFF &&
+	    !ldap_is_ldapi_url(uri);
+}
+
 /* It is connected: all that is added before the first request. */
 static culver_status
 socket_secure(struct dir_link *l, const char *uri, struct culver_call *call)
 {
-	bool tls = l->au->opt[OPT_TLS].u.i != DIR_TLS_OFF &&
-	    !ldap_is_ldapi_url(uri);
+	bool tls = has_tls(l, uri);
 	culver_status st = CULVER_OK;
 	Sockbuf *sb = NULL;
 
@@ -280,7 +286,7 @@ search_bind(struct dir_link *l, uint64_t deadline, struct culver_call *call)
 	const struct culver_str *password =
 	    &l->au->opt[OPT_BIND_PASSWORD].u.s;
 	const char *dn = option(l, OPT_BIND_DN);
-	struct dir_answer a;
+	struct dir_answer a = {.code = LDAP_OTHER};
 	culver_status st;
 	char text[200];
 
@@ -329,7 +335,7 @@ server_open(void *arg, unsigned at, uint64_t deadline,
 	l->until = deadline;
 	rc = plain_open(&l->ld, uri, text);
 	if (rc == LDAP_SUCCESS && (!options_set(l) ||
-	    (l->au->opt[OPT_TLS].u.i != DIR_TLS_OFF && !tls_set(l))))
+	    (has_tls(l, uri) && !tls_set(l))))
 		st = fail(l, "libldap refuses its options: are tls_ca, "
 		    "tls_certificate and tls_key right?", call);
 	else if (rc == LDAP_SUCCESS)

@@ -7,7 +7,6 @@
  */
 #include "config.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include <culver/util.h>
@@ -71,25 +70,22 @@ bind_as(struct culver_auth *au, const struct culver_auth_req *rq,
 }
 
 /*
- * For a user whom nobody knows do what a wrong password costs: a bind with one
- * that nobody has, as an entry that the section names for it.
+ * For a user whom nobody knows do what a wrong password costs: a bind as an
+ * entry that the section names for it.  What comes of it does not matter, and
+ * the password is the client's, because long ones take longer.
  */
 static culver_status
-bind_as_nobody(struct culver_auth *au, culver_status st,
-    struct culver_call *call)
+bind_as_nobody(struct culver_auth *au, const struct culver_str *password,
+    culver_status st, struct culver_call *call)
 {
-	struct span dn = span_option(&au->opt[OPT_DUMMY_DN]);
-	char name[DIR_MAX_EXPANDED], password[33];
 	static const struct culver_auth_req nobody = {.user = "nobody@none"};
-	struct try t = {.dn = name, .password = {password, 32}};
-	unsigned char random[16];
+	struct span dn = span_option(&au->opt[OPT_DUMMY_DN]);
+	char name[DIR_MAX_EXPANDED];
+	struct try t = {.dn = name, .password = *password};
 	const char *why;
 
 	if (dn.n == 0)
 		dn = span_option(&au->opt[OPT_BASE]);
-	au->host->random(au->host, random, sizeof(random));
-	for (size_t i = 0; i < sizeof(random); i++)
-		snprintf(password + 2 * i, 3, "%02x", random[i]);
 	if (!dir_expand(dn, &nobody, true, name, &why) || name[0] == 0)
 		return st;
 	return dir_link_run(&au->user, bind_op, &t, call) == CULVER_OK ? st :
@@ -109,7 +105,7 @@ bind_found(struct culver_auth *au, const struct culver_auth_req *rq,
 		return st;
 	user_link_follow(au);
 	if (st != CULVER_OK)
-		return bind_as_nobody(au, st, call);
+		return bind_as_nobody(au, password, st, call);
 	st = bind_as(au, rq, found->dn, password, call);
 	return st == CULVER_OK && auth_row_closes(&au->check, &a,
 	    &found->row) ? CULVER_E_DISABLED : st;
@@ -133,7 +129,7 @@ bind_made(struct culver_auth *au, const struct culver_auth_req *rq,
 		    "%s: %s", rq->user, why);
 	/* nobody looks at the entry's name to see whether it is this user's */
 	if (!dir_name_is_plain(rq->user))
-		return bind_as_nobody(au, CULVER_E_NOUSER, call);
+		return bind_as_nobody(au, password, CULVER_E_NOUSER, call);
 	st = bind_as(au, rq, dn, password, call);
 	if (st != CULVER_OK || span_option(&au->opt[OPT_BASE]).n == 0)
 		return st;

@@ -218,9 +218,10 @@ def test_mistakes(one_instance, option, why):
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("groups", [
     "elf,descriptor,options,auth,hygiene,versions",
-    pytest.param("deadline,faults", marks=pytest.mark.slow)])
+    pytest.param("deadline", marks=pytest.mark.slow)])
 def test_plugin_check(slapd, tmp_path, tree, groups, bind):
-    """culver-plugin check finds nothing wrong with it."""
+    """culver-plugin check finds nothing wrong with it.  Not all groups:
+    libldap itself asserts that there is memory."""
     server = slapd()
     password = tmp_path / "password"
     password.write_text(PASSWORD + "\n")
