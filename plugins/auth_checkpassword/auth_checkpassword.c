@@ -21,15 +21,7 @@
 #define REPLY "checkpassword-reply"
 
 static const struct culver_option options[N_OPTIONS] = {
-	[OPT_PROGRAM] = {.name = "program", .type = CULVER_OPT_LIST,
-	    .flags = CULVER_OPT_REQUIRED,
-	    .help = "the program's absolute path, and its arguments"},
-	[OPT_READ] = {.name = "read", .type = CULVER_OPT_LIST,
-	    .help = "files and folders that it reads, or runs, besides the "
-		"system's and its own folder"},
-	[OPT_TIMEOUT] = {.name = "timeout", .type = CULVER_OPT_TIME,
-	    .def = "10s", .min = 100000000, .max = 60000000000,
-	    .help = "how long it may take before it is killed"},
+	PROGRAM_OPTIONS(OPT_PROGRAM),
 	[OPT_LOOKUP] = {.name = "lookup", .type = CULVER_OPT_BOOL,
 	    .def = "no",
 	    .help = "it can look users up without a password: with "
@@ -45,15 +37,9 @@ checkpw_check_options(const struct culver_host *host,
     const struct culver_values *vals, uint32_t *bad, struct culver_call *call)
 {
 	const struct culver_value *v = vals->v;
-	culver_status st;
+	culver_status st = program_options(v, OPT_PROGRAM, bad, call);
 
 	(void)host;
-	*bad = OPT_PROGRAM;
-	st = program_check(&v[OPT_PROGRAM], call);
-	if (st != CULVER_OK)
-		return st;
-	*bad = OPT_READ;
-	st = program_check_read(&v[OPT_READ], call);
 	return st == CULVER_OK ? auth_user_options(v, OPT_UID, bad, call) :
 	    st;
 }
@@ -121,14 +107,8 @@ checkpw_create(struct culver_auth **out, const struct culver_host *host,
 		return culver_fail(call, CULVER_E_NOMEM, errno, "start");
 	}
 	au->argv[program->u.list.n] = au->reply;
-	for (unsigned i = 0; i < 2; i++) {
-		const char *path = i == 0 ? au->argv[0] : au->reply;
-
-		if (access(path, X_OK) != 0)
-			culver_logf(host, CULVER_LOG_ERROR, "%s cannot be run "
-			    "as uid %u: logins will fail", path,
-			    (unsigned)geteuid());
-	}
+	program_warn(host, au->argv[0]);
+	program_warn(host, au->reply);
 	*out = au;
 	return CULVER_OK;
 }

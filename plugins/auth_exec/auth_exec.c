@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <culver/util.h>
 
@@ -18,16 +17,7 @@
 #include "plugins/common/scram.h"
 
 static const struct culver_option options[N_OPTIONS] = {
-	[OPT_PROGRAM] = {.name = "program", .type = CULVER_OPT_LIST,
-	    .flags = CULVER_OPT_REQUIRED,
-	    .help = "the program's absolute path, and its arguments"},
-	[OPT_READ] = {.name = "read", .type = CULVER_OPT_LIST,
-	    .help = "files and folders that it reads, or runs, besides the "
-		"system's and its own folder"},
-	[OPT_TIMEOUT] = {.name = "timeout", .type = CULVER_OPT_TIME,
-	    .def = "10s", .min = 100000000, .max = 60000000000,
-	    .help = "how long it may take to start, and for each answer, "
-		"before it is killed"},
+	PROGRAM_OPTIONS(OPT_PROGRAM),
 	AUTH_PASSWORD_OPTIONS(OPT_SCHEME),
 	AUTH_USER_OPTIONS(OPT_UID),
 };
@@ -37,15 +27,9 @@ exec_check_options(const struct culver_host *host,
     const struct culver_values *vals, uint32_t *bad, struct culver_call *call)
 {
 	const struct culver_value *v = vals->v;
-	culver_status st;
+	culver_status st = program_options(v, OPT_PROGRAM, bad, call);
 
 	(void)host;
-	*bad = OPT_PROGRAM;
-	st = program_check(&v[OPT_PROGRAM], call);
-	if (st != CULVER_OK)
-		return st;
-	*bad = OPT_READ;
-	st = program_check_read(&v[OPT_READ], call);
 	if (st == CULVER_OK)
 		st = auth_password_options(v, OPT_SCHEME, bad, call);
 	return st == CULVER_OK ? auth_user_options(v, OPT_UID, bad, call) :
@@ -86,11 +70,7 @@ exec_create(struct culver_auth **out, const struct culver_host *host,
 		exec_destroy(au);
 		return culver_fail(call, CULVER_E_NOMEM, errno, "start");
 	}
-	/* The program starts below the confinement, so not yet. */
-	if (access(au->bridge.argv[0], X_OK) != 0)
-		culver_logf(host, CULVER_LOG_ERROR, "%s cannot be run as uid "
-		    "%u: logins will fail", au->bridge.argv[0],
-		    (unsigned)geteuid());
+	program_warn(host, au->bridge.argv[0]);
 	*out = au;
 	return CULVER_OK;
 }

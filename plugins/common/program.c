@@ -38,29 +38,35 @@ program_argv(const struct culver_value *v, unsigned extra)
 }
 
 culver_status
-program_check(const struct culver_value *v, struct culver_call *call)
+program_options(const struct culver_value *v, uint32_t first, uint32_t *bad,
+    struct culver_call *call)
 {
-	const struct culver_str *s = v->u.list.v;
+	const struct culver_value *program = &v[first + PROGRAM_PROGRAM];
+	const struct culver_value *list = &v[first + PROGRAM_READ];
+	const char *path = NULL;
 
-	if (v->u.list.n == 0 || v->u.list.n > PROGRAM_MAX_ARGS)
+	*bad = first + PROGRAM_PROGRAM;
+	if (program->u.list.n == 0 || program->u.list.n > PROGRAM_MAX_ARGS)
 		return culver_fail(call, CULVER_E_CONFIG, 0, "from 1 to %d "
 		    "words are needed: the program and its arguments",
 		    PROGRAM_MAX_ARGS);
-	if (s[0].p[0] != '/')
-		return culver_fail(call, CULVER_E_CONFIG, 0, "\"%.100s\" is "
-		    "not an absolute path", s[0].p);
-	return CULVER_OK;
+	if (program->u.list.v[0].p[0] != '/')
+		path = program->u.list.v[0].p;
+	for (size_t i = 0; path == NULL && i < list->u.list.n; i++) {
+		*bad = first + PROGRAM_READ;
+		if (list->u.list.v[i].p[0] != '/')
+			path = list->u.list.v[i].p;
+	}
+	return path == NULL ? CULVER_OK : culver_fail(call, CULVER_E_CONFIG, 0,
+	    "\"%.100s\" is not an absolute path", path);
 }
 
-culver_status
-program_check_read(const struct culver_value *v, struct culver_call *call)
+void
+program_warn(const struct culver_host *host, const char *path)
 {
-	for (size_t i = 0; i < v->u.list.n; i++)
-		if (v->u.list.v[i].p[0] != '/')
-			return culver_fail(call, CULVER_E_CONFIG, 0,
-			    "\"%.100s\" is not an absolute path",
-			    v->u.list.v[i].p);
-	return CULVER_OK;
+	if (access(path, X_OK) != 0)
+		culver_logf(host, CULVER_LOG_ERROR, "%s cannot be run as uid "
+		    "%u: logins will fail", path, (unsigned)geteuid());
 }
 
 /* --- start ---------------------------------------------------------------- */

@@ -42,14 +42,30 @@ struct program {
  */
 char **program_argv(const struct culver_value *v, unsigned extra);
 
-/* check_options() for such an option: from 1 to PROGRAM_MAX_ARGS words, the
- * first of them an absolute path. */
-culver_status program_check(const struct culver_value *v,
-    struct culver_call *call);
+/* Options of a section that runs a program, from option FIRST on, */
+enum { PROGRAM_PROGRAM, PROGRAM_READ, PROGRAM_TIMEOUT };
+#define PROGRAM_OPTIONS(first) \
+	[(first) + PROGRAM_PROGRAM] = {.name = "program", \
+	    .type = CULVER_OPT_LIST, .flags = CULVER_OPT_REQUIRED, \
+	    .help = "the program's absolute path, and its arguments"}, \
+	[(first) + PROGRAM_READ] = {.name = "read", \
+	    .type = CULVER_OPT_LIST, \
+	    .help = "files and folders that it reads, or runs, besides " \
+		"the system's and its own folder"}, \
+	[(first) + PROGRAM_TIMEOUT] = {.name = "timeout", \
+	    .type = CULVER_OPT_TIME, .def = "10s", .min = 100000000, \
+	    .max = 60000000000, \
+	    .help = "how long it may take to start, and to answer, before " \
+		"it is killed"}
 
-/* The same for the option READ of program_paths(): absolute paths. */
-culver_status program_check_read(const struct culver_value *v,
-    struct culver_call *call);
+/* and their part of check_options(), of all values V of the section; sets
+ * *BAD.  OK or E_CONFIG. */
+culver_status program_options(const struct culver_value *v, uint32_t first,
+    uint32_t *bad, struct culver_call *call);
+
+/* Tell the log if PATH cannot be run: create() comes before the confinement,
+ * so it is not started yet. */
+void program_warn(const struct culver_host *host, const char *path);
 
 /*
  * paths() of a plugin that runs PROGRAM: what the system's programs and
