@@ -37,15 +37,7 @@ static const struct culver_option options[N_OPTIONS] = {
 	    .min = 1, .max = UINT32_MAX - 1, .def = "500",
 	    .help = "accounts with a uid below this one are refused without "
 		"asking PAM; if it is not set, that of limits"},
-	[OPT_UID] = {.name = "uid", .type = CULVER_OPT_INT, .min = 0,
-	    .max = UINT32_MAX - 1, .def = "0",
-	    .help = "uid of users that PAM knows and NSS does not; 0: none"},
-	[OPT_GID] = {.name = "gid", .type = CULVER_OPT_INT, .min = 0,
-	    .max = UINT32_MAX - 1, .def = "0",
-	    .help = "gid of these users; 0: none"},
-	[OPT_HOME] = {.name = "home", .type = CULVER_OPT_STRING,
-	    .help = "home of these users; %{user}, %{name} and %{domain} are "
-		"replaced"},
+	AUTH_USER_OPTIONS(OPT_UID),
 };
 
 /* --- options ------------------------------------------------------------- */
@@ -63,9 +55,6 @@ au_check_options(const struct culver_host *host,
     const struct culver_values *vals, uint32_t *bad, struct culver_call *call)
 {
 	const struct culver_value *v = vals->v, *paths = &v[OPT_PATHS];
-	const char *home = v[OPT_HOME].u.s.p;
-	char out[AUTH_MAX_VALUE + 1];
-	const char *why;
 
 	(void)host;
 	*bad = OPT_SERVICE;
@@ -78,15 +67,7 @@ au_check_options(const struct culver_host *host,
 			return culver_fail(call, CULVER_E_CONFIG, 0,
 			    "\"%.100s\" is not an absolute path",
 			    paths->u.list.v[i].p);
-	*bad = OPT_GID;
-	if ((v[OPT_UID].u.i == 0) != (v[OPT_GID].u.i == 0))
-		return culver_fail(call, CULVER_E_CONFIG, 0, "uid and gid "
-		    "go together: set both or none");
-	*bad = OPT_HOME;
-	if (home != NULL && home[0] != 0 &&
-	    !home_expand(home, NULL, out, &why))
-		return culver_fail(call, CULVER_E_CONFIG, 0, "%s", why);
-	return CULVER_OK;
+	return auth_user_options(v, OPT_UID, bad, call);
 }
 
 /* --- start --------------------------------------------------------------- */

@@ -17,6 +17,7 @@
 
 #include <culver/auth.h>
 
+/* From OPT_UID on those of plugins/common/auth.h. */
 enum { OPT_SERVICE, OPT_ACCOUNT, OPT_TIMEOUT, OPT_PATHS, OPT_UID_MIN, OPT_UID,
 	OPT_GID, OPT_HOME, N_OPTIONS };
 

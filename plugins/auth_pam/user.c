@@ -91,24 +91,16 @@ text_set(struct culver_auth *au, const char **out, const char *text,
 	    culver_fail(call, CULVER_E_NOMEM, 0, "user");
 }
 
-/* What the section says of users that NSS does not know. */
+/* Users that NSS does not know have what the section says, if that is much. */
 static culver_status
-virtual_set(struct culver_auth *au, const char *user, struct culver_user *out,
+virtual_set(struct culver_auth *au, struct culver_user *out,
     struct culver_call *call)
 {
-	const char *home = au->opt[OPT_HOME].u.s.p, *why;
-	char made[AUTH_MAX_VALUE + 1];
+	struct auth_user u = {.host = au->host, .where = "passwd database",
+	    .out = out};
 
-	if (au->opt[OPT_UID].u.i == 0)
-		return CULVER_E_NOUSER;
-	out->uid = (uint32_t)au->opt[OPT_UID].u.i;
-	out->gid = (uint32_t)au->opt[OPT_GID].u.i;
-	if (home == NULL || home[0] == 0)
-		return CULVER_OK;
-	if (!home_expand(home, user, made, &why))
-		return culver_fail(call, CULVER_E_TEMP, 0, "home of user "
-		    "%.100s: %s", user, why);
-	return text_set(au, &out->home, made, call);
+	return au->opt[OPT_UID].u.i == 0 ? CULVER_E_NOUSER :
+	    auth_user_end(&u, &au->opt[OPT_UID], call);
 }
 
 static culver_status
@@ -135,7 +127,7 @@ pam_user_lookup(struct culver_auth *au, const struct culver_auth_req *rq,
 		st = text_set(au, &out->name, rq->user, call);
 	if (st == CULVER_OK)
 		st = pw != NULL ? entry_set(au, rq->user, pw, out, call) :
-		    virtual_set(au, rq->user, out, call);
+		    virtual_set(au, out, call);
 	free(buf);
 	return st;
 }

@@ -111,7 +111,8 @@ def test_module_that_soils_its_process(instance):
         assert instance.login_reply(user.name).startswith(b"+OK")
         assert instance.login_reply(user.name, "no").startswith(b"-ERR")
     assert pools(instance) == before
-    assert not instance.log_lines("printed by a module")
+    # a build with sanitizers keeps stderr, which is no log
+    assert not instance.log_lines("culver[", "printed by a module")
 
 
 def test_module_that_renames_the_user(instance):
