@@ -122,13 +122,14 @@ settings_take(struct job *j, const struct ipc_pool_answer *m)
 		j->expire_days = s.expire_days;
 	if (s.has_delay)
 		j->login_delay = s.login_delay;
-	if (j->is_master)
+	if (j->is_master) {
 		j->login_delay = 0;
-	else if (s.closed || !settings_allow(&s, j->remote))
-		job_closed(j, s.closed ? "disabled" : "address");
-	else
 		return 1;
-	return j->is_master;
+	}
+	if (!s.closed && settings_allow(&s, j->remote))
+		return 1;
+	job_closed(j, s.closed ? "disabled" : "address");
+	return 0;
 }
 
 static void
