@@ -70,11 +70,12 @@ said_print(const struct ctl_conf *c, const struct ctl_user *u, _Bool json)
 
 		if (json)
 			printf("%s{\"section\": \"%s\", \"asked\": \"%s\", "
-			    "\"said\": \"%s\"}", i > 0 ? ", " : "", name,
-			    what, word);
+			    "\"said\": \"%s\", \"remembered\": %s}",
+			    i > 0 ? ", " : "", name, what, word,
+			    s->kept ? "true" : "false");
 		else
-			printf("asked    section %s: %s %s\n", name, what,
-			    word);
+			printf("asked    section %s: %s %s%s\n", name, what,
+			    word, s->kept ? ", remembered" : "");
 	}
 }
 

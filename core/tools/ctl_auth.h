@@ -14,6 +14,7 @@ struct ctl_said {
 	unsigned section;
 	_Bool verify;			/* about the password, else the user */
 	culver_status status;
+	_Bool kept;			/* culverd may remember that */
 };
 
 struct ctl_user {

@@ -95,6 +95,18 @@ complain(const struct ctl_conf *c, unsigned section, culver_status st,
 	    in.m.pool_answer.error : "failed", st);
 }
 
+/* Would a running culverd remember this answer? */
+static _Bool
+is_kept(const struct ctl_said *said)
+{
+	_Bool yes = conf_auth.cache_time > 0 || conf_auth.cache_away_time > 0;
+
+	return (conf_auth.section[said->section].caps &
+	    CULVER_AU_NO_CACHE) == 0 && (said->status == CULVER_OK ? yes :
+	    said->status == CULVER_E_NOUSER &&
+	    conf_auth.cache_negative_time > 0);
+}
+
 /* Ask SECTION what M->want says, and note what it said in U: what that leads
  * to, CONF_THEN_STOP if it is a yes. */
 static enum conf_then
@@ -115,6 +127,7 @@ section_ask(const struct ctl_conf *c, unsigned section,
 	} else {
 		u->unsure = 1;
 	}
+	said->kept = is_kept(said);
 	return said->status == CULVER_OK ? CONF_THEN_STOP :
 	    chain_then(&conf_auth.section[section], said->status);
 }
@@ -284,6 +297,7 @@ verified_lookup(const struct ctl_conf *c, struct ipc_pool_login *m,
 	if (m->want & IPC_WANT_USER) {
 		*said = (struct ctl_said){.section = by,
 		    .status = (culver_status)in.m.pool_answer.lookup};
+		said->kept = is_kept(said);
 		u->n_said++;
 		u->found_by = by;
 		if (said->status == CULVER_OK)

@@ -122,6 +122,14 @@ def test_wrong_use(start):
     assert inst.ctl("auth-flush").returncode == 69
 
 
+def test_login_test_says_what_is_remembered(start):
+    inst = start('time = "2m"')
+    done = inst.ctl("login-test", "user1", input=PASSWORD)
+    assert "asked    section sql: password right, remembered" in done.stdout
+    done = inst.ctl("login-test", "nobody", input=PASSWORD)
+    assert "asked    section sql: password unknown\n" in done.stdout
+
+
 def test_mistakes(one_instance):
     inst = one_instance(users=1, extra="auth_cache { size = 1K tim = 3s }")
     done = inst.run("-t")

@@ -121,8 +121,10 @@ def test_whose_mailbox_it_is(make_instance):
     got = json.loads(done.stdout)
     assert got["found-by"] == "customers"
     assert got["asked"] == [
-        {"section": "passwdfile", "asked": "password", "said": "right"},
-        {"section": "customers", "asked": "user", "said": "found"}]
+        {"section": "passwdfile", "asked": "password", "said": "right",
+         "remembered": False},
+        {"section": "customers", "asked": "user", "said": "found",
+         "remembered": False}]
 
 
 def test_mistakes(make_instance):

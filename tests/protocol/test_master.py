@@ -104,8 +104,10 @@ def test_login_test(instance):
     got = json.loads(done.stdout)
     assert (done.returncode, got["user"]) == (0, "user1")
     assert got["asked"] == [
-        {"section": "masters", "asked": "password", "said": "right"},
-        {"section": "passwdfile", "asked": "user", "said": "found"}]
+        {"section": "masters", "asked": "password", "said": "right",
+         "remembered": False},
+        {"section": "passwdfile", "asked": "user", "said": "found",
+         "remembered": False}]
     for name, status, text in (("user2*admin", 77, "is a master"),
                                ("nobody*admin", 67, "knows this user"),
                                ("user1*user1", 67, "knows this user")):
