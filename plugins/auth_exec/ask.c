@@ -20,18 +20,18 @@ static void
 begin(struct bridge *b, const char *word, const struct culver_auth_req *rq)
 {
 	bridge_begin(b, word);
-	wire_put(&b->line, "user", rq->user, strlen(rq->user));
-	wire_text(&b->line, "service", rq->service);
-	wire_text(&b->line, "remote", rq->remote);
-	wire_text(&b->line, "local", rq->local);
-	wire_text(&b->line, "session", rq->session);
-	wire_text(&b->line, "tls", rq->flags & CULVER_RQ_TLS ? "yes" : "no");
+	exec_put(&b->line, "user", rq->user, strlen(rq->user));
+	exec_text(&b->line, "service", rq->service);
+	exec_text(&b->line, "remote", rq->remote);
+	exec_text(&b->line, "local", rq->local);
+	exec_text(&b->line, "session", rq->session);
+	exec_text(&b->line, "tls", rq->flags & CULVER_RQ_TLS ? "yes" : "no");
 }
 
 static bool
 too_long(const struct culver_auth_req *rq)
 {
-	return strnlen(rq->user, WIRE_NAME + 1) > WIRE_NAME;
+	return strnlen(rq->user, EXEC_NAME + 1) > EXEC_NAME;
 }
 
 /* The answer's fields, without those of the protocol. */
@@ -40,13 +40,13 @@ row_take(struct culver_auth *au, struct auth_row *row,
     struct culver_call *call)
 {
 	static const char *const own[] = {"id", "login_delay", "expire_days"};
-	const struct wire_line *l = &au->bridge.answer;
+	const struct exec_line *l = &au->bridge.answer;
 	culver_status st = CULVER_OK;
 
 	row->n = 0;
 	row->rows = 1;
 	for (unsigned i = 0; i < l->n && st == CULVER_OK; i++) {
-		const struct wire_field *f = &l->field[i];
+		const struct exec_field *f = &l->field[i];
 		bool skip = false;
 
 		for (size_t k = 0; k < sizeof(own) / sizeof(own[0]); k++)
@@ -86,7 +86,7 @@ ask(struct culver_auth *au, bool has_password, struct auth_row *row,
 	st = words[i].st;
 	if (st == CULVER_OK)
 		return row_take(au, row, call);
-	error = wire_get(&b->answer, "error");
+	error = exec_get(&b->answer, "error");
 	return culver_fail(call, st, 0, "%.100s: %.140s", b->program.name,
 	    error.n > 0 ? error.p : words[i].word);
 }
@@ -112,8 +112,8 @@ ok_fill(struct culver_auth *au, struct culver_auth_ok *ok, const char *name,
     struct culver_call *call)
 {
 	struct bridge *b = &au->bridge;
-	struct span delay = wire_get(&b->answer, "login_delay");
-	struct span expire = wire_get(&b->answer, "expire_days");
+	struct span delay = exec_get(&b->answer, "login_delay");
+	struct span expire = exec_get(&b->answer, "expire_days");
 	uint64_t seconds = 0, days = 0;
 
 	if ((delay.p != NULL && !number(delay, &seconds)) ||
@@ -160,13 +160,13 @@ verify(struct culver_auth *au, const struct culver_auth_req *rq,
 	struct auth_row row;
 	culver_status st;
 
-	if (password->n > WIRE_PASSWORD)
+	if (password->n > EXEC_PASSWORD)
 		return CULVER_E_AUTH;
 	begin(b, "verify", rq);
 	if (rq->flags & CULVER_RQ_EXTERNAL)
-		wire_text(&b->line, "external", "yes");
+		exec_text(&b->line, "external", "yes");
 	else
-		wire_put(&b->line, rq->flags & CULVER_RQ_TOKEN ? "token" :
+		exec_put(&b->line, rq->flags & CULVER_RQ_TOKEN ? "token" :
 		    "password", password->p, password->n);
 	st = ask(au, true, &row, call);
 	if (st == CULVER_OK && auth_row_closes(&au->check, &a, &row))

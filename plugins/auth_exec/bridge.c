@@ -136,19 +136,19 @@ line_receive(struct bridge *b, uint64_t until, struct culver_call *call)
 		if (!await(b, POLLIN, until))
 			return down(b, 0, "did not answer in time and was "
 			    "killed", call);
-		n = recv(b->fd, b->in + b->in_n, WIRE_LINE - b->in_n,
+		n = recv(b->fd, b->in + b->in_n, EXEC_LINE - b->in_n,
 		    MSG_DONTWAIT);
 		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
 			return down(b, LAST_WORDS, NULL, call);
 		if (n > 0)
 			lf = memchr(b->in + b->in_n, '\n', (size_t)n);
 		b->in_n += n > 0 ? (size_t)n : 0;
-		if (lf == NULL && b->in_n == WIRE_LINE)
+		if (lf == NULL && b->in_n == EXEC_LINE)
 			return bridge_breach(b, "a line is too long", call);
 	}
 	if (lf != b->in + b->in_n - 1)
 		return bridge_breach(b, "more than one line", call);
-	if (!wire_parse(b->in, b->in_n - 1, &b->answer, &why))
+	if (!exec_parse(b->in, b->in_n - 1, &b->answer, &why))
 		return bridge_breach(b, why, call);
 	return CULVER_OK;
 }
@@ -166,8 +166,8 @@ time_limit(const struct bridge *b, const struct culver_call *call)
 void
 bridge_begin(struct bridge *b, const char *word)
 {
-	wire_begin(&b->line, word);
-	wire_number(&b->line, "id", ++b->id);
+	exec_begin(&b->line, word);
+	exec_number(&b->line, "id", ++b->id);
 }
 
 culver_status
@@ -178,17 +178,17 @@ bridge_ask(struct bridge *b, struct culver_call *call)
 	char want[24];
 	culver_status st;
 
-	wire_end(&b->line);
+	exec_end(&b->line);
 	if (b->line.full)
 		return culver_fail(call, CULVER_E_TEMP, 0, "%.100s: a request "
-		    "of more than %d octets", b->program.name, WIRE_LINE);
+		    "of more than %d octets", b->program.name, EXEC_LINE);
 	st = line_send(b, until, call);
 	if (st == CULVER_OK)
 		st = line_receive(b, until, call);
 	if (st != CULVER_OK)
 		return st;
 	snprintf(want, sizeof(want), "%llu", (unsigned long long)b->id);
-	id = wire_get(&b->answer, "id");
+	id = exec_get(&b->answer, "id");
 	if (!span_is(id, want))
 		return bridge_breach(b, "an answer with another id", call);
 	b->failures = 0;
@@ -234,9 +234,9 @@ hello(struct bridge *b, struct culver_call *call)
 	uint64_t until = time_limit(b, call);
 	culver_status st;
 
-	wire_begin(&b->line, "hello");
-	wire_text(&b->line, "version", "1");
-	wire_end(&b->line);
+	exec_begin(&b->line, "hello");
+	exec_text(&b->line, "version", "1");
+	exec_end(&b->line);
 	st = line_send(b, until, call);
 	if (st == CULVER_OK)
 		st = line_receive(b, until, call);
@@ -244,9 +244,9 @@ hello(struct bridge *b, struct culver_call *call)
 		return st;
 	if (!span_is(b->answer.word, "hello"))
 		return bridge_breach(b, "it did not begin with hello", call);
-	if (!span_is(wire_get(&b->answer, "version"), "1"))
+	if (!span_is(exec_get(&b->answer, "version"), "1"))
 		return bridge_breach(b, "it has no version 1", call);
-	b->can = can_parse(wire_get(&b->answer, "can"));
+	b->can = can_parse(exec_get(&b->answer, "can"));
 	if (b->can == 0)
 		return bridge_breach(b, "it says that it can nothing of what "
 		    "is known", call);
@@ -324,8 +324,8 @@ bridge_open(struct bridge *b, const struct culver_host *host,
 	    .program = {.host = host, .err = -1,
 		.name = opt[OPT_PROGRAM].u.list.v[0].p},
 	    .argv = program_argv(&opt[OPT_PROGRAM], 0),
-	    .in = malloc(WIRE_LINE + 1), .out = malloc(WIRE_LINE + 1)};
-	b->line = (struct wire_out){.p = b->out, .cap = WIRE_LINE};
+	    .in = malloc(EXEC_LINE + 1), .out = malloc(EXEC_LINE + 1)};
+	b->line = (struct exec_out){.p = b->out, .cap = EXEC_LINE};
 	return b->argv != NULL && b->in != NULL && b->out != NULL;
 }
 

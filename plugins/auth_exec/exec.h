@@ -21,20 +21,20 @@ enum { OPT_PROGRAM, OPT_READ, OPT_TIMEOUT, OPT_SCHEME, OPT_ALLOW_WEAK,
 /* --- wire.c: lines of the protocol, culver-exec(5) ------------------------- */
 
 enum {
-	WIRE_LINE = 65536,	/* octets of a line, its LF included */
-	WIRE_FIELDS = AUTH_MAX_COLUMNS,
-	WIRE_NAME = 255,	/* of a user */
-	WIRE_PASSWORD = 9216	/* as much as a pool process takes */
+	EXEC_LINE = 65536,	/* octets of a line, its LF included */
+	EXEC_FIELDS = AUTH_MAX_COLUMNS,
+	EXEC_NAME = 255,	/* of a user */
+	EXEC_PASSWORD = 9216	/* as much as a pool process takes */
 };
 
-struct wire_field {
+struct exec_field {
 	struct span name, value;	/* NUL-terminated */
 };
 
-struct wire_line {
+struct exec_line {
 	struct span word;
 	unsigned n;
-	struct wire_field field[WIRE_FIELDS];
+	struct exec_field field[EXEC_FIELDS];
 };
 
 /*
@@ -42,25 +42,25 @@ struct wire_line {
  * a TAB before each.  Decodes in place, so OUT borrows from LINE, which has
  * room for a NUL behind.  False with a constant text in *WHY.
  */
-bool wire_parse(char *line, size_t n, struct wire_line *out, const char **why);
+bool exec_parse(char *line, size_t n, struct exec_line *out, const char **why);
 
 /* The value of the field NAME; "" if there is none, with p NULL. */
-struct span wire_get(const struct wire_line *l, const char *name);
+struct span exec_get(const struct exec_line *l, const char *name);
 
 /* A line that is being written. */
-struct wire_out {
+struct exec_out {
 	char *p;
 	size_t n, cap;
 	bool full;		/* it did not fit */
 };
 
-void wire_begin(struct wire_out *o, const char *word);
+void exec_begin(struct exec_out *o, const char *word);
 /* Octets of VALUE that are not printable, and '%', become %XX. */
-void wire_put(struct wire_out *o, const char *name, const char *value,
+void exec_put(struct exec_out *o, const char *name, const char *value,
     size_t n);
-void wire_text(struct wire_out *o, const char *name, const char *value);
-void wire_number(struct wire_out *o, const char *name, uint64_t value);
-void wire_end(struct wire_out *o);
+void exec_text(struct exec_out *o, const char *name, const char *value);
+void exec_number(struct exec_out *o, const char *name, uint64_t value);
+void exec_end(struct exec_out *o);
 
 /* --- bridge.c: the program that runs ---------------------------------------- */
 
@@ -83,10 +83,10 @@ struct bridge {
 	uint64_t not_before;	/* when it may be started again */
 	uint64_t id;		/* of the last request */
 	char error[200];	/* why there is none */
-	char *in, *out;		/* WIRE_LINE + 1 octets each */
+	char *in, *out;		/* EXEC_LINE + 1 octets each */
 	size_t in_n;
-	struct wire_out line;	/* in `out' */
-	struct wire_line answer;	/* in `in' */
+	struct exec_out line;	/* in `out' */
+	struct exec_line answer;	/* in `in' */
 };
 
 /* False without memory.  The program is started by the first request. */

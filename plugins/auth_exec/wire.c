@@ -14,7 +14,7 @@
 /* --- write ---------------------------------------------------------------- */
 
 static void
-put(struct wire_out *o, const char *s, size_t n)
+put(struct exec_out *o, const char *s, size_t n)
 {
 	if (o->full || n > o->cap - o->n) {
 		o->full = true;
@@ -25,7 +25,7 @@ put(struct wire_out *o, const char *s, size_t n)
 }
 
 void
-wire_begin(struct wire_out *o, const char *word)
+exec_begin(struct exec_out *o, const char *word)
 {
 	o->n = 0;
 	o->full = false;
@@ -33,7 +33,7 @@ wire_begin(struct wire_out *o, const char *word)
 }
 
 void
-wire_put(struct wire_out *o, const char *name, const char *value, size_t n)
+exec_put(struct exec_out *o, const char *name, const char *value, size_t n)
 {
 	static const char digits[] = "0123456789ABCDEF";
 
@@ -52,24 +52,24 @@ wire_put(struct wire_out *o, const char *name, const char *value, size_t n)
 }
 
 void
-wire_text(struct wire_out *o, const char *name, const char *value)
+exec_text(struct exec_out *o, const char *name, const char *value)
 {
 	if (value != NULL && value[0] != 0)
-		wire_put(o, name, value, strlen(value));
+		exec_put(o, name, value, strlen(value));
 }
 
 void
-wire_number(struct wire_out *o, const char *name, uint64_t value)
+exec_number(struct exec_out *o, const char *name, uint64_t value)
 {
 	char text[24];
 	int n = snprintf(text, sizeof(text), "%llu",
 	    (unsigned long long)value);
 
-	wire_put(o, name, text, (size_t)n);
+	exec_put(o, name, text, (size_t)n);
 }
 
 void
-wire_end(struct wire_out *o)
+exec_end(struct exec_out *o)
 {
 	put(o, "\n", 1);
 }
@@ -131,12 +131,12 @@ has_control(struct span s)
 
 /* The field in the N octets at P, behind which there is room for a NUL. */
 static const char *
-field_parse(char *p, size_t n, struct wire_line *out)
+field_parse(char *p, size_t n, struct exec_line *out)
 {
-	struct wire_field *f = &out->field[out->n];
+	struct exec_field *f = &out->field[out->n];
 	char *eq = memchr(p, '=', n);
 
-	if (out->n == WIRE_FIELDS)
+	if (out->n == EXEC_FIELDS)
 		return "more fields than it may have";
 	if (eq == NULL)
 		return "a field without =";
@@ -149,14 +149,14 @@ field_parse(char *p, size_t n, struct wire_line *out)
 		return "a % that is not followed by two digits";
 	if (has_control(f->value))
 		return "a value has control octets";
-	if (wire_get(out, f->name.p).p != NULL)
+	if (exec_get(out, f->name.p).p != NULL)
 		return "a field is there twice";
 	out->n++;
 	return NULL;
 }
 
 bool
-wire_parse(char *line, size_t n, struct wire_line *out, const char **why)
+exec_parse(char *line, size_t n, struct exec_line *out, const char **why)
 {
 	char *p = line, *end = line + n, *tab;
 
@@ -186,7 +186,7 @@ wire_parse(char *line, size_t n, struct wire_line *out, const char **why)
 }
 
 struct span
-wire_get(const struct wire_line *l, const char *name)
+exec_get(const struct exec_line *l, const char *name)
 {
 	for (unsigned i = 0; i < l->n; i++)
 		if (span_is(l->field[i].name, name))

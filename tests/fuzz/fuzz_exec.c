@@ -34,20 +34,20 @@ static void
 answer(const uint8_t *data, size_t n)
 {
 	char *line = malloc(n + 1);	/* exact, so that sanitizers see */
-	struct wire_line l;
+	struct exec_line l;
 	const char *why;
 
 	CHECK(line != NULL);
 	if (n > 0)
 		memcpy(line, data, n);
-	if (wire_parse(line, n, &l, &why)) {
-		CHECK(l.n <= WIRE_FIELDS && l.word.n > 0);
+	if (exec_parse(line, n, &l, &why)) {
+		CHECK(l.n <= EXEC_FIELDS && l.word.n > 0);
 		for (unsigned i = 0; i < l.n; i++) {
-			const struct wire_field *f = &l.field[i];
+			const struct exec_field *f = &l.field[i];
 
 			CHECK(strlen(f->name.p) == f->name.n);
 			CHECK(strlen(f->value.p) == f->value.n);
-			CHECK(wire_get(&l, f->name.p).p == f->value.p);
+			CHECK(exec_get(&l, f->name.p).p == f->value.p);
 			for (size_t k = 0; k < f->value.n; k++)
 				CHECK((unsigned char)f->value.p[k] >= 0x20 &&
 				    f->value.p[k] != 0x7f);
@@ -61,14 +61,14 @@ answer(const uint8_t *data, size_t n)
 static void
 request(const uint8_t *data, size_t n)
 {
-	static char buf[WIRE_LINE];
-	struct wire_out o = {.p = buf, .cap = sizeof(buf)};
+	static char buf[EXEC_LINE];
+	struct exec_out o = {.p = buf, .cap = sizeof(buf)};
 	char *value;
 
-	wire_begin(&o, "verify");
-	wire_put(&o, "user", (const char *)data, n);
-	wire_number(&o, "id", n);
-	wire_end(&o);
+	exec_begin(&o, "verify");
+	exec_put(&o, "user", (const char *)data, n);
+	exec_number(&o, "id", n);
+	exec_end(&o);
 	if (o.full)
 		return;
 	CHECK(memchr(o.p, '\n', o.n) == o.p + o.n - 1);

@@ -410,8 +410,8 @@ test_what_is_too_long_is_refused(void **state)
 	assert_int_equal(verify(t, name, "pw"), CULVER_E_NOUSER);
 	assert_int_equal(lookup(t, name, &u), CULVER_E_NOUSER);
 	assert_int_equal(verify(t, "anna", name), CULVER_E_AUTH);
-	memset(name, 0xff, WIRE_PASSWORD);	/* three octets for each */
-	name[WIRE_PASSWORD] = 0;
+	memset(name, 0xff, EXEC_PASSWORD);	/* three octets for each */
+	name[EXEC_PASSWORD] = 0;
 	assert_int_equal(verify(t, "anna", name), CULVER_E_AUTH);
 	free(name);
 }
