@@ -23,6 +23,7 @@ struct build {
 	uint32_t p;
 	enum image_mode mode;
 	uint64_t rng;
+	uint32_t hole;		/* the write that did not last */
 	bool *keep;		/* of each operation before p */
 	uint32_t *torn;		/* octets of DATA that lasted */
 	struct content {
@@ -44,6 +45,7 @@ image_name(enum image_mode mode)
 		[IMAGE_EMPTY] = "names lasted, octets not synced did not",
 		[IMAGE_ZEROS] = "sizes lasted, octets not synced are zero",
 		[IMAGE_NAMELESS] = "octets lasted, names not synced did not",
+		[IMAGE_HOLE] = "one write did not last, all others did",
 		[IMAGE_RANDOM] = "some of what was not synced lasted",
 	};
 
@@ -91,11 +93,25 @@ lasted(struct build *b, uint32_t i, uint32_t names)
 	case IMAGE_EMPTY:
 	case IMAGE_ZEROS: return is_name(o);
 	case IMAGE_NAMELESS: return !is_name(o);
+	case IMAGE_HOLE: return i != b->hole;
 	case IMAGE_RANDOM:
 		/* names last in the order they were made in */
 		return is_name(o) ? i < names : kit_below(&b->rng, 2) == 0;
 	default: return false;
 	}
+}
+
+/* The N-th write from the last that was not synced, or none. */
+static uint32_t
+find_hole(const struct build *b, uint64_t n)
+{
+	uint32_t i;
+
+	for (i = b->p; i-- > 0;)
+		if (b->j->op[i].type == OP_DATA && !is_synced(b, i) &&
+		    n-- == 0)
+			return i;
+	return UINT32_MAX;
 }
 
 static void
@@ -414,6 +430,7 @@ image_make(const struct journal *j, uint32_t p, enum image_mode mode,
 
 	if (b.keep == NULL || b.torn == NULL || b.node == NULL)
 		kit_fail("no memory");
+	b.hole = mode == IMAGE_HOLE ? find_hole(&b, seed) : UINT32_MAX;
 	decide(&b);
 	start(&b);
 	hash_dir(&b, 0, DEPTH);

@@ -74,6 +74,8 @@ enum image_mode {
 	IMAGE_EMPTY,		/* names lasted; octets not synced did not */
 	IMAGE_ZEROS,		/* names and sizes lasted, octets are zero */
 	IMAGE_NAMELESS,		/* octets lasted, names did not */
+	IMAGE_HOLE,		/* all but one write lasted, the SEED-th of
+				 * those not synced from the last */
 	IMAGE_RANDOM		/* this and that, by a seed */
 };
 

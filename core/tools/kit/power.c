@@ -15,7 +15,7 @@
 #include "core/tools/kit/journal.h"
 #include "core/tools/kit/meddle.h"
 
-enum { RANDOM_IMAGES = 3 };
+enum { RANDOM_IMAGES = 3, HOLES = 8 };
 
 struct cuts {
 	struct kit *k;
@@ -80,6 +80,18 @@ cuts_free(struct cuts *c)
 	free(c->seen.hash);
 }
 
+/* Before a sync: what was written for it lasts in any order. */
+static void
+holes(struct cuts *c, uint32_t p)
+{
+	uint64_t i;
+
+	if (p == c->j.ops || c->j.op[p].type == OP_SYNC ||
+	    c->j.op[p].type == OP_SYNC_ALL)
+		for (i = 0; i < HOLES; i++)
+			cut(c, p, IMAGE_HOLE, i);
+}
+
 static void
 power_cuts(struct kit *k)
 {
@@ -94,8 +106,9 @@ power_cuts(struct kit *k)
 			continue;
 		record(&c, 0);
 		for (p = 0; p <= c.j.ops; p++) {
-			for (mode = IMAGE_ALL; mode < IMAGE_RANDOM; mode++)
+			for (mode = IMAGE_ALL; mode < IMAGE_HOLE; mode++)
 				cut(&c, p, mode, 0);
+			holes(&c, p);
 			for (uint64_t i = 0; i < RANDOM_IMAGES; i++)
 				cut(&c, p, IMAGE_RANDOM, k->seed + p * 100 +
 				    i);
@@ -115,7 +128,7 @@ one_failed_sync(struct kit *k, const struct scene *s, uint32_t nth)
 
 	c.failed = nth;
 	k->shared->faults += came;
-	for (mode = IMAGE_ALL; came && mode < IMAGE_RANDOM; mode++)
+	for (mode = IMAGE_ALL; came && mode < IMAGE_HOLE; mode++)
 		cut(&c, c.j.ops, mode, 0);
 	for (uint64_t i = 0; came && i < RANDOM_IMAGES; i++)
 		cut(&c, c.j.ops, IMAGE_RANDOM, k->seed + i);
