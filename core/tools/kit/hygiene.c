@@ -89,6 +89,7 @@ look(struct state *s)
 	for (i = 0; i < RLIM_NLIMITS; i++)
 		getrlimit((__rlimit_resource_t)i, &s->limit[i]);
 	stat(".", &s->cwd);
+	fflush(stdout);		/* what a plugin printed is still in there */
 	for (i = 0; i < 3; i++)
 		fstat(i, &s->std[i]);
 	from_proc(s);

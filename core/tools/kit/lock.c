@@ -7,11 +7,13 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
 #include "core/tools/kit/model.h"
+#include "core/tools/kit/subject.h"
 #include "core/tools/kit/walk.h"
 
 enum { AT_ONCE_S = 2 };		/* far more than it takes without waiting */
@@ -121,23 +123,38 @@ lock_killed(struct kit *k)
 	killed_session(k, CULVER_OPEN_READONLY);
 }
 
-/* Neither the home nor anything in it: only an error may come of that. */
-void
-absent_check(struct kit *k)
+static void
+absent(struct kit *k, const char *what)
 {
 	culver_status st;
 	struct box b;
 
-	kit_remove(k->home, true);
 	st = box_create(&b, k, k->seed);
 	if (st == CULVER_OK)
 		st = box_open(&b, CULVER_OPEN_EXCLUSIVE);
 	if (st == CULVER_OK)
-		kit_fail("the user's home is not there, and the mailbox in it "
-		    "was opened with %u messages: clients would forget what "
-		    "they have seen", b.n);
+		kit_fail("%s is not there, and the mailbox was opened with %u "
+		    "messages: clients would forget what they have seen",
+		    what, b.n);
 	if (st != CULVER_E_TEMP && st != CULVER_E_PERM)
 		kit_fail("%s of a mailbox that is not there: returned %d, "
 		    "wanted CULVER_E_TEMP", b.doing, (int)st);
 	box_stop(&b);
+}
+
+/* Neither the home nor anything in it, or the home only and nothing that may
+ * make the mailbox: only an error may come of that. */
+void
+absent_check(struct kit *k)
+{
+	struct culver_values v;
+
+	if (subject_with(k, "create", "no", &v) && k->n_options < KIT_OPTIONS)
+		k->option[k->n_options++] = "create=no";
+	absent(k, "what create = no does not make");
+	kit_remove(k->home, true);
+	if (k->n_options > 0 &&
+	    strcmp(k->option[k->n_options - 1], "create=no") == 0)
+		k->n_options--;
+	absent(k, "the user's home");
 }

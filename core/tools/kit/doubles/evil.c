@@ -63,14 +63,15 @@ static const char *const rules[] = { "none",
 	"path_relative", "crash", "exits",
 	"fd_leak", "fd_inherited", "fd_closed", "memory_leak", "signal",
 	"sigmask", "cwd", "umask", "locale", "environ", "rlimit", "child",
-	"thread", "stdout",
+	"thread", "stdout", "stdio",
 	"host_size", "minor_equal", "no_deadline",
 	"torn", "not_atomic", "write_ignored", "malloc_unchecked",
 	"arena_unchecked", "sync_ignored", "sync_again", "no_sync",
 	"no_dir_sync", "readonly_lock", "uid_reused", "memory_hog",
 	"check_blames", "check_silent", "late_temp", "late_lies",
 	"list_cursor", "quota_ignored", "location_ignored", "uid_not_kept",
-	"uid_kept_twice", "received_lost", "check_finds", "check_over", NULL };
+	"uid_kept_twice", "received_lost", "check_finds", "check_over",
+	"create_ignored", NULL };
 
 static culver_status
 evil_check_options(const struct culver_host *host,
@@ -90,6 +91,7 @@ evil_create(struct culver_store **out, const struct culver_host *host,
     struct culver_call *call)
 {
 	struct culver_user u = *user;
+	culver_status st;
 
 	rule = rules[vals->v[EVIL_RULE].u.i];
 	if ((is("host_size") && host->size != sizeof(*host)) ||
@@ -99,7 +101,10 @@ evil_create(struct culver_store **out, const struct culver_host *host,
 		u.location = NULL;
 	if (is("quota_ignored"))
 		u.quota_messages = u.quota_octets = 0;
-	return applog_create(out, host, vals, &u, call);
+	st = applog_create(out, host, vals, &u, call);
+	if (st == CULVER_OK && is("create_ignored"))
+		(*out)->create = 1;
+	return st;
 }
 
 static culver_status

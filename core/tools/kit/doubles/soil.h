@@ -86,6 +86,8 @@ soil(void)
 		_exit(0);
 	if (is("thread"))
 		pthread_create(&id, NULL, thread, NULL);
+	if (is("stdio"))
+		printf("evil");
 	if (is("stdout") && write(1, "evil\n", 5) < 0)
 		return;
 	for (int i = 0; is("no_deadline") && i < 300; i++)
