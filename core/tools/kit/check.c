@@ -106,8 +106,8 @@ make_top(struct kit *k)
 	    snprintf(k->top, sizeof(k->top), "%s/culver-kit-XXXXXX",
 	    real) > 0 && mkdtemp(k->top) != NULL;
 	if (!made)
-		fprintf(stderr, "culver-plugin: no folder to work in: %s\n",
-		    strerror(errno));
+		fprintf(stderr, "culver-plugin: no folder to work in below %s: "
+		    "%s\n", dir, strerror(errno));
 	free(real);
 	if (!made)
 		return false;
@@ -173,6 +173,11 @@ kit_check_main(struct kit *k)
 	const struct kit_check *c;
 	size_t i;
 
+	if (k->fixture != NULL && access(k->fixture, X_OK) != 0) {
+		fprintf(stderr, "culver-plugin: --fixture %s: %s\n",
+		    k->fixture, strerror(errno));
+		return EX_NOINPUT;
+	}
 	if (!kit_begin(k, 0))
 		return EX_DATAERR;
 	if (k->only != NULL && !only_known(k)) {

@@ -35,8 +35,7 @@ void
 door_fixture(const struct kit *k, uint64_t caps, struct phrase *right)
 {
 	if ((caps & ~k->plugin.desc.caps) != 0)
-		kit_skip("the plugin cannot (capability 0x%llx)",
-		    (unsigned long long)(caps & ~k->plugin.desc.caps));
+		kit_skip("no %s", kit_caps(k, caps & ~k->plugin.desc.caps));
 	if (k->user == NULL || k->n_secret == 0)
 		kit_skip("no --user and --password-file");
 	memcpy(right->masked, k->secret, k->n_secret);

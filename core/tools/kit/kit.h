@@ -73,6 +73,9 @@ void kit_fail(const char *fmt, ...)
 void kit_skip(const char *fmt, ...)
     __attribute__((format(printf, 1, 2), noreturn));
 
+/* CAPS of the plugin's kind as their names in the headers; static. */
+const char *kit_caps(const struct kit *k, uint64_t caps);
+
 /* A line below the check's own. */
 void kit_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

@@ -76,8 +76,10 @@ run_fixture(const struct kit *k, const char *folder)
 		continue;
 	kit_remove(folder, true);
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		kit_fail("%s %s %s: status 0x%x", k->fixture, k->home, folder,
-		    (unsigned)status);
+		kit_fail("%s %s %s: %s %d", k->fixture, k->home, folder,
+		    WIFEXITED(status) ? "exit status" : "signal",
+		    WIFEXITED(status) ? WEXITSTATUS(status) :
+		    WTERMSIG(status));
 }
 
 void

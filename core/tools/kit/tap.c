@@ -248,6 +248,33 @@ explain(struct kit *k, const struct kit_check *c, bool in_time, int status)
 	printf("# seed %llu\n", (unsigned long long)k->seed);
 }
 
+const char *
+kit_caps(const struct kit *k, uint64_t caps)
+{
+	static const char *const storage[] = { "CULVER_ST_ATOMIC_EXPUNGE",
+	    "CULVER_ST_EXACT_OCTETS", "CULVER_ST_KEEPALIVE",
+	    "CULVER_ST_DELIVER", "CULVER_ST_SIZE_CACHE", "CULVER_ST_READONLY",
+	    "CULVER_ST_KEEP_UID", "CULVER_ST_CHECK", "CULVER_ST_DOTLOCK" };
+	static const char *const auth[] = { "CULVER_AU_VERIFY",
+	    "CULVER_AU_CREDS", "CULVER_AU_USER", "CULVER_AU_NO_CACHE",
+	    "CULVER_AU_TOKEN", "CULVER_AU_EXTERNAL" };
+	static char text[256];
+	bool is_auth = k->plugin.desc.kind == CULVER_KIND_AUTH;
+	unsigned n = is_auth ? sizeof(auth) / sizeof(auth[0]) :
+	    sizeof(storage) / sizeof(storage[0]), i;
+	size_t len = 0;
+
+	text[0] = '\0';
+	for (i = 0; i < n; i++) {
+		if ((caps & UINT64_C(1) << i) == 0)
+			continue;
+		snprintf(text + len, sizeof(text) - len, "%s%s",
+		    len > 0 ? ", no " : "", is_auth ? auth[i] : storage[i]);
+		len = strlen(text);
+	}
+	return text;
+}
+
 bool
 kit_run(struct kit *k, const struct kit_check *c)
 {
@@ -259,9 +286,8 @@ kit_run(struct kit *k, const struct kit_check *c)
 	k->n++;
 	k->shared->fail[0] = k->shared->note[0] = k->shared->log[0] = '\0';
 	if (lacks != 0) {
-		printf("ok %u - %s: %s # SKIP the plugin cannot (capability "
-		    "0x%llx)\n", k->n, c->group, c->name,
-		    (unsigned long long)lacks);
+		printf("ok %u - %s: %s # SKIP no %s\n", k->n, c->group,
+		    c->name, kit_caps(k, lacks));
 		return true;
 	}
 	fflush(stdout);
