@@ -23,7 +23,8 @@ struct culver_mailbox { struct dirent **file; int n, dir;
 static culver_status
 failed(struct culver_call *call, const char *what)
 {
-	return culver_fail(call, CULVER_E_TEMP, errno, "cannot %s", what);
+	return culver_fail(call, CULVER_E_TEMP, errno, "cannot %s: %s", what,
+	    strerror(errno));
 }
 
 static culver_status
@@ -77,7 +78,11 @@ box_close(struct culver_mailbox *mb)
 static int
 is_message(const struct dirent *d)
 {
-	return d->d_name[0] != '.' && strlen(d->d_name) <= 70;
+	size_t n = strlen(d->d_name), i = 0;
+
+	while (i < n && d->d_name[i] > ' ' && d->d_name[i] < 0x7f)
+		i++;
+	return d->d_name[0] != '.' && i == n && n <= 70;	/* a UIDL */
 }
 
 static culver_status
@@ -96,7 +101,8 @@ box_open(struct culver_store *s, uint32_t flags, struct culver_mailbox **out,
 		status = culver_fail(call, CULVER_E_IN_USE, 0, "in use");
 	else if (mb->dir < 0 || (mb->n = scandirat(mb->dir, ".", &mb->file,
 	    is_message, alphasort)) < 0)
-		status = failed(call, s->path);
+		status = culver_fail(call, CULVER_E_TEMP, errno,
+		    "cannot open %s: %s", s->path, strerror(errno));
 	if (status != CULVER_OK)
 		box_close(mb);
 	*out = mb;

@@ -200,7 +200,8 @@ struct culver_storage_ops {
 	 * [DELIVER] Add a message: begin, write any number of times, then
 	 * commit or abort, exactly one.  Input has any line ends (what the
 	 * core delivers: CRLF), the last one perhaps none; they need not be
-	 * kept, the lines must be.  Invisible to every session before
+	 * kept, the lines must be.  A CR that no LF follows ends no line: it
+	 * is an octet of it like any other, also as the last one.  Invisible to every session before
 	 * commit, durable after it.  Commit fails with QUOTA, and adds
 	 * nothing, if the user has a quota and the message does not fit
 	 * (culver_quota_fits()): decided under the lock that keeps other
