@@ -91,6 +91,20 @@ ask_add(struct dir_map *m, unsigned *n, const char *attr)
 	m->ask[(*n)++] = attr;
 }
 
+/* What closes an account does so, too, where the password is not from here. */
+static bool
+closing_add(struct dir_map *m, struct span attr, struct span field,
+    const char **why)
+{
+	if (span_is(field, "nologin"))
+		return pair_add(m, attr, (struct span){"userdb_nologin", 14},
+		    why);
+	if (span_is(field, "allow_nets"))
+		return pair_add(m, attr, (struct span){"userdb_allow_nets",
+		    17}, why);
+	return true;
+}
+
 bool
 dir_map_parse(const struct culver_value *list, const struct dir_filter *filter,
     struct dir_map *out, const char **why)
@@ -105,7 +119,9 @@ dir_map_parse(const struct culver_value *list, const struct dir_filter *filter,
 		struct span field = {s.p + at + 1, sign != NULL ?
 		    s.n - at - 1 : 0};
 
-		if (!pair_add(out, (struct span){s.p, at}, field, why))
+		s.n = at;
+		if (!pair_add(out, s, field, why) ||
+		    !closing_add(out, s, field, why))
 			return false;
 	}
 	for (unsigned i = 0; i < out->n; i++)
@@ -182,16 +198,18 @@ field_add(struct culver_auth *au, unsigned i, struct berval **v,
     const char *user, struct auth_row *row, struct culver_call *call)
 {
 	const char *field = au->map.v[i].field;
+	const char *bare = strncmp(field, "userdb_", 7) == 0 ? field + 7 :
+	    field;
 
 	if (v == NULL || v[0] == NULL)
 		return CULVER_OK;
-	if (strcmp(field, "allow_nets") == 0)
+	if (strcmp(bare, "allow_nets") == 0)
 		return list_add(au, field, v, row, call);
 	if (v[1] != NULL)
 		return culver_fail(call, CULVER_E_TEMP, 0, "the attribute %s "
 		    "of user %s has several values", au->map.v[i].attr, user);
 	/* RFC 4517 3.3.3 */
-	if (strcmp(field, "nologin") == 0 && equals(v[0], "FALSE"))
+	if (strcmp(bare, "nologin") == 0 && equals(v[0], "FALSE"))
 		return CULVER_OK;
 	return auth_row_add(au->host, row, field, v[0]->bv_val, v[0]->bv_len,
 	    call);

@@ -104,6 +104,26 @@ def test_fields(slapd):
     inst.login(inst.users[1]).quit()
 
 
+def test_closed_for_other_passwords(slapd):
+    """The password is from a file; that the account is closed counts."""
+    server = slapd()
+    inst = server.instance
+    inst.write_users()
+    server.tool("ldapmodify", f"dn: uid=user2,{PEOPLE}\nchangetype: modify\n"
+                "add: description\ndescription: TRUE\n\n"
+                f"dn: uid=user3,{PEOPLE}\nchangetype: modify\n"
+                "add: description\ndescription: FALSE\n")
+    only = f'auth passwdfile {{ path = "{inst.userfile}" }}'
+    inst.userfile.write_text("".join(
+        ":".join(line.split(":")[:2]) + "::::::\n"
+        for line in inst.userfile.read_text().splitlines()))
+    use(inst, only, server.section(more='attributes = {"uidNumber=uid",'
+        ' "gidNumber=gid", "homeDirectory=home", "description=nologin"}'))
+    inst.start()
+    assert refused(inst, "user2").startswith(b"-ERR [AUTH]")
+    assert refused(inst, "user3").startswith(b"+OK")
+
+
 def test_several_entries(slapd):
     """Which of two users it is nobody can know."""
     server = slapd(entries=[f"dn: ou=more,{SUFFIX}\nou: more\n"

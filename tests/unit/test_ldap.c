@@ -233,6 +233,7 @@ test_attributes(void **state)
 	const struct culver_str list[] = {STR("uidNumber=uid"),
 	    STR("homeDirectory=home"), STR("UID=user"),
 	    STR("x-quota=userdb_quota_rule"), STR("userPassword=password")};
+	const struct culver_str closing = STR("mailDisabled=nologin");
 	const struct dir_filter f = {.n = 2, .test = {{.attr = "uid"},
 	    {.attr = "mail"}}};
 	const struct dir_filter none = {.n = 0};
@@ -250,6 +251,11 @@ test_attributes(void **state)
 	assert_string_equal(m.ask[4], "userPassword");
 	assert_string_equal(m.ask[5], "mail");
 	assert_null(m.ask[6]);
+	/* for logins here, and for those whose password is from elsewhere */
+	assert_true(map(&m, &none, 1, &closing));
+	assert_int_equal(m.n, 2);
+	assert_string_equal(m.v[0].field, "nologin");
+	assert_string_equal(m.v[1].field, "userdb_nologin");
 	assert_true(map(&m, &none, 0, NULL));
 	assert_false(m.has_password);
 	assert_string_equal(m.ask[0], "1.1");
