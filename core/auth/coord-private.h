@@ -70,7 +70,8 @@ struct job {
 	LIST_ENTRY(job) by_serial;
 	TAILQ_ENTRY(job) list;		/* sasl, held, or active */
 	TAILQ_ENTRY(job) queue;		/* of its section, or its leader */
-	TAILQ_HEAD(, job) followers;	/* RUNNING: who want to know the same */
+	/* RUNNING: who want to know the same */
+	TAILQ_HEAD(job_followers, job) followers;
 	struct job *leader;		/* RUNNING: whom it follows */
 	uint64_t flushes;		/* of the coordinator, when it was asked
 					 * for */
