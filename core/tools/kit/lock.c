@@ -151,6 +151,7 @@ absent_check(struct kit *k)
 
 	if (subject_with(k, "create", "no", &v) && k->n_options < KIT_OPTIONS)
 		k->option[k->n_options++] = "create=no";
+	kit_remove(k->home, false);	/* a fixture may have made it */
 	absent(k, "what create = no does not make");
 	kit_remove(k->home, true);
 	if (k->n_options > 0 &&
