@@ -170,6 +170,7 @@ job_verified(struct job *j, const struct ipc_pool_answer *m)
 	_Bool looked = lookup_at_once(j);
 
 	secret_drop(c, &j->secret);
+	j->begun = 0;
 	if (throttle_passed(c->throttle, &j->key, &j->slot, c->setup.now()))
 		slots_freed(c);
 	if (j->gate == NULL) {
@@ -194,23 +195,6 @@ job_verified(struct job *j, const struct ipc_pool_answer *m)
 		return;
 	}
 	lookup_answer(j, m);
-}
-
-/* The section could not tell, so the client learned nothing of it and has not
- * failed; unless another one said no before. */
-static void
-job_undecided(struct job *j, culver_status st, const char *why)
-{
-	struct coord *c = j->coord;
-
-	if (j->wrong)
-		j->not_before = throttle_failed(c->throttle, &j->key,
-		    &j->slot, c->setup.now());
-	else if (throttle_spared(c->throttle, &j->key, &j->slot))
-		slots_freed(c);
-	if (j->masked && !j->wrong)
-		j->not_before = j->slot.start + c->conf->failure_delay;
-	job_broken(j, st, why);
 }
 
 const char *
@@ -259,7 +243,8 @@ verify_answer(struct job *j, const struct ipc_pool_answer *m)
 	}
 	if (st == CULVER_E_DELAY) {
 		job_log(j, LOG_INFO_, "auth-failed", "reason", "login-delay");
-		job_no(j, CULVER_E_DELAY, 0);
+		job_settle(j, j->coord->setup.now());
+		job_no(j, CULVER_E_DELAY, j->not_before);
 		return;
 	}
 	if (chain_is_failure(st) && remember_away(j, st, m->error))
@@ -277,7 +262,7 @@ verify_answer(struct job *j, const struct ipc_pool_answer *m)
 		exchange_denied(j, chain_reason(j, st));
 		break;
 	case CONF_THEN_TEMP:
-		job_undecided(j, st == CULVER_E_NOUSER ? CULVER_E_TEMP : st,
+		job_broken(j, st == CULVER_E_NOUSER ? CULVER_E_TEMP : st,
 		    st == CULVER_E_NOUSER ? failure_text(st) : m->error);
 	}
 }

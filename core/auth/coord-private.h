@@ -85,7 +85,8 @@ struct job {
 	unsigned asked;			/* PHASE_USER: a bit a section */
 	uint64_t start_at;		/* HELD: its slot, as known last */
 	uint64_t queued_at, deadline;
-	_Bool begun, keyed;
+	_Bool begun;			/* the throttle waits for the outcome */
+	_Bool keyed;
 	_Bool told;			/* the throttle knows the outcome; a no
 					 * waits for not_before only */
 	uint64_t not_before;
@@ -237,6 +238,11 @@ void job_failed(struct job *j, const char *reason);
 
 /* The chain is over and let J in nowhere: when may its client hear so? */
 uint64_t job_count(struct job *j, uint64_t now);
+
+/* J ends, and nobody has told the throttle: a password that was wrong
+ * somewhere is a failure, whatever became of the other sections.  Sets
+ * j->not_before. */
+void job_settle(struct job *j, uint64_t now);
 
 /* End J, whose credentials were right, as one whose were wrong. */
 void job_closed(struct job *j, const char *reason);

@@ -56,20 +56,35 @@ job_abandoned(struct job *j, uint64_t now)
 		job_slow(j, now);
 }
 
-/* Where a section could not tell, that is no answer, though what others found
- * wrong counts. */
 uint64_t
 job_count(struct job *j, uint64_t now)
 {
-	struct throttle *t = j->coord->throttle;
+	if (!j->begun)
+		j->slot = throttle_begin(j->coord->throttle, &j->key, now);
+	j->begun = 1;
+	j->wrong |= !j->unsure;
+	j->masked = 1;
+	job_settle(j, now);
+	return j->not_before;
+}
+
+/* A section that could not tell is no answer, and the client has learned
+ * nothing of it; what others found wrong counts. */
+void
+job_settle(struct job *j, uint64_t now)
+{
+	struct coord *c = j->coord;
 
 	if (!j->begun)
-		j->slot = throttle_begin(t, &j->key, now);
-	if (!j->unsure || j->wrong)
-		return throttle_failed(t, &j->key, &j->slot, now);
-	if (throttle_spared(t, &j->key, &j->slot))
-		slots_freed(j->coord);
-	return j->slot.start + j->coord->conf->failure_delay;
+		return;
+	j->begun = 0;
+	if (j->wrong)
+		j->not_before = throttle_failed(c->throttle, &j->key,
+		    &j->slot, now);
+	else if (throttle_spared(c->throttle, &j->key, &j->slot))
+		slots_freed(c);
+	if (j->masked && !j->wrong)
+		j->not_before = j->slot.start + c->conf->failure_delay;
 }
 
 /* The client gave wrong credentials: say so when its slot is over. */
@@ -115,6 +130,7 @@ job_broken(struct job *j, culver_status status, const char *why)
 {
 	_Bool perm = job_complain(j, status, why);
 
+	job_settle(j, j->coord->setup.now());
 	/* no mail goes back for a mistake of ours */
 	job_no(j, perm && !j->delivery ? CULVER_E_PERM : CULVER_E_TEMP,
 	    j->not_before);
@@ -124,5 +140,6 @@ void
 job_refuse(struct job *j, const char *why)
 {
 	job_log(j, LOG_WARN_, "auth-refused", "reason", why);
-	job_no(j, CULVER_E_TEMP, 0);
+	job_settle(j, j->coord->setup.now());
+	job_no(j, CULVER_E_TEMP, j->not_before);
 }

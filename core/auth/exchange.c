@@ -201,6 +201,7 @@ exchange_verdict(struct job *j, uint64_t now)
 	j->begun = 1;
 	if (sasl_is_proven(&j->sasl)) {
 		j->told = 1;
+		j->begun = 0;
 		if (throttle_passed(t, &j->key, &j->slot, now))
 			slots_freed(j->coord);
 	}

@@ -158,9 +158,6 @@ job_enqueue(struct job *j, uint64_t now)
 		return 0;
 	/* Whoever floods us with guesses shall not keep users out. */
 	j->first = j->lane == LANE_KNOWN;
-	if (s->n_queued >= (j->first ? 2 * MAX_QUEUED : MAX_QUEUED) &&
-	    remember_away(j, CULVER_E_TEMP, "too-many-waiting"))
-		return 0;
 	if (s->n_queued >= (j->first ? 2 * MAX_QUEUED : MAX_QUEUED)) {
 		job_refuse(j, "too-many-waiting");
 		return 0;
@@ -262,7 +259,7 @@ job_lookup(struct gate *g, const struct ipc_auth_user *m)
 		gate_reply(g, &no);
 		return 1;
 	}
-	j->delivery = j->begun = 1;
+	j->delivery = 1;
 	j->want_grant = m->want_grant != 0;
 	if (!user_check(m->user, g->coord->conf->user_case == 1, j->user)) {
 		job_no(j, CULVER_E_NOUSER, 0);
@@ -309,8 +306,10 @@ job_cancel(struct gate *g, const struct ipc_auth_cancel *m)
 void
 job_orphan(struct job *j)
 {
-	if (j->state == J_RUNNING)
+	if (j->state == J_RUNNING) {
 		job_leave_gate(j);
-	else
+	} else {
+		job_settle(j, j->coord->setup.now());
 		job_free(j);
+	}
 }

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+import fail2ban
 from culver import PASSWORD, ROLE_IDS, ROOT, crypt, numbered, until
 from scram import Scram
 
@@ -93,10 +94,12 @@ def test_the_user_is_no_master(instance):
     ("admin", SECRET, "unknown-user"),
 ))
 def test_who_may_not(instance, name, password, reason):
-    with instance.connect() as pop:
+    with instance.connect(source="127.0.0.78") as pop:
         before = len(instance.log_lines("auth-failed", f"reason={reason}"))
         assert pop.login(name, password).startswith(b"-ERR [AUTH]")
-        instance.wait_log("auth-failed", f"reason={reason}", n=before + 1)
+        line = instance.wait_log("auth-failed", f"reason={reason}",
+                                 n=before + 1)[-1]
+        assert fail2ban.matches(line) == "127.0.0.78"
 
 
 def test_login_test(instance):

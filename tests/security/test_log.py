@@ -2,13 +2,11 @@
 fail2ban filter; nothing secret and nothing forged in it."""
 import re
 import shutil
-from pathlib import Path
 
 import pytest
 
+import fail2ban
 from culver import PASSWORD, numbered, until
-
-FILTER = Path(__file__).resolve().parents[2] / "contrib/fail2ban"
 
 
 @pytest.fixture(scope="module")
@@ -126,54 +124,19 @@ def test_names_forge_no_lines(instance, name):
                                           line))).values()
 
 
-def failregexes():
-    """The expressions of the filter with fail2ban's tags replaced."""
-    found = []
-    for path in sorted(FILTER.rglob("*.conf")):
-        for m in re.finditer(r"^failregex\s*=\s*(.*(?:\n[ \t]+.*)*)",
-                             path.read_text(), re.M):
-            found += [x.strip() for x in m.group(1).splitlines()
-                      if x.strip()]
-    return found
-
-
-def compiled():
-    # fail2ban takes the time stamp away first and puts these in
-    return [re.compile(r.replace("<HOST>", r"(?P<host>[0-9a-fA-F:.]+)")
-                       .replace("<ADDR>", r"(?P<host>[0-9a-fA-F:.]+)")
-                       .replace("%(__prefix_line)s", r"^.*?")
-                       .replace("<F-USER>", "(?P<user>")
-                       .replace("</F-USER>", ")"))
-            for r in failregexes()]
-
-
-def without_time(line):
-    return re.sub(r"^\d{4}-\d\d-\d\d[T ][\d:.]+(Z|[+-]\d\d:?\d\d)?\s*", "",
-                  line)
-
-
-def matches(line):
-    for text in (line, without_time(line)):
-        for r in compiled():
-            m = r.search(text)
-            if m:
-                return m.group("host")
-    return None
-
-
 def test_fail2ban(instance):
     """Its filter finds the failures, all of them, and nothing else."""
-    assert failregexes(), "no filter in contrib/fail2ban"
+    assert fail2ban.failregexes(), "no filter in contrib/fail2ban"
     source = "127.0.0.79"
     with instance.connect(source=source) as pop:
         for name in ("user1", "nobody", "x remote=192.0.2.66"):
             pop.login(name, "wrong")
     lines = instance.wait_log("auth-failed", source, n=3)
-    assert [matches(line) for line in lines] == [source] * 3
+    assert [fail2ban.matches(line) for line in lines] == [source] * 3
     instance.login().quit()
     for line in instance.log_text().splitlines():
         if "auth-failed" not in line:
-            assert matches(line) is None, line
+            assert fail2ban.matches(line) is None, line
 
 
 @pytest.mark.needs("fail2ban-regex")
@@ -185,7 +148,7 @@ def test_fail2ban_itself(instance, tmp_path):
     instance.wait_log("auth-failed", "nobody")
     n = len(instance.log_lines("auth-failed"))
     log.write_text(instance.log_text())
-    conf = next(FILTER.rglob("filter.d/*.conf"))
+    conf = next(fail2ban.FILTER.rglob("filter.d/*.conf"))
     out = subprocess.run([shutil.which("fail2ban-regex"), str(log),
                           str(conf)], capture_output=True, text=True).stdout
     assert f"{n} matched" in out

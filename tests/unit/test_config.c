@@ -436,7 +436,7 @@ static void
 a_hundred_files_and_no_more(void **state)
 {
 	static struct world_file files[104];
-	static char main_text[4096], names[104][8];
+	static char main_text[4096], names[104][16];
 	struct cf_config c;
 	size_t n = 0;
 	char *text;

@@ -102,6 +102,36 @@ test_wrong_then_failure(void **state)
 	stop();
 }
 
+/* Nor does a section that has no time, or dies, hide that another found the
+ * password wrong; or a client that hangs up. */
+static void
+test_wrong_then_nothing(void **state)
+{
+	uint64_t t0 = t.now;
+
+	(void)state;
+	t.conf.section[0].on_wrong = CONF_THEN_NEXT;
+	start(2);
+	begin_from(gate, 1, "root", "guess", "192.0.2.1");
+	verdict(pool[0], CULVER_E_AUTH, 0);
+	asked(pool[1]);				/* and it is busy with that */
+	begin_from(gate, 2, "bin", "guess", "192.0.2.2");
+	verdict(pool[0], CULVER_E_AUTH, 0);
+	cancel(gate, 2);
+	pump();
+	assert_true(slowed("192.0.2.2"));
+	close(pool[1]);
+	pool[1] = -1;
+	pump();
+	assert_int_equal(expect_no(gate, 1, CULVER_E_TEMP), t0 + S);
+	assert_true(slowed("192.0.2.1"));
+	begin_from(gate, 3, "daemon", "guess", "192.0.2.3");
+	verdict(pool[0], CULVER_E_AUTH, 0);
+	wait_until(t0 + 10 * S);		/* no process runs */
+	assert_true(expect_no(gate, 3, CULVER_E_TEMP) >= t0 + S);
+	stop();
+}
+
 static void
 test_unknown_stops(void **state)
 {
@@ -256,6 +286,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_wrong_is_next), T(test_wrong_then_failure),
+		T(test_wrong_then_nothing),
 		T(test_unknown_stops), T(test_failure_is_next),
 		T(test_delivery), T(test_user_data),
 		T(test_time_tells_nothing),

@@ -224,7 +224,7 @@ test_kept_uidls(void **state)
 {
 	size_t n;
 	char *big = mbtest_big(4200 * 70, &n);
-	char uid[8];
+	char uid[16];
 	int i;
 
 	(void)state;
