@@ -201,7 +201,8 @@ class Idp:
     def opaque(self, user, **more):
         """A token that only introspection knows."""
         token = f"opaque+/~.{len(self.tokens)}=="
-        self.tokens[token] = {"active": True, "email": user, **more}
+        self.tokens[token] = {"active": True, "email": user,
+                              "scope": "mail", **more}
         return token
 
 

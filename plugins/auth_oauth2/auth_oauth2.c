@@ -104,7 +104,20 @@ url_check(const struct culver_host *host, const struct culver_value *v,
 	return CULVER_OK;
 }
 
-/* What makes a token that was not meant for this server be refused. */
+/* What makes a token that was not meant for this server be refused: a server
+ * that is asked knows that it gave the token, not what for. */
+static culver_status
+purpose_options_check(const struct culver_value *v, uint32_t *bad,
+    struct culver_call *call)
+{
+	*bad = OPT_AUDIENCE;
+	if (v[OPT_AUDIENCE].u.list.n == 0 && v[OPT_SCOPE].u.list.n == 0)
+		return culver_fail(call, CULVER_E_CONFIG, 0, "audience or "
+		    "scope is needed: else a token for any other service of "
+		    "the provider would open mailboxes");
+	return CULVER_OK;
+}
+
 static culver_status
 local_options_check(const struct culver_value *v, uint32_t *bad,
     struct culver_call *call)
@@ -117,11 +130,6 @@ local_options_check(const struct culver_value *v, uint32_t *bad,
 	if (v[OPT_ISSUER].u.list.n == 0)
 		return culver_fail(call, CULVER_E_CONFIG, 0, "is needed: whose "
 		    "tokens are taken");
-	*bad = OPT_AUDIENCE;
-	if (v[OPT_AUDIENCE].u.list.n == 0 && v[OPT_SCOPE].u.list.n == 0)
-		return culver_fail(call, CULVER_E_CONFIG, 0, "audience or "
-		    "scope is needed: else a token for any other service of "
-		    "the issuer would open mailboxes");
 	*bad = OPT_ALGORITHMS;
 	if (v[OPT_ALGORITHMS].u.list.n == 0)
 		return culver_fail(call, CULVER_E_CONFIG, 0, "the list is "
@@ -171,6 +179,8 @@ oauth2_check_options(const struct culver_host *host,
 	st = local ? local_options_check(v, bad, call) : CULVER_OK;
 	if (st == CULVER_OK && remote)
 		st = remote_options_check(v, bad, call);
+	if (st == CULVER_OK)
+		st = purpose_options_check(v, bad, call);
 	if (st == CULVER_OK)
 		st = url_check(host, v, OPT_JWKS_URL, bad, call);
 	return st == CULVER_OK ? url_check(host, v,

@@ -35,6 +35,8 @@ def by_keys(idp, more=""):
 
 
 def by_asking(idp, more="", issuer=False):
+    if not issuer and "scope" not in more:
+        more += ' scope = {"mail"}'
     return section(f'introspection_url = "{idp.url}/introspect"'
                    f'  tls_ca = "{idp.ca}"  client_id = "{CLIENT}"'
                    f'  client_secret = "{SECRET}" {more}', issuer)
@@ -269,16 +271,16 @@ def test_file_of_keys(run, idp, make_instance):
 
 def test_introspection(run, idp):
     inst = run(by_asking(idp, 'scope = {"mail"}'))
-    token = idp.opaque("user1", scope="mail x", exp=int(time.time()) + 60)
+    token = idp.opaque("user1", scope="x mail", exp=int(time.time()) + 60)
     for mech in MECHS:
         assert good(inst, token, mech=mech)
     assert good(inst, token, user="")
-    for bad in (idp.opaque("user2", scope="mail"), "unknown",
-                idp.opaque("user1"),
-                idp.opaque("user1", scope="mail", active=False),
-                idp.opaque("user1", scope="mail", exp=1),
-                idp.opaque(None, scope="mail"),
-                idp.opaque("user1", scope="mail", cnf={"jkt": "x"})):
+    for bad in (idp.opaque("user2"), "unknown",
+                idp.opaque("user1", scope=None),
+                idp.opaque("user1", scope="openid"),
+                idp.opaque("user1", active=False),
+                idp.opaque("user1", exp=1), idp.opaque(None),
+                idp.opaque("user1", cnf={"jkt": "x"})):
         assert word(inst, bad).startswith(b"-ERR [AUTH]"), bad
     # a token that ends takes its effect at once
     idp.tokens[token]["active"] = False
@@ -350,6 +352,8 @@ def test_dies_while_it_is_asked(run, idp):
     (section('jwks_url = "https://x/"').replace("audience", "scop"),
      "scop"),
     (section('introspection_url = "https://x/"', False), "client_id"),
+    (section('introspection_url = "https://x/"  client_id = "x"'
+             '  client_secret = "y"', False), "audience or scope is needed"),
 ))
 def test_mistakes(make_instance, text, why):
     inst = make_instance(users=1)

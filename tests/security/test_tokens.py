@@ -30,6 +30,7 @@ auth opaque {{
     {net}  processes = 1
     introspection_url = "{provider.url}/introspect"
     client_id = "{idp.CLIENT}"  client_secret = "{idp.SECRET}"
+    scope = {{"mail"}}
 }}
 auth passwdfile'''))
     inst.start()
@@ -38,7 +39,8 @@ auth passwdfile'''))
         for user, word in (("user1", b"+OK"), ("user2", b"-ERR [AUTH]")):
             text = secrets.token_hex(20)
             opaque, signed = f"{text}/+==", provider.token(user)
-            provider.tokens[opaque] = {"active": True, "email": user}
+            provider.tokens[opaque] = {"active": True, "email": user,
+                                       "scope": "mail"}
             needles += [text, *(p[-60:-4] for p in signed.split(".")[1:])]
             for token in (opaque, signed):
                 with inst.connect() as pop:

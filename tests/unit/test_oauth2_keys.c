@@ -262,6 +262,9 @@ test_options(void **state)
 	refused(k, OPT_CLIENT_SECRET, "go together");
 	oauthkit_text(k, OPT_BEARER, "t");
 	refused(k, OPT_BEARER, "exclude each other");
+	oauthkit_text(k, OPT_CLIENT_ID, "");
+	k->v[OPT_AUDIENCE].u.list.n = 0;
+	refused(k, OPT_AUDIENCE, "audience or scope is needed");
 }
 
 int
