@@ -56,7 +56,7 @@ class Key:
 def claims(user, **more):
     now = int(time.time())
     return {"iss": ISSUER, "aud": ["account", "mail"], "email": user,
-            "exp": now + 600, "iat": now, "scope": "openid mail", **more}
+            "email_verified": True, "exp": now + 600, "iat": now, "scope": "openid mail", **more}
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -202,7 +202,7 @@ class Idp:
         """A token that only introspection knows."""
         token = f"opaque+/~.{len(self.tokens)}=="
         self.tokens[token] = {"active": True, "email": user,
-                              "scope": "mail", **more}
+                              "email_verified": True, "scope": "mail", **more}
         return token
 
 

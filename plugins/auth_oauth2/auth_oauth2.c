@@ -56,6 +56,10 @@ static const struct culver_option options[N_OPTIONS] = {
 	[OPT_USER_CLAIM] = {.name = "user_claim", .type = CULVER_OPT_STRING,
 	    .min = 1, .max = 60, .def = "email",
 	    .help = "the claim with the user's name"},
+	[OPT_UNVERIFIED] = {.name = "allow_unverified",
+	    .type = CULVER_OPT_BOOL, .def = "no",
+	    .help = "whether the claim email names a user if email_verified "
+		"is missing; not if anybody can change his own address"},
 	[OPT_USER_CASE] = {.name = "user_case", .type = CULVER_OPT_ENUM,
 	    .choices = cases, .def = "lower",
 	    .help = "whether that is turned to lower case, as names of "

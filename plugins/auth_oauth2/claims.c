@@ -173,25 +173,33 @@ name_fits(const char *p, size_t n)
 	return true;
 }
 
+/* Who may write any address into his own account is not its owner: does the
+ * provider say that he is?  What says nothing is as good as MISSING. */
+static bool
+is_verified(const json_t *claims, bool missing)
+{
+	const json_t *j = json_object_get(claims, "email_verified");
+
+	return j == NULL ? missing : json_is_true(j) || (json_is_string(j) &&
+	    strcmp(json_string_value(j), "true") == 0);
+}
+
 culver_status
 oauth_claims_user(const struct culver_value *opt, const json_t *claims,
-    char out[OAUTH_MAX_NAME + 1], struct culver_call *call)
+    bool is_copy, char out[OAUTH_MAX_NAME + 1], struct culver_call *call)
 {
 	const char *claim = opt[OPT_USER_CLAIM].u.s.p;
-	const json_t *j = json_object_get(claims, claim), *verified;
+	const json_t *j = json_object_get(claims, claim);
 	const char *p = json_string_value(j);
 	size_t n = json_string_length(j);
 
 	if (p == NULL || !name_fits(p, n))
 		return culver_fail(call, CULVER_E_AUTH, 0, "its claim %.60s "
 		    "is missing, or no user's name", claim);
-	/* Who may write any address into his own account is not its owner. */
-	verified = json_object_get(claims, "email_verified");
-	if (strcmp(claim, "email") == 0 && verified != NULL &&
-	    !json_is_true(verified) && (!json_is_string(verified) ||
-	    strcmp(json_string_value(verified), "true") != 0))
+	if (strcmp(claim, "email") == 0 && !is_verified(claims, is_copy ||
+	    opt[OPT_UNVERIFIED].u.i != 0))
 		return culver_fail(call, CULVER_E_AUTH, 0, "its e-mail "
-		    "address is not a verified one");
+		    "address is not a verified one (email_verified)");
 	memcpy(out, p, n + 1);
 	for (size_t i = 0; opt[OPT_USER_CASE].u.i == 1 && i < n; i++)
 		if (out[i] >= 'A' && out[i] <= 'Z')

@@ -30,9 +30,9 @@ enum {
 
 enum { OPT_KEYS, OPT_JWKS_URL, OPT_JWKS_REFRESH, OPT_JWKS_PAUSE,
 	OPT_JWKS_MAX_AGE, OPT_ALGORITHMS, OPT_ISSUER, OPT_AUDIENCE, OPT_SCOPE,
-	OPT_LEEWAY, OPT_USER_CLAIM, OPT_USER_CASE, OPT_INTROSPECTION_URL,
-	OPT_CLIENT_ID, OPT_CLIENT_SECRET, OPT_BEARER, OPT_TLS_CA, OPT_TIMEOUT,
-	N_OPTIONS };
+	OPT_LEEWAY, OPT_USER_CLAIM, OPT_UNVERIFIED, OPT_USER_CASE,
+	OPT_INTROSPECTION_URL, OPT_CLIENT_ID, OPT_CLIENT_SECRET, OPT_BEARER,
+	OPT_TLS_CA, OPT_TIMEOUT, N_OPTIONS };
 
 /* --- wipe.c -------------------------------------------------------------- */
 
@@ -135,9 +135,11 @@ culver_status oauth_claims_check(const struct culver_value *opt,
     const json_t *claims, int64_t now, bool is_jwt, bool has_jwt,
     struct culver_call *call);
 
-/* Whose they are, NUL-terminated: OK, or E_AUTH. */
+/* Whose they are, NUL-terminated: OK, or E_AUTH, also for an e-mail address
+ * that is not a verified one.  IS_COPY: other claims gave the name before, and
+ * these need not say again that it is verified. */
 culver_status oauth_claims_user(const struct culver_value *opt,
-    const json_t *claims, char out[OAUTH_MAX_NAME + 1],
+    const json_t *claims, bool is_copy, char out[OAUTH_MAX_NAME + 1],
     struct culver_call *call);
 
 /* --- http.c -------------------------------------------------------------- */

@@ -62,7 +62,8 @@ local_check(struct culver_auth *au, const struct culver_str *token,
 		st = oauth_claims_check(au->opt, t.claims, now, true, false,
 		    call);
 	if (st == CULVER_OK)
-		st = oauth_claims_user(au->opt, t.claims, user, call);
+		st = oauth_claims_user(au->opt, t.claims, false, user,
+		    call);
 	oauth_jwt_free(&t);
 	return st;
 }
@@ -81,7 +82,8 @@ remote_check(struct culver_auth *au, const struct culver_str *token,
 		    call);
 	if (st == CULVER_OK && (!has_jwt || json_object_get(answer,
 	    au->opt[OPT_USER_CLAIM].u.s.p) != NULL)) {
-		st = oauth_claims_user(au->opt, answer, name, call);
+		st = oauth_claims_user(au->opt, answer, has_jwt, name,
+		    call);
 		if (st == CULVER_OK && has_jwt && strcmp(name, user) != 0)
 			st = culver_fail(call, CULVER_E_AUTH, 0, "it and the "
 			    "server name different users");

@@ -19,7 +19,7 @@
 
 #define ANNA "anna@example.org"
 #define CLAIMS "{\"iss\":\"" OK_ISS "\",\"aud\":\"mail\",\"exp\":%lld," \
-	"\"email\":\"" ANNA "\"}"
+	"\"email\":\"" ANNA "\",\"email_verified\":true}"
 #define SOON ((long long)time(NULL) + 600)
 
 /* How many usable keys are in TEXT; 0 with *WHY. */
