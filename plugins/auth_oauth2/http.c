@@ -131,7 +131,7 @@ peer_resolve(struct oauth_http *h, struct oauth_peer *p)
 	    addresses_text(host, port, text, sizeof(text))) {
 		curl_slist_free_all(p->resolved);
 		p->resolved = curl_slist_append(NULL, text);
-		p->resolved_at = now;
+		p->resolved_at = h->host->now(h->host);
 		found = p->resolved != NULL;
 	}
 	curl_free(host);
@@ -346,13 +346,14 @@ request_result(struct oauth_peer *p, CURL *e, CURLcode result,
 
 static bool
 request(struct oauth_http *h, struct oauth_peer *p, const char *body,
-    size_t n, long ms, struct oauth_answer *out)
+    size_t n, struct oauth_answer *out, const struct culver_call *call)
 {
 	struct curl_slist *headers = curl_slist_append(NULL,
 	    "Accept: application/json");
 	CURL *e = curl_easy_init();
 	char error[CURL_ERROR_SIZE] = "";
 	bool ok = false;
+	long ms;
 
 	snprintf(p->error, sizeof(p->error), "no memory");
 	if (e == NULL || headers == NULL)
@@ -360,6 +361,13 @@ request(struct oauth_http *h, struct oauth_peer *p, const char *body,
 	if (!peer_resolve(h, p)) {
 		snprintf(p->error, sizeof(p->error), "its name has no "
 		    "address");
+		goto out;
+	}
+	/* The resolver knows no deadline. */
+	ms = time_given(h, call);
+	if (ms == 0) {
+		snprintf(p->error, sizeof(p->error), "looking up its name "
+		    "took too long");
 		goto out;
 	}
 	if (!request_set(h, p, e, body, n, headers, error) ||
@@ -379,8 +387,8 @@ oauth_http_fetch(struct oauth_http *h, struct oauth_peer *p, const char *body,
 	uint64_t now = h->host->now(h->host), pause;
 	long ms = time_given(h, call);
 
-	if (now >= p->not_before && ms > 0 && request(h, p, body, n, ms,
-	    out)) {
+	if (now >= p->not_before && ms > 0 && request(h, p, body, n, out,
+	    call)) {
 		if (p->failures > 0)
 			culver_logf(h->host, CULVER_LOG_INFO, "%s: %.150s "
 			    "answers again", p->what, p->url);

@@ -4,6 +4,8 @@
  */
 #include "config.h"
 
+#include <netdb.h>
+#include <netinet/in.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
@@ -267,6 +269,69 @@ test_options(void **state)
 	refused(k, OPT_AUDIENCE, "audience or scope is needed");
 }
 
+/* --- a slow resolver ------------------------------------------------------ */
+
+static struct fakehost *resolver_clock;
+
+/* Instead of libc's: takes a minute, then knows an address. */
+int
+getaddrinfo(const char *node, const char *service,
+    const struct addrinfo *hints, struct addrinfo **out)
+{
+	struct addrinfo *a = calloc(1, sizeof(*a));
+	struct sockaddr_in *in = calloc(1, sizeof(*in));
+
+	(void)node;
+	(void)service;
+	(void)hints;
+	assert_non_null(resolver_clock);
+	assert_non_null(a);
+	assert_non_null(in);
+	resolver_clock->clock += 60 * UINT64_C(1000000000);
+	in->sin_family = AF_INET;
+	in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	*a = (struct addrinfo){.ai_family = AF_INET, .ai_addr =
+	    (struct sockaddr *)in, .ai_addrlen = sizeof(*in)};
+	*out = a;
+	return 0;
+}
+
+void
+freeaddrinfo(struct addrinfo *a)
+{
+	free(a->ai_addr);
+	free(a);
+}
+
+/* What it took is not given to the request once more. */
+static void
+test_slow_resolver(void **state)
+{
+	struct oauthkit *k = *state;
+	struct oauth_answer a = {.most = 100};
+	struct culver_call *call;
+
+	oauthkit_text(k, OPT_KEYS, "");
+	oauthkit_text(k, OPT_JWKS_URL, "https://id.example.org:1/keys");
+	oauthkit_text(k, OPT_TLS_CA, k->path);	/* is not looked at */
+	k->host.host.provides |= CULVER_HOST_NET;
+	k->host.clock = 1000 * UINT64_C(1000000000);
+	resolver_clock = &k->host;
+	oauthkit_start(k);
+	call = fakehost_call(&k->host);
+	call->deadline = k->host.clock + 30 * UINT64_C(1000000000);
+	assert_int_equal(oauth_http_fetch(&k->au->http, &k->au->jwks, NULL, 0,
+	    &a, call), CULVER_E_TEMP);
+	if (strstr(k->host.err.text, "looking up its name") == NULL)
+		fail_msg("%s", k->host.err.text);
+	/* the address is known for a while: the request is made, and fails */
+	k->host.clock += UINT64_C(10000000000);
+	call->deadline = k->host.clock + 30 * UINT64_C(1000000000);
+	assert_int_equal(oauth_http_fetch(&k->au->http, &k->au->jwks, NULL, 0,
+	    &a, call), CULVER_E_TEMP);
+	assert_null(strstr(k->host.err.text, "looking up"));
+}
+
 int
 main(void)
 {
@@ -274,6 +339,7 @@ main(void)
 		cmocka_unit_test(test_jwks), cmocka_unit_test(test_too_many),
 		cmocka_unit_test(test_pem), OK_T(test_file_changes),
 		OK_T(test_paths), OK_T(test_options),
+		OK_T(test_slow_resolver),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
