@@ -125,12 +125,34 @@ key_of(const struct cf_section *s, const char *name)
 	return NULL;
 }
 
-/* Plugins that refuse accounts by their uid do so below the limit. */
 static _Bool
-is_limit(const struct cf_config *c, const struct culver_option *o)
+same_choices(const char *const *a, const char *const *b)
 {
-	return o->type == CULVER_OPT_INT && !c->limits.bad[O_UID_MIN] &&
-	    strcmp(o->name, cf_options[O_UID_MIN].o.name) == 0;
+	size_t i = 0;
+
+	while (a[i] != NULL && b[i] != NULL && strcmp(a[i], b[i]) == 0)
+		i++;
+	return a[i] == NULL && b[i] == NULL;
+}
+
+/*
+ * What O is by default if that is another option's value, else NULL: plugins
+ * that refuse accounts by their uid do so below the limit, and those that
+ * know users' names from elsewhere spell them as the core does.
+ */
+static const struct culver_value *
+core_default(const struct cf_config *c, const struct culver_option *o)
+{
+	const struct culver_option *user_case = &cf_options[O_USER_CASE].o;
+
+	if (o->type == CULVER_OPT_INT && !c->limits.bad[O_UID_MIN] &&
+	    strcmp(o->name, cf_options[O_UID_MIN].o.name) == 0)
+		return &c->limits.v[O_UID_MIN];
+	if (o->type == CULVER_OPT_ENUM && !c->top.bad[O_USER_CASE] &&
+	    strcmp(o->name, user_case->name) == 0 &&
+	    same_choices(o->choices, user_case->choices))
+		return &c->top.v[O_USER_CASE];
+	return NULL;
 }
 
 /* False if it was complained about. */
@@ -139,10 +161,11 @@ convert_one(const struct cf_config *c, struct cf_section *s,
     const struct culver_option *o, struct culver_value *v)
 {
 	const struct cf_key *k = key_of(s, o->name);
+	const struct culver_value *other = core_default(c, o);
 	char err[CONVERT_ERR];
 
-	if (k == NULL && is_limit(c, o)) {
-		*v = c->limits.v[O_UID_MIN];
+	if (k == NULL && other != NULL) {
+		*v = *other;
 		v->is_set = 0;
 		return 1;
 	}

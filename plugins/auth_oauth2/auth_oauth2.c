@@ -62,8 +62,8 @@ static const struct culver_option options[N_OPTIONS] = {
 		"is missing; not if anybody can change his own address"},
 	[OPT_USER_CASE] = {.name = "user_case", .type = CULVER_OPT_ENUM,
 	    .choices = cases, .def = "lower",
-	    .help = "whether that is turned to lower case, as names of "
-		"clients are"},
+	    .help = "whether the user's name is turned to lower case; if it "
+		"is not set, the top level's user_case"},
 	[OPT_INTROSPECTION_URL] = {.name = "introspection_url",
 	    .type = CULVER_OPT_STRING,
 	    .help = "where a server says whether a token is good (https)"},

@@ -95,6 +95,22 @@ def test_whose_the_token_is(run, idp):
     assert word(inst, idp.token("../x"), user="").startswith(b"-ERR [AUTH]")
 
 
+@pytest.mark.parametrize("top,own,bob", (
+    ("lower", "", True), ("keep", "", False),
+    ("keep", 'user_case = "lower"', True),
+    ("lower", 'user_case = "keep"', False)))
+def test_upper_case(make_instance, idp, top, own, bob):
+    """The token of "User1" is that of user1 only where names of clients are
+    turned to lower case, or if the section says so."""
+    inst = make_instance(users=1, top=f'user_case = "{top}"')
+    inst.write_conf(inst.conf_text().replace(
+        "auth passwdfile", f"{by_asking(idp, own)}\nauth passwdfile"))
+    inst.start()
+    assert good(inst, idp.opaque("user1"))
+    for name in ("user1", ""):
+        assert good(inst, idp.opaque("User1"), user=name) == bob
+
+
 def confusion(key):
     """An HMAC whose secret is what everybody may know."""
     text = ".".join(b64url(json.dumps(x).encode()) for x in (
