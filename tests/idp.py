@@ -209,11 +209,15 @@ class Idp:
 # --- clients -----------------------------------------------------------------
 
 def response(mech, user, token):
-    """The first message of the client."""
-    head = f"n,a={user}," if user and mech == "OAUTHBEARER" else "n,,"
+    """The first message of the client, whose name may be octets."""
+    user = user if isinstance(user, bytes) else user.encode()
     if mech == "XOAUTH2":
-        head = f"user={user}"
-    return culver.b64(f"{head}\x01auth=Bearer {token}\x01\x01")
+        head = b"user=" + user
+    elif user:
+        head = b"n,a=" + user.replace(b"=", b"=3D").replace(b",", b"=2C") + b","
+    else:
+        head = b"n,,"
+    return culver.b64(head + f"\x01auth=Bearer {token}\x01\x01".encode())
 
 
 def login(pop, mech, user, token, initial=True):

@@ -13,6 +13,7 @@
 #include <culver/util.h>
 
 #include "plugins/auth_oauth2/oauth2.h"
+#include "plugins/common/quote.h"
 
 bool
 oauth_is_local(const struct culver_value *opt)
@@ -116,14 +117,15 @@ oauth_verify(struct culver_auth *au, const struct culver_auth_req *rq,
     struct culver_call *call)
 {
 	char user[OAUTH_MAX_NAME + 1];
+	struct quoted q;
 	culver_status st;
 
 	if ((rq->flags & CULVER_RQ_TOKEN) == 0)
 		return CULVER_E_DECLINE;
 	st = token_check(au, token, user, call);
 	if (st == CULVER_OK && rq->user[0] != 0 && strcmp(user, rq->user) != 0)
-		st = culver_fail(call, CULVER_E_AUTH, 0, "it is %.100s's",
-		    user);
+		st = culver_fail(call, CULVER_E_AUTH, 0, "it is %s's",
+		    quote(&q, user));
 	if (st == CULVER_OK && rq->user[0] == 0) {
 		if (CULVER_HAS(struct culver_auth_ok, ok, user))
 			ok->user = culver_strndup(au->host, call, user,
@@ -135,8 +137,9 @@ oauth_verify(struct culver_auth *au, const struct culver_auth_req *rq,
 	/* The core says of what is not a failure only that it is none. */
 	if (st == CULVER_E_AUTH || st == CULVER_E_EXPIRED ||
 	    st == CULVER_E_DECLINE)
-		culver_logf(au->host, CULVER_LOG_INFO, "token for %s%.100s "
+		culver_logf(au->host, CULVER_LOG_INFO, "token for %s%s "
 		    "refused: %s", rq->user[0] != 0 ? "user " : "whom it "
-		    "names", rq->user, call->err->text);
+		    "names", rq->user[0] != 0 ? quote(&q, rq->user) : "",
+		    call->err->text);
 	return st;
 }

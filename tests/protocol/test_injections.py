@@ -18,6 +18,7 @@ import pytest
 
 from culver import PASSWORD, ROLE_IDS, ROOT, Instance, b64, crypt
 from databases import QUERY, SERVERS, use
+from idp import CLIENT, SECRET, Idp, response
 from pam import PamInstance
 from slapd import PEOPLE, Slapd
 
@@ -295,6 +296,50 @@ def test_passwords(inst):
         refused(inst, name, b"AUTH PLAIN " +
                 b64(b"\0user1\0" + name).encode())
     check_alive(inst, before)
+
+
+@pytest.fixture
+def idp():
+    server = Idp()
+    yield server
+    server.remove()
+
+
+@pytest.mark.timeout(300)
+def test_names_of_tokens(make_instance, idp):
+    """What the client says, and what the provider says, is a name only."""
+    inst = make_instance(users=1, limits="bad_commands = 1000")
+    inst.write_conf(inst.conf_text().replace("auth passwdfile", f"""
+auth oauth2 {{
+    allow = {{net}}  tls_ca = "{idp.ca}"  scope = {{"mail"}}
+    introspection_url = "{idp.url}/introspect"
+    client_id = "{CLIENT}"  client_secret = "{SECRET}"
+}}
+auth passwdfile"""))
+    inst.plugin = PasswdFile(inst, None, "")
+    inst.start()
+    before = inst.role("pool"), inst.role("auth")
+    right = idp.opaque("user1")
+    for name in map(octets, NAMES):
+        for mech in ("XOAUTH2", "OAUTHBEARER"):
+            refused(inst, name, f"AUTH {mech} {response(mech, name, right)}",
+                    "*")
+    for name in [x for x in NAMES if isinstance(x, str) and len(x) < 5000
+                 and "\0" not in x]:     # it is no JSON with that
+        token = idp.opaque(name)
+        refused(inst, name, "AUTH XOAUTH2 " +
+                response("XOAUTH2", "user1", token), "*")
+    # it was asked, and did say what was wrong
+    inst.wait_log("refused", 'token for user "x forged=yes"', "it is user1's")
+    inst.wait_log("refused", "token for user user1", 'it is "x forged=yes"\'s')
+    assert good_token(inst, right)
+    check_alive(inst, before)
+
+
+def good_token(inst, token):
+    with inst.connect() as pop:
+        return pop.cmd("AUTH XOAUTH2 " + response(
+            "XOAUTH2", "user1", token)).startswith(b"+OK")
 
 
 def test_names_that_are_odd(inst):
