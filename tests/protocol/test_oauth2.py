@@ -227,6 +227,7 @@ def test_bad_providers(run, idp, mode):
         assert late(inst, opaque)
         with inst.connect() as pop:
             assert pop.login("user2").startswith(b"+OK")
+            pop.quit()
     inst.wait_log("auth-error", "jwks_url: https://localhost:" if mode not in
                   ("text", "garbage", "maybe", "deep") else "/keys")
     inst.wait_log("auth-error", "introspection")
