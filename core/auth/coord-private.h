@@ -87,6 +87,7 @@ struct job {
 	uint64_t queued_at, deadline;
 	_Bool begun;			/* the throttle waits for the outcome */
 	_Bool keyed;
+	_Bool renamed;			/* the user that a master wants */
 	_Bool told;			/* the throttle knows the outcome; a no
 					 * waits for not_before only */
 	uint64_t not_before;
@@ -372,6 +373,10 @@ const char *master_take(struct job *j);
 
 /* J's master has shown who it is: go on as the target. */
 void master_verified(struct job *j);
+
+/* Look whether J's user, the target, is a master, who it must not be; then who
+ * that is. */
+void master_check(struct job *j);
 
 /* A section of masters says whether it knows the target. */
 void master_target(struct job *j, const struct ipc_pool_creds *m);

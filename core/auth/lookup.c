@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include <culver/auth.h>
 
@@ -199,6 +200,19 @@ lookup_without(struct job *j, culver_status st, const char *why)
 	}
 }
 
+/* The section has another name for the user whom J's master wants. */
+static void
+lookup_renamed(struct job *j, const char *name)
+{
+	_Bool again = j->renamed;
+
+	j->renamed = 1;
+	if (again || !user_check(name, 0, j->user))
+		job_broken(j, CULVER_E_TEMP, "its canonical name is not one");
+	else
+		master_check(j);
+}
+
 void
 lookup_answer(struct job *j, const struct ipc_pool_answer *m)
 {
@@ -207,7 +221,9 @@ lookup_answer(struct job *j, const struct ipc_pool_answer *m)
 	if (j->phase == PHASE_VERIFY)
 		j->asked |= user_data_of(j) != CONF_NO_SECTION ? ~0u :
 		    1u << j->section;
-	if (m->user[0] != 0 && !user_check(m->user, 0, j->user))
+	if (j->is_master && m->user[0] != 0 && strcmp(m->user, j->user) != 0)
+		lookup_renamed(j, m->user);
+	else if (m->user[0] != 0 && !user_check(m->user, 0, j->user))
 		job_broken(j, CULVER_E_TEMP, "its canonical name is not one");
 	else if (st != CULVER_OK)
 		lookup_without(j, st, m->error);

@@ -72,6 +72,12 @@ master_verified(struct job *j)
 	j->target[0] = 0;
 	j->expire_days = 0;
 	j->login_delay = 0;
+	master_check(j);
+}
+
+void
+master_check(struct job *j)
+{
 	target_next(j, 0);
 }
 

@@ -149,7 +149,8 @@ role_spawn(struct child *manager, struct ipc_in *in)
 		return 0;
 	gen = m->role == R_CONFIG ? gen_new(m->instance) :
 	    gen_find(m->generation);
-	if (gen == NULL)
+	if (gen == NULL || (m->role == R_POOL &&
+	    m->section >= gen->conf.n_auth))
 		return 0;
 	master.instances = m->instance;
 	for (unsigned i = 0; i < SPAWN_MAX_FDS; i++)
@@ -161,7 +162,7 @@ role_spawn(struct child *manager, struct ipc_in *in)
 		channel = FD_CHANNEL;
 	}
 	/* a section's group and its secrets are for its plugin only */
-	if (m->role == R_POOL && m->section < CONF_MAX_AUTH) {
+	if (m->role == R_POOL) {
 		s.fd[FD_SNAPSHOT - FD_CHANNEL] = gen->pool_snap[m->section];
 		s.group = gen->conf.auth[m->section].gid;
 	}

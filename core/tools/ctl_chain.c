@@ -320,7 +320,7 @@ auth_ask(struct ctl *ctl, struct ctl_conf *c, const char *user,
 	char master[USER_MAX + 1];
 	struct ipc_pool_login m = {.id = 1, .service = "pop3",
 	    .deadline = clock_now() + PATIENCE, .flags = IPC_LOOPBACK,
-	    .user = name, .remote = "culverctl", .local = "culverctl",
+	    .user = name, .remote = "127.0.0.1", .local = "127.0.0.1",
 	    .session = "culverctl"};
 	int status;
 

@@ -111,6 +111,32 @@ test_login(void **state)
 	stop();
 }
 
+/* A mailbox of two names is asked for by the other one, and the section that
+ * knows both says which is its own. */
+static void
+test_other_names(void **state)
+{
+	struct ipc_pool_answer a;
+
+	(void)state;
+	start(CULVER_AU_VERIFY | CULVER_AU_CREDS);
+	for (unsigned i = 1; i <= 2; i++) {
+		begin(gate, i, i == 1 ? "timmy*admin" : "chief*admin", "pw");
+		master_is_right("admin");
+		is_master(i == 1 ? "timmy" : "chief", CULVER_E_NOUSER);
+		a = good_answer(asked(pool[MAILBOXES]));
+		a.user = i == 1 ? "tim" : "boss";
+		answer(pool[MAILBOXES], &a);
+		is_master(a.user, i == 1 ? CULVER_E_NOUSER : CULVER_OK);
+		if (i == 1)
+			grant_is(1, "tim", "admin");
+	}
+	assert_true(expect_no(gate, 2, CULVER_E_AUTH) > t.now);
+	assert_non_null(strstr(logged, "other-master"));
+	silent(pool[MAILBOXES], R_POOL);
+	stop();
+}
+
 /* A plugin that cannot look anybody up cannot tell who is a master. */
 static void
 test_passwords_only(void **state)
@@ -261,7 +287,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_login), T(test_passwords_only), T(test_scram),
-		T(test_whom_not), T(test_names), T(test_throttle),
+		T(test_whom_not), T(test_names), T(test_other_names),
+		T(test_throttle),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
