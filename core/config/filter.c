@@ -31,6 +31,7 @@
 
 #include <linux/filter.h>
 #include <linux/prctl.h>
+#include <linux/seccomp.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -172,6 +173,8 @@ static const struct call need_exec[] = {
 	{"socketpair", EQ(0, AF_UNIX)},	/* to talk to it */
 	{"socket", EQ(0, AF_UNIX)}, {"connect"},
 	{"prctl", EQ(0, PR_SET_PDEATHSIG)},
+	/* fewer calls still, so that programs stay in their group */
+	{"prctl", EQ(0, PR_SET_SECCOMP), AND_EQ(1, SECCOMP_MODE_FILTER)},
 	{"setuid"}, {"setgid"}, {"setgroups"}, {"setreuid"}, {"setregid"},
 	{"setresuid"}, {"setresgid"}, {"setfsuid"}, {"setfsgid"},
 	/* what interpreters do */

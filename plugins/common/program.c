@@ -9,11 +9,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -104,6 +108,30 @@ fds_place(struct plan *p)
 	return close_range(p->n + 1, UINT_MAX, 0) == 0;
 }
 
+/* To whoever would leave the group they say that it is done.  Calls of other
+ * machines' numbers end a process by its role's filter. */
+bool
+program_apart(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+		    offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_setsid, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_setpgid, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog filter = {
+		.len = sizeof(code) / sizeof(code[0]), .filter = code};
+
+	if (setpgid(0, 0) != 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+		return false;
+	/* a filter wants it; a pool process has it, and may not ask again */
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0 ||
+	    errno == EINVAL;	/* a kernel without: the start said so */
+}
+
 static void __attribute__((noreturn))
 child(struct plan *p)
 {
@@ -115,8 +143,7 @@ child(struct plan *p)
 		sigaction(sig, &dfl, NULL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (setpgid(0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 &&
-	    getppid() == p->parent && fds_place(p))
+	if (program_apart() && getppid() == p->parent && fds_place(p))
 		execve(p->argv[0], p->argv, p->env);
 	err = errno;
 	if (write(p->report, &err, sizeof(err)) < 0)

@@ -80,13 +80,22 @@ culver_status program_paths(const struct culver_host *host,
 /*
  * Start ARGV with the environment ENV: descriptor i of the program is FD[i],
  * for I below N; all others are closed.  -2 in FD stands for what the log
- * gets.  It has a process group of its own and dies with this process.  What
+ * gets.  It has a process group of its own, which nothing
+ * that it starts can leave, and dies with this process.  What
  * was left of an earlier one must be gone.  OK, or E_TEMP.
  */
 culver_status program_start(struct program *p, char *const *argv,
     char *const *env, const int *fd, unsigned n, struct culver_call *call);
 
 enum { PROGRAM_LOG = -2 };
+
+/*
+ * Of a process that was just forked: let it, and all that it starts, stay in a
+ * process group of its own, which setsid() and setpgid() seem to leave and do
+ * not, and die itself with its parent.  False with errno.  Where the kernel
+ * has no seccomp the group can be left.  As safe as a signal handler.
+ */
+bool program_apart(void);
 
 /* Log what came on standard error since; never blocks. */
 void program_listen(struct program *p);

@@ -157,6 +157,30 @@ exit 1
     until("the end of it", lambda: not checker.pids())
 
 
+@pytest.mark.parametrize("end", ["exit 1", "sleep 1000"])
+def test_nothing_that_it_started_stays(checker, end):
+    """Not even what wants a session or a process group of its own."""
+    inst = checker.use(f"""#!/usr/bin/python3
+import os, sys, time
+pipe = os.pipe()
+for leave in (os.setsid, os.setpgrp, lambda: None):
+    if os.fork() == 0:
+        leave()
+        if os.fork() == 0:
+            sys.stderr.write("it runs\\n")
+            os.write(pipe[1], b"x")
+            os.closerange(3, 10)
+            time.sleep(1000)
+        os._exit(0)
+    os.read(pipe[0], 1)
+os.execv("/bin/sh", ["sh", "-c", "{end}", "{checker.path}"])
+""", 'timeout = "3s"').start()
+    with inst.connect() as pop:
+        assert plain(pop, "anna").startswith(b"-ERR")
+    inst.wait_log("it runs")
+    until("the end of all", lambda: not checker.pids())
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("groups", [
     "elf,descriptor,options,auth,hygiene,versions,deadline",
