@@ -111,6 +111,10 @@ shadow_check(const struct culver_host *host)
 static void
 au_destroy(struct culver_auth *au)
 {
+	int status;
+
+	if (au != NULL)
+		program_end(&au->child, 0, &status);
 	free(au);
 }
 
@@ -130,7 +134,8 @@ au_create(struct culver_auth **out, const struct culver_host *host,
 	if (au == NULL)
 		return culver_fail(call, CULVER_E_NOMEM, errno, "start");
 	*au = (struct culver_auth){.host = host, .opt = vals->v,
-	    .service = service};
+	    .service = service,
+	    .child = {.host = host, .name = "PAM", .err = -1}};
 	shadow_check(host);
 	*out = au;
 	return CULVER_OK;

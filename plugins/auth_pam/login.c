@@ -101,7 +101,7 @@ pam_login_verify(struct culver_auth *au, const struct culver_auth_req *rq,
 		return st;
 	if (deadline > call->deadline)
 		deadline = call->deadline;
-	st = pam_run(au->host, &job, deadline, &res, call);
+	st = pam_run(au, &job, deadline, &res, call);
 	if (st != CULVER_OK)
 		return st;
 	st = pam_outcome(res.phase, res.code);

@@ -17,6 +17,8 @@
 
 #include <culver/auth.h>
 
+#include "plugins/common/program.h"
+
 /* From OPT_UID on those of plugins/common/auth.h. */
 enum { OPT_SERVICE, OPT_ACCOUNT, OPT_TIMEOUT, OPT_PATHS, OPT_UID_MIN, OPT_UID,
 	OPT_GID, OPT_HOME, N_OPTIONS };
@@ -25,6 +27,7 @@ struct culver_auth {
 	const struct culver_host *host;
 	const struct culver_value *opt;		/* N_OPTIONS */
 	const char *service;
+	struct program child;	/* of the last login, if that did not end */
 };
 
 /* --- conv.c: what modules ask for, and what they say ---------------------- */
@@ -76,10 +79,11 @@ struct pam_result {		/* what the process wrote; checked */
 
 /*
  * Let PAM answer JOB until DEADLINE (host->now()).  OK: OUT says what it
- * answered.  E_TIMEOUT, E_TEMP: it did not; the process and what it has
- * started are gone.
+ * answered.  E_TIMEOUT, E_TEMP: it did not.  The process and what it has
+ * started are killed; AU remembers one that the kernel keeps all the same, and
+ * until that is gone the answer is E_TEMP.
  */
-culver_status pam_run(const struct culver_host *host, const struct pam_job *job,
+culver_status pam_run(struct culver_auth *au, const struct pam_job *job,
     uint64_t deadline, struct pam_result *out, struct culver_call *call);
 
 /* --- login.c --------------------------------------------------------------- */

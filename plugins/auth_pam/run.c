@@ -9,17 +9,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <culver/util.h>
 
 #include "plugins/auth_pam/pam.h"
+
+#define END_TIME (200 * PROGRAM_MS)
+#define RESULT_FD (STDERR_FILENO + 1)	/* in the child */
 
 /* --- in the child -------------------------------------------------------- */
 
@@ -90,16 +92,17 @@ child(const struct pam_job *job, int out, pid_t parent)
 	signal(SIGPIPE, SIG_DFL);
 	signal(SIGTERM, SIG_DFL);
 	signal(SIGINT, SIG_DFL);
-	setpgid(0, 0);
-	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	if (getppid() != parent)
+	/* modules get nothing by which the pool is asked, and answers */
+	if (!program_apart() || getppid() != parent ||
+	    (out != RESULT_FD && dup3(out, RESULT_FD, O_CLOEXEC) < 0) ||
+	    close_range(RESULT_FD + 1, UINT_MAX, 0) != 0)
 		_exit(1);
 	pam_ask(job, &t, &res);
 	res.note.n = t.n_notes;
 	memcpy(res.note.text, t.note, sizeof(t.note));
 	memcpy(res.refused, t.refused, sizeof(t.refused));
 	_Static_assert(sizeof(res) <= 4096, "is written at once");
-	_exit(write(out, &res, sizeof(res)) != sizeof(res));
+	_exit(write(RESULT_FD, &res, sizeof(res)) != sizeof(res));
 }
 
 /* --- in the pool process -------------------------------------------------- */
@@ -152,51 +155,55 @@ result_read(const struct culver_host *host, int fd, uint64_t deadline,
 	return CULVER_OK;
 }
 
-/* End the child and what it has started; its status as of waitpid(2). */
-static int
-child_end(pid_t pid)
+static culver_status
+start(struct culver_auth *au, const struct pam_job *job, int *fd,
+    struct culver_call *call)
 {
-	int status = 0;
+	pid_t parent = getpid();
+	int end[2], status, err;
 
-	kill(-pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	return status;
+	if (!program_end(&au->child, 0, &status))
+		return culver_fail(call, CULVER_E_TEMP, 0, "PAM service %s: "
+		    "the process of an earlier login cannot be ended",
+		    job->service);
+	if (pipe2(end, O_CLOEXEC) != 0)
+		return culver_fail(call, CULVER_E_TEMP, errno, "PAM: pipe");
+	au->child.pid = fork();
+	if (au->child.pid == 0)
+		child(job, end[1], parent);
+	err = errno;
+	close(end[1]);
+	*fd = end[0];
+	if (au->child.pid > 0)
+		return CULVER_OK;
+	au->child.pid = 0;
+	close(end[0]);
+	return culver_fail(call, CULVER_E_TEMP, err, "PAM: fork");
 }
 
 culver_status
-pam_run(const struct culver_host *host, const struct pam_job *job,
-    uint64_t deadline, struct pam_result *out, struct culver_call *call)
+pam_run(struct culver_auth *au, const struct pam_job *job, uint64_t deadline,
+    struct pam_result *out, struct culver_call *call)
 {
-	pid_t parent = getpid(), pid;
 	culver_status st;
-	int end[2], status;
+	char how[64];
+	int fd = -1, status;
 
 	*out = (struct pam_result){.code = PAM_SYSTEM_ERR};
-	if (pipe2(end, O_CLOEXEC) != 0)
-		return culver_fail(call, CULVER_E_TEMP, errno, "PAM: pipe");
-	pid = fork();
-	if (pid == 0)
-		child(job, end[1], parent);
-	close(end[1]);
-	if (pid < 0) {
-		close(end[0]);
-		return culver_fail(call, CULVER_E_TEMP, errno, "PAM: fork");
-	}
-	setpgid(pid, pid);	/* by whoever is first */
-	st = result_read(host, end[0], deadline, out);
-	close(end[0]);
-	status = child_end(pid);
+	st = start(au, job, &fd, call);
+	if (st != CULVER_OK)
+		return st;
+	st = result_read(au->host, fd, deadline, out);
+	close(fd);
+	/* one that closed its pipe is about to end */
+	program_end(&au->child, st == CULVER_E_TEMP ?
+	    au->host->now(au->host) + END_TIME : 0, &status);
 	if (st == CULVER_OK && result_check(out))
 		return CULVER_OK;
 	if (st == CULVER_E_TIMEOUT)
 		return culver_fail(call, st, 0, "PAM service %s did not "
 		    "answer in time: its process was ended", job->service);
-	if (WIFSIGNALED(status))
-		return culver_fail(call, CULVER_E_TEMP, 0, "a module of PAM "
-		    "service %s died by signal %d", job->service,
-		    WTERMSIG(status));
-	return culver_fail(call, CULVER_E_TEMP, 0, "a module of PAM service "
-	    "%s ended its process with status %d", job->service,
-	    WEXITSTATUS(status));
+	return culver_fail(call, CULVER_E_TEMP, 0, "PAM service %s did not "
+	    "answer: a module's process %s", job->service,
+	    program_status_text(status, how));
 }

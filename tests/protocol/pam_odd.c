@@ -50,8 +50,16 @@ hang(void)
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	signal(SIGTERM, SIG_IGN);
-	if (fork() == 0)	/* nor shall a helper of it stay */
-		execl("/bin/sleep", "sleep-of-pam-odd", "1000", (char *)NULL);
+	/* nor shall a helper of it stay, in whatever group it wants to be */
+	for (int how = 0; how < 3; how++)
+		if (fork() == 0) {
+			if (how == 1)
+				setsid();
+			if (how == 2)
+				setpgid(0, 0);
+			execl("/bin/sleep", "sleep-of-pam-odd", "1000",
+			    (char *)NULL);
+		}
 	for (;;)
 		pause();
 }
