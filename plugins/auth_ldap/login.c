@@ -12,6 +12,7 @@
 #include <culver/util.h>
 
 #include "plugins/auth_ldap/dir.h"
+#include "plugins/common/quote.h"
 
 #define WHERE "directory"
 
@@ -55,6 +56,7 @@ bind_as(struct culver_auth *au, const struct culver_auth_req *rq,
 {
 	struct try t = {.dn = dn, .password = *password};
 	culver_status st = dir_link_run(&au->user, bind_op, &t, call);
+	struct quoted q;
 	const char *why;
 
 	if (st != CULVER_OK)
@@ -65,7 +67,7 @@ bind_as(struct culver_auth *au, const struct culver_auth_req *rq,
 		    "%.100s", au->servers.v[au->user.at].name, rq->user, why);
 	if (st == CULVER_E_DISABLED || st == CULVER_E_EXPIRED)
 		culver_logf(au->host, CULVER_LOG_INFO, WHERE ": user %s is "
-		    "refused: %s", rq->user, why);
+		    "refused: %s", quote(&q, rq->user), why);
 	return st;
 }
 
@@ -148,6 +150,7 @@ account_find(struct culver_auth *au, const struct culver_auth_req *rq,
     struct culver_call *call)
 {
 	culver_status st = dir_find(au, rq, found, call);
+	struct quoted q;
 
 	*a = account_of(rq);
 	if (st != CULVER_OK)
@@ -157,7 +160,7 @@ account_find(struct culver_auth *au, const struct culver_auth_req *rq,
 		    CULVER_E_DISABLED : CULVER_OK;
 	if (auth_row_get(&found->row, "password").p == NULL)
 		culver_logf(au->host, CULVER_LOG_WARN, WHERE ": user %s has "
-		    "no password that may be read", rq->user);
+		    "no password that may be read", quote(&q, rq->user));
 	st = auth_hash(&au->check, a, auth_row_get(&found->row, "password"),
 	    call);
 	if (a->hash.state == HASH_GOOD)

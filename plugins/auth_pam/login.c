@@ -11,6 +11,7 @@
 #include <culver/util.h>
 
 #include "plugins/auth_pam/pam.h"
+#include "plugins/common/quote.h"
 
 culver_status
 pam_outcome(uint32_t phase, int code)
@@ -44,12 +45,16 @@ static void
 result_log(const struct culver_auth *au, const char *user,
     const struct pam_result *res, culver_status st)
 {
+	struct quoted name, note;
+
+	quote(&name, user);
 	for (uint32_t i = 0; i < res->note.n; i++)
 		culver_logf(au->host, CULVER_LOG_INFO,
-		    "user %s: a module says: %s", user, res->note.text[i]);
+		    "user %s: a module says: %s", name.text,
+		    quote(&note, res->note.text[i]));
 	if (st == CULVER_E_DISABLED || st == CULVER_E_EXPIRED)
 		culver_logf(au->host, CULVER_LOG_INFO, "user %s: %s: %s",
-		    user, res->phase == PHASE_ACCOUNT ? "account check" :
+		    name.text, res->phase == PHASE_ACCOUNT ? "account check" :
 		    "authentication", res->error);
 }
 

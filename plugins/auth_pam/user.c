@@ -16,6 +16,7 @@
 
 #include "plugins/auth_pam/pam.h"
 #include "plugins/common/auth.h"
+#include "plugins/common/quote.h"
 
 enum { ENTRY_FIRST = 4096, ENTRY_MAX = 1 << 20 };
 
@@ -58,8 +59,10 @@ static culver_status
 refuse(const struct culver_auth *au, const char *user,
     const struct passwd *pw, const char *why, struct culver_call *call)
 {
+	struct quoted q;
+
 	culver_logf(au->host, CULVER_LOG_INFO, "user %s: its uid %u (gid %u) "
-	    "%s: not served", user, (unsigned)pw->pw_uid,
+	    "%s: not served", quote(&q, user), (unsigned)pw->pw_uid,
 	    (unsigned)pw->pw_gid, why);
 	return culver_fail(call, CULVER_E_DISABLED, 0, "user %.100s: its uid "
 	    "%u (gid %u) %s", user, (unsigned)pw->pw_uid,

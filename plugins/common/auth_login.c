@@ -13,6 +13,7 @@
 #include <culver/util.h>
 
 #include "plugins/common/auth.h"
+#include "plugins/common/quote.h"
 #include "plugins/common/scram.h"
 
 /* --- costs ---------------------------------------------------------------- */
@@ -77,6 +78,7 @@ auth_hash(const struct auth_check *c, struct auth_account *a,
     struct span password, struct culver_call *call)
 {
 	const struct hash *h = &a->hash;
+	struct quoted q;
 
 	a->hash = hash_parse(password, c->scheme);
 	switch (h->state) {
@@ -97,7 +99,7 @@ auth_hash(const struct auth_check *c, struct auth_account *a,
 		return CULVER_OK;
 	culver_logf(c->host, CULVER_LOG_WARN, "%s: user %s is refused: the "
 	    "scheme %s is weak (allow_weak = {%s} accepts it)", a->where,
-	    a->user, h->method->name, h->method->name);
+	    quote(&q, a->user), h->method->name, h->method->name);
 	return CULVER_E_DISABLED;
 }
 
@@ -109,6 +111,7 @@ auth_field_closes(const struct auth_check *c, const struct auth_account *a,
 {
 	static const char *const closed[] = {"allow_real_nets", "proxy",
 	    "proxy_maybe", "nopassword", "noauthenticate"};
+	struct quoted q;
 
 	if (span_is(name, "nologin"))
 		return !span_is(value, "no") && !span_is(value, "n");
@@ -117,14 +120,15 @@ auth_field_closes(const struct auth_check *c, const struct auth_account *a,
 			return 0;
 		culver_logf(c->host, CULVER_LOG_WARN, "%s: user %s is refused: "
 		    "the field allow_nets does not have %s", a->where,
-		    a->user, a->remote[0] != 0 ? a->remote : "local");
+		    quote(&q, a->user), a->remote[0] != 0 ? a->remote :
+		    "local");
 		return 1;
 	}
 	for (size_t i = 0; i < sizeof(closed) / sizeof(closed[0]); i++)
 		if (span_is(name, closed[i])) {
 			culver_logf(c->host, CULVER_LOG_WARN, "%s: user %s is "
 			    "refused: the field %s is not supported",
-			    a->where, a->user, closed[i]);
+			    a->where, quote(&q, a->user), closed[i]);
 			return 1;
 		}
 	return 0;
