@@ -77,6 +77,8 @@ name_take(struct culver_auth *au, const char *asked, const char *got,
 	if (got[0] == 0 || strcmp(asked, got) == 0)
 		return CULVER_OK;
 	st = pam_user_check(au, got, call);
+	if (st == CULVER_E_NOUSER)	/* it is this section's, by PAM */
+		st = CULVER_E_DISABLED;
 	if (st != CULVER_OK || !CULVER_HAS(struct culver_auth_ok, ok, user))
 		return st;
 	ok->user = culver_strndup(au->host, call, got, strlen(got));

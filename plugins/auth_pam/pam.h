@@ -98,7 +98,7 @@ culver_status pam_login_verify(struct culver_auth *au,
 /* --- user.c: the passwd database ------------------------------------------- */
 
 /*
- * May USER be served?  OK, also for one that NSS does not know; E_DISABLED for
+ * May USER be served?  OK, also for one that NSS does not know; E_NOUSER for
  * root and those below uid_min, with a line in the log; E_TEMP.
  */
 culver_status pam_user_check(struct culver_auth *au, const char *user,

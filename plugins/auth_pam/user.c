@@ -64,7 +64,8 @@ refuse(const struct culver_auth *au, const char *user,
 	culver_logf(au->host, CULVER_LOG_INFO, "user %s: its uid %u (gid %u) "
 	    "%s: not served", quote(&q, user), (unsigned)pw->pw_uid,
 	    (unsigned)pw->pw_gid, why);
-	return culver_fail(call, CULVER_E_DISABLED, 0, "user %.100s: its uid "
+	/* of others the next section may have one of this name */
+	return culver_fail(call, CULVER_E_NOUSER, 0, "user %.100s: its uid "
 	    "%u (gid %u) %s", user, (unsigned)pw->pw_uid,
 	    (unsigned)pw->pw_gid, why);
 }
@@ -127,7 +128,8 @@ pam_user_lookup(struct culver_auth *au, const struct culver_auth_req *rq,
 	culver_status st = entry_find(rq->user, &entry, &pw, &buf, call);
 
 	if (st == CULVER_OK)
-		st = text_set(au, &out->name, rq->user, call);
+		st = text_set(au, &out->name, pw != NULL ? pw->pw_name :
+		    rq->user, call);
 	if (st == CULVER_OK)
 		st = pw != NULL ? entry_set(au, rq->user, pw, out, call) :
 		    virtual_set(au, out, call);

@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from culver import PASSWORD, free_uids, numbered
+from culver import PASSWORD, ROLE_IDS, crypt, free_uids, numbered
 from pam import LOW_UID, UNIX, PamInstance, pools
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.maildir,
@@ -64,8 +64,8 @@ def test_outcomes_are_told_apart_in_the_log_only(instance):
                refused(instance, "locked", "bad-password"),
                refused(instance, "expired", "expired"),
                refused(instance, "aged", "expired"),
-               refused(instance, "low", "disabled"),
-               refused(instance, "root", "disabled")}
+               refused(instance, "low", "unknown-user"),
+               refused(instance, "root", "unknown-user")}
     assert len(replies) == 1
     instance.wait_log("plugin=pam", "user expired", "account check",
                       "expired")
@@ -144,14 +144,14 @@ def test_pam_matrix(instance):
 def test_unsafe_accounts_are_not_even_asked_about(instance, user, password):
     instance.service("auth required pam_permit.so\n"
                      "account required pam_permit.so\n")
-    refused(instance, user, "disabled", password)
+    refused(instance, user, "unknown-user", password)
     instance.wait_log("plugin=pam", f"user {user}:", "not served")
 
 
 def test_uid_min_is_that_of_limits(tree):
     with PamInstance(tree, users=2, limits="uid_min = 61000") as inst:
         inst.add("below", *free_uids(60900, 1))
-        refused(inst, "below", "disabled")
+        refused(inst, "below", "unknown-user")
         assert inst.login_reply("user1").startswith(b"+OK")
 
 
@@ -188,8 +188,8 @@ def test_culverctl(instance):
     for user, password, status, why in (
             ("user1", "wrong", 77, "the password is wrong"),
             ("expired", PASSWORD, 77, "expired"),
-            ("low", PASSWORD, 77, "disabled"),
-            ("root", PASSWORD, 77, "disabled"),
+            ("low", PASSWORD, 67, "no auth section knows"),
+            ("root", PASSWORD, 67, "no auth section knows"),
             ("nobody-at-all", PASSWORD, 67, "no auth section knows")):
         done = instance.ctl("login-test", user, input=password + "\n")
         assert done.returncode == status and why in done.stderr, done
@@ -200,7 +200,7 @@ def test_culverctl(instance):
     assert user["home"] == str(instance.users[0].home)
     assert user["found-by"] == "pam"
     assert instance.ctl("user", "nobody-at-all").returncode == 67
-    assert instance.ctl("user", "low").returncode != 0
+    assert instance.ctl("user", "low").returncode == 67
 
 
 def test_culverctl_config_shows_what_pam_gets(instance):
@@ -240,3 +240,18 @@ def test_wrong_options(instance):
         done = instance.run("-t")
         assert done.returncode == 78 and why in done.stderr, (bad, done)
     instance.write_conf(text)
+
+
+def test_the_next_section_may_have_names_of_system_accounts(tree):
+    inst = PamInstance(tree, extra='auth later { plugin = passwdfile '
+                       'path = "{dir}/later" }\n')
+    user = inst.users[0]
+    inst.add("mailing", LOW_UID)
+    later = inst.dir / "later"
+    later.write_text(f"mailing:{{SHA512-CRYPT}}{crypt(PASSWORD)}:{user.uid}:"
+                     f"{user.gid}::{user.home}::\n")
+    os.chmod(later, 0o600)
+    os.chown(later, ROLE_IDS["auth"], 0)
+    with inst:
+        assert inst.login_reply("mailing").startswith(b"+OK")
+        inst.wait_log("plugin=pam", "user mailing:", "below uid_min")

@@ -4,12 +4,16 @@
  */
 #include "config.h"
 
+#include <errno.h>
+#include <pwd.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <cmocka.h>
 
 #include "plugins/auth_pam/pam.h"
@@ -198,12 +202,12 @@ some_are_refused_unasked(void **state)
 
 	authtest_start(s);
 	memset(pw, 'x', sizeof(pw));
-	assert_int_equal(authtest_verify(s, "root", "x"), CULVER_E_DISABLED);
+	assert_int_equal(authtest_verify(s, "root", "x"), CULVER_E_NOUSER);
 	assert_int_equal(authtest_verify(s, "daemon", "x"),
-	    CULVER_E_DISABLED);
+	    CULVER_E_NOUSER);
 	assert_non_null(strstr(s->host.log, "below uid_min"));
 	assert_int_equal(authtest_lookup(s, "root", &user),
-	    CULVER_E_DISABLED);
+	    CULVER_E_NOUSER);
 	assert_int_equal(user.uid, 0);
 	assert_int_equal(authtest_lookup(s, "no such user", &user),
 	    CULVER_E_NOUSER);
@@ -212,6 +216,40 @@ some_are_refused_unasked(void **state)
 	    CULVER_E_AUTH);
 	assert_int_equal(authtest_verify_n(s, "nobody", pw, PAM_MAX_RESP_SIZE),
 	    CULVER_E_AUTH);
+}
+
+/* In place of the C library's: NSS services that take more than one spelling
+ * of a name. */
+int
+getpwnam_r(const char *name, struct passwd *pw, char *buf, size_t n,
+    struct passwd **result)
+{
+	static const uid_t ids[] = {0, 1, 5000};
+	static const char *const names[] = {"root", "daemon", "anna"};
+
+	*result = NULL;
+	for (size_t i = 0; i < 3; i++)
+		if (strcasecmp(name, names[i]) == 0) {
+			if (n < 64)
+				return ERANGE;
+			snprintf(buf, n, "%s", names[i]);
+			*pw = (struct passwd){.pw_name = buf,
+			    .pw_uid = ids[i], .pw_gid = ids[i]};
+			*result = pw;
+		}
+	return 0;
+}
+
+static void
+a_user_has_the_name_that_nss_has(void **state)
+{
+	struct authtest *s = *state;
+	struct culver_user user;
+
+	authtest_start(s);
+	assert_int_equal(authtest_lookup(s, "ANNA", &user), CULVER_OK);
+	assert_string_equal(user.name, "anna");
+	assert_int_equal(user.uid, 5000);
 }
 
 static void
@@ -247,6 +285,9 @@ main(void)
 		cmocka_unit_test(codes_mean_what_they_say),
 		cmocka_unit_test_setup_teardown(some_are_refused_unasked,
 		    setup, authtest_teardown),
+		cmocka_unit_test_setup_teardown(
+		    a_user_has_the_name_that_nss_has, setup,
+		    authtest_teardown),
 		cmocka_unit_test_setup_teardown(service_must_be_there, setup,
 		    authtest_teardown),
 	};
