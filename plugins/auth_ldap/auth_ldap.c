@@ -178,7 +178,7 @@ templates_check(const struct culver_value *v, uint32_t *bad,
 		    "ou=people,dc=example,dc=org");
 	*bad = OPT_AUTH_BIND_DN;
 	if (is_set(v, OPT_AUTH_BIND_DN) && (v[OPT_BIND].u.i == 0 ||
-	    !dir_template_varies(span_option(&v[OPT_AUTH_BIND_DN]))))
+	    !dir_template_names(span_option(&v[OPT_AUTH_BIND_DN]))))
 		return culver_fail(call, CULVER_E_CONFIG, 0, v[OPT_BIND].u.i ==
 		    0 ? "is for bind = yes" : "has no %%{user} in it: all "
 		    "would be one");
@@ -207,6 +207,11 @@ dir_check_options(const struct culver_host *host,
 	*bad = OPT_FILTER;
 	if (!dir_filter_parse(span_option(&v[OPT_FILTER]), &filter, &why))
 		return culver_fail(call, CULVER_E_CONFIG, 0, "%s", why);
+	if (is_set(v, OPT_BASE) && !dir_filter_names(&filter) &&
+	    !dir_template_names(span_option(&v[OPT_BASE])))
+		return culver_fail(call, CULVER_E_CONFIG, 0, "no attribute "
+		    "has to be equal to %%{user} or %%{name}: whose entry is "
+		    "it?");
 	*bad = OPT_ATTRIBUTES;
 	if (!dir_map_parse(&v[OPT_ATTRIBUTES], &filter, &map, &why))
 		return culver_fail(call, CULVER_E_CONFIG, 0, "%s", why);

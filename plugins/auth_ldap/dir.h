@@ -47,25 +47,52 @@ bool dir_expand(struct span text, const struct culver_auth_req *rq,
 /* Can TEXT be expanded, for any client? */
 bool dir_template_check(struct span text, const char **why);
 
-/* Has it a variable? */
+/* Has it a variable, up to what is wrong in it?  One with the user's name? */
 bool dir_template_varies(struct span text);
+bool dir_template_names(struct span text);
+
+/* Its variables, as bits 1 << AUTH_VAR_... */
+unsigned dir_template_vars(struct span text);
 
 /* Is NAME one that a directory reads as nothing else: no octet above 0x7e, no
- * space where several count as one or as none? */
+ * space where several count as one or as none, be it of a part at an @? */
 bool dir_name_is_plain(const char *name);
 
 /* --- filter.c ---------------------------------------------------------------- */
 
-/* ATTR=VALUE in a filter, where VALUE has a variable and no star. */
+/* ATTR=VALUE in a filter, where VALUE has a variable of the user's name, or of
+ * a part of it, and no star. */
 struct dir_test {
 	char attr[DIR_MAX_NAME + 1];
 	struct span value;		/* in the filter's text */
+	bool is_name;			/* of more than the domain */
 };
 
+/* How the tests of a filter stand in it, with an operator behind what it
+ * joins: a number is a test, DIR_OP_OPEN is all others. */
+enum { DIR_OP_AND = DIR_MAX_TESTS, DIR_OP_OR, DIR_OP_OPEN };
+enum { DIR_MAX_OPS = DIR_MAX_TESTS * (2 * DIR_MAX_DEPTH + 2) };
+
 struct dir_filter {
-	unsigned n;
+	unsigned n, n_ops;
 	struct dir_test test[DIR_MAX_TESTS];
+	unsigned char op[DIR_MAX_OPS];
 };
+
+/* Is an entry the user's?  The greater one counts where a filter has |. */
+enum dir_truth {
+	DIR_UNREAD,		/* may not be read */
+	DIR_OTHER,		/* it has another name */
+	DIR_OPEN,		/* nothing is said about it */
+	DIR_SAME
+};
+
+/* What the filter says if its tests say OF. */
+enum dir_truth dir_filter_judge(const struct dir_filter *f,
+    const enum dir_truth of[DIR_MAX_TESTS]);
+
+/* Is there an entry that F proves to be the user's? */
+bool dir_filter_names(const struct dir_filter *f);
 
 /*
  * Read the filter TEXT (RFC 4515 3), which has to outlive OUT.  False with a

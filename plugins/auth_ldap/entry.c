@@ -143,6 +143,23 @@ equals(const struct berval *v, const char *text)
 	    strncasecmp(v->bv_val, text, v->bv_len) == 0;
 }
 
+static enum dir_truth
+test_judge(const struct dir_test *t, LDAP *ld, LDAPMessage *e,
+    const struct culver_auth_req *rq)
+{
+	struct berval **v = ldap_get_values_len(ld, e, t->attr);
+	enum dir_truth is = v != NULL ? DIR_OTHER : DIR_UNREAD;
+	char want[DIR_MAX_EXPANDED];
+	const char *why;
+
+	if (v != NULL && dir_expand(t->value, rq, false, want, &why))
+		for (unsigned i = 0; v[i] != NULL; i++)
+			if (equals(v[i], want))
+				is = t->is_name ? DIR_SAME : DIR_OPEN;
+	ldap_value_free_len(v);
+	return is;
+}
+
 /*
  * Servers compare loosely: other forms of a letter, accents, and spaces may
  * count as the same.  Whoever writes his name so would be one user to the
@@ -152,25 +169,22 @@ static culver_status
 name_check(struct culver_auth *au, LDAP *ld, LDAPMessage *e,
     const struct culver_auth_req *rq, struct culver_call *call)
 {
-	char want[DIR_MAX_EXPANDED];
-	const char *why;
-	bool seen = au->filter.n == 0, same = seen;
+	enum dir_truth of[DIR_MAX_TESTS] = {DIR_OPEN}, is;
+	const char *unread = "";
 
-	for (unsigned i = 0; i < au->filter.n && !same; i++) {
-		const struct dir_test *t = &au->filter.test[i];
-		struct berval **v = ldap_get_values_len(ld, e, t->attr);
-
-		seen |= v != NULL;
-		if (v != NULL && dir_expand(t->value, rq, false, want, &why))
-			for (unsigned j = 0; v[j] != NULL; j++)
-				same |= equals(v[j], want);
-		ldap_value_free_len(v);
+	for (unsigned i = 0; i < au->filter.n; i++) {
+		of[i] = test_judge(&au->filter.test[i], ld, e, rq);
+		if (of[i] == DIR_UNREAD)
+			unread = au->filter.test[i].attr;
 	}
-	if (!seen)
+	is = dir_filter_judge(&au->filter, of);
+	if (is == DIR_UNREAD)
 		return culver_fail(call, CULVER_E_TEMP, 0, "the attribute %s "
 		    "of user %s may not be read, which the filter tests",
-		    au->filter.test[0].attr, rq->user);
-	return same ? CULVER_OK : CULVER_E_NOUSER;
+		    unread, rq->user);
+	/* a filter that names nobody goes with a base that does */
+	return is == DIR_SAME || (is == DIR_OPEN &&
+	    !dir_filter_names(&au->filter)) ? CULVER_OK : CULVER_E_NOUSER;
 }
 
 /* The values of a list, with commas between. */

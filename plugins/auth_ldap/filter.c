@@ -1,5 +1,6 @@
 /*
- * filter.c - is this a search filter, and which of its tests name the user?
+ * filter.c - is this a search filter, which of its tests name the user, and is
+ * what it found that user's?
  *
  * Runs in the config role, where filters are checked, and in a pool process.
  * The text is an administrator's.
@@ -35,15 +36,40 @@ skip_space(struct reader *r)
 		r->p++;
 }
 
-/* The filters behind & or |. */
+static bool
+op_add(struct reader *r, unsigned char op)
+{
+	*r->why = "too many tests with a variable";
+	if (r->out->n_ops == DIR_MAX_OPS)
+		return false;
+	r->out->op[r->out->n_ops++] = op;
+	return true;
+}
+
+/* The filters behind & or |.  To & those without a test of the name do not
+ * matter; to | they all are one. */
 static bool
 list_read(struct reader *r)
 {
+	unsigned char op = is(r, '&') ? DIR_OP_AND : DIR_OP_OR;
+	bool has_tests = false, has_others = false;
+
 	r->p++;
-	for (skip_space(r); is(r, '('); skip_space(r))
+	for (skip_space(r); is(r, '('); skip_space(r)) {
+		unsigned n = r->out->n_ops;
+
 		if (!filter_read(r))
 			return false;
-	return true;
+		if (r->out->n_ops == n) {
+			has_others = true;
+			continue;
+		}
+		if (has_tests && !op_add(r, op))
+			return false;
+		has_tests = true;
+	}
+	return op == DIR_OP_AND || !has_tests || !has_others ||
+	    (op_add(r, DIR_OP_OPEN) && op_add(r, op));
 }
 
 static bool
@@ -85,8 +111,10 @@ static bool
 test_add(struct reader *r, struct span attr, struct span value)
 {
 	struct dir_test *t = &r->out->test[r->out->n];
+	bool is_name = dir_template_names(value);
 
-	if (r->negated || !dir_template_varies(value) ||
+	if (r->negated || (!is_name &&
+	    (dir_template_vars(value) & 1U << AUTH_VAR_DOMAIN) == 0) ||
 	    memchr(value.p, '*', value.n) != NULL ||
 	    memchr(value.p, '\\', value.n) != NULL ||
 	    memchr(attr.p, ':', attr.n) != NULL)
@@ -97,8 +125,8 @@ test_add(struct reader *r, struct span attr, struct span value)
 	memcpy(t->attr, attr.p, attr.n);
 	t->attr[attr.n] = 0;
 	t->value = value;
-	r->out->n++;
-	return true;
+	t->is_name = is_name;
+	return op_add(r, (unsigned char)r->out->n++);
 }
 
 /* ATTR=VALUE and its kin. */
@@ -162,9 +190,55 @@ dir_filter_parse(struct span text, struct dir_filter *out, const char **why)
 	struct reader r = {.p = text.p, .end = text.p + text.n, .out = out,
 	    .why = why};
 
-	*out = (struct dir_filter){.n = 0};
+	*out = (struct dir_filter){.n = 0, .n_ops = 0};
 	if (!filter_read(&r))
 		return false;
 	*why = "there is more behind the filter";
 	return r.p == r.end;
+}
+
+/* --- whose entry it is ----------------------------------------------------- */
+
+static enum dir_truth
+join(unsigned char op, enum dir_truth a, enum dir_truth b)
+{
+	enum dir_truth low = a < b ? a : b, high = a < b ? b : a;
+
+	if (op == DIR_OP_OR)
+		return high;
+	if (a == DIR_OTHER || b == DIR_OTHER)
+		return DIR_OTHER;
+	return low == DIR_UNREAD ? low : high;
+}
+
+enum dir_truth
+dir_filter_judge(const struct dir_filter *f,
+    const enum dir_truth of[DIR_MAX_TESTS])
+{
+	enum dir_truth stack[DIR_MAX_OPS];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < f->n_ops; i++) {
+		unsigned char op = f->op[i];
+
+		if (op == DIR_OP_OPEN) {
+			stack[n++] = DIR_OPEN;
+		} else if (op < DIR_MAX_TESTS) {
+			stack[n++] = of[op];
+		} else {
+			n--;
+			stack[n - 1] = join(op, stack[n - 1], stack[n]);
+		}
+	}
+	return n > 0 ? stack[0] : DIR_OPEN;
+}
+
+bool
+dir_filter_names(const struct dir_filter *f)
+{
+	enum dir_truth of[DIR_MAX_TESTS] = {DIR_OPEN};
+
+	for (unsigned i = 0; i < f->n; i++)
+		of[i] = f->test[i].is_name ? DIR_SAME : DIR_OPEN;
+	return dir_filter_judge(f, of) == DIR_SAME;
 }

@@ -111,6 +111,9 @@ dir_find(struct culver_auth *au, const struct culver_auth_req *rq,
 	if (base.n == 0)
 		return culver_fail(call, CULVER_E_DECLINE, 0, "there is no "
 		    "base to search below");
+	/* nobody looks at the names of what the entry is below */
+	if (dir_template_varies(base) && !dir_name_is_plain(rq->user))
+		return CULVER_E_NOUSER;
 	if (!dir_expand(base, rq, true, s.base, &why) ||
 	    !dir_expand(span_option(&au->opt[OPT_FILTER]), rq, true, s.filter,
 	    &why))

@@ -102,17 +102,33 @@ dir_template_check(struct span text, const char **why)
 	return dir_expand(text, &nobody, true, out, why);
 }
 
+unsigned
+dir_template_vars(struct span text)
+{
+	const char *p = text.p, *end = text.p + text.n, *why;
+	enum auth_var var = AUTH_VAR_USER;
+	struct span part;
+	unsigned vars = 0;
+	bool is_var;
+
+	for (; p < end && part_read(p, end, &part, &var, &is_var, &why);
+	    p += part.n)
+		if (is_var)
+			vars |= 1U << var;
+	return vars;
+}
+
 bool
 dir_template_varies(struct span text)
 {
-	for (size_t i = 0; i + 1 < text.n; i++) {
-		if (text.p[i] != '%')
-			continue;
-		if (text.p[i + 1] == '{')
-			return true;
-		i++;	/* %% */
-	}
-	return false;
+	return dir_template_vars(text) != 0;
+}
+
+bool
+dir_template_names(struct span text)
+{
+	return (dir_template_vars(text) &
+	    (1U << AUTH_VAR_USER | 1U << AUTH_VAR_NAME)) != 0;
 }
 
 bool
@@ -121,7 +137,8 @@ dir_name_is_plain(const char *name)
 	size_t n = strlen(name);
 
 	if (n == 0 || name[0] == ' ' || name[n - 1] == ' ' ||
-	    strstr(name, "  ") != NULL)
+	    strstr(name, "  ") != NULL || strstr(name, " @") != NULL ||
+	    strstr(name, "@ ") != NULL)
 		return false;
 	for (size_t i = 0; i < n; i++)
 		if ((unsigned char)name[i] < 0x20 ||

@@ -124,6 +124,28 @@ def test_closed_for_other_passwords(slapd):
     assert refused(inst, "user3").startswith(b"+OK")
 
 
+@pytest.mark.parametrize("more", (
+    "(cn=%{domain})", "(description=%{remote})"))
+def test_loose_names(slapd, more):
+    """What a server takes for the user's name is not his, whatever else the
+    filter compares."""
+    server = slapd()
+    inst = server.instance
+    server.tool("ldapmodify", f"dn: uid=user2,{PEOPLE}\nchangetype: modify\n"
+                "add: cn\ncn: user.example\n-\n"
+                "add: description\ndescription: 127.0.0.1\n"
+                f"description: {inst.address}\n")
+    use(inst, server.section(more=f'filter = "(&(uid=%{{name}}){more})"'))
+    inst.start()
+    for name in ("\uff55ser2@user.example", "user\uff12@user.example",
+                 " user2@user.example", "user2 @user.example"):
+        assert refused(inst, name).startswith(b"-ERR [AUTH]"), name
+    if "domain" in more:
+        assert refused(inst, "user2@user.example ").startswith(b"-ERR [AUTH]")
+    assert refused(inst, "user2@user.example").startswith(b"+OK")
+    assert not inst.log_lines("auth-error")
+
+
 def test_several_entries(slapd):
     """Which of two users it is nobody can know."""
     server = slapd(entries=[f"dn: ou=more,{SUFFIX}\nou: more\n"
@@ -205,6 +227,8 @@ def test_culverctl(slapd):
     ('filter = "(uid=%{password})"', "only %{user}"),
     ('filter = "(%{user}=x)"', "a variable stands"),
     ('filter = "(uid=%u)"', "written %{user}"),
+    ('filter = "(uid=%{user}*)"', "whose entry is it?"),
+    ('filter = "(&(uid=x)(host=%{remote}))"', "whose entry is it?"),
     ('attributes = {"uidNumber"}', "ATTRIBUTE=FIELD"),
     ('attributes = {"uid=user", "cn=user"}', "the same field"),
     ("bind = no", "userPassword=password"),

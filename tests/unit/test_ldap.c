@@ -135,7 +135,7 @@ static void
 test_plain_names(void **state)
 {
 	static const char *const bad[] = {"", " a", "a ", "a  b", "\xc3\xa9",
-	    "a\tb", "\x7f"};
+	    "a\tb", "\x7f", "a @b", "a@ b"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -177,6 +177,58 @@ test_filters(void **state)
 			snprintf(got + strlen(got), sizeof(got) - strlen(got),
 			    "%s ", f.test[j].attr);
 		assert_string_equal(got, rows[i].attrs);
+	}
+}
+
+/* Whose entry it is, by what each test says of it: s the same name, o another
+ * one, d nothing but the same domain, - not to be read. */
+static void
+test_judgement(void **state)
+{
+	static const char pair[] = "(&(uid=%{name})(dc=%{domain}))";
+	static const char either[] = "(|(uid=%{user})(mail=%{user}))";
+	static const char deep[] = "(|(&(uid=%{name})(|(dc=%{domain})(dc=x)))"
+	    "(!(cn=%{user}))(mail=%{user}))";
+	static const struct {
+		const char *text, *tests;
+		enum dir_truth is;
+		bool names;
+	} rows[] = {
+		{"(uid=%{user})", "s", DIR_SAME, true},
+		{"(uid=%{user})", "o", DIR_OTHER, true},
+		{"(uid=%{user})", "-", DIR_UNREAD, true},
+		{pair, "sd", DIR_SAME, true}, {pair, "od", DIR_OTHER, true},
+		{pair, "so", DIR_OTHER, true}, {pair, "s-", DIR_UNREAD, true},
+		{pair, "-o", DIR_OTHER, true},
+		{either, "so", DIR_SAME, true}, {either, "-s", DIR_SAME, true},
+		{either, "o-", DIR_OTHER, true},
+		{either, "--", DIR_UNREAD, true},
+		{deep, "sdo", DIR_SAME, true}, {deep, "oos", DIR_SAME, true},
+		{deep, "odo", DIR_OPEN, true}, {deep, "---", DIR_OPEN, true},
+		{"(|(cn=x)(uid=%{user}))", "o", DIR_OPEN, true},
+		{"(&(cn=x)(host=%{remote})(uid=%{user}))", "o", DIR_OTHER,
+		    true},
+		{"(dc=%{domain})", "d", DIR_OPEN, false},
+		{"(|(host=%{remote})(host=%{service}))", "", DIR_OPEN, false},
+		{"(uid:caseExactMatch:=%{user})", "", DIR_OPEN, false},
+		{"(&(uid=%{user}*)(!(uid=%{user})))", "", DIR_OPEN, false},
+	};
+	struct dir_filter f;
+	const char *why;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		enum dir_truth of[DIR_MAX_TESTS] = {DIR_OPEN};
+
+		assert_true(dir_filter_parse(span_of(rows[i].text), &f, &why));
+		assert_int_equal(f.n, strlen(rows[i].tests));
+		for (unsigned j = 0; j < f.n; j++)
+			of[j] = rows[i].tests[j] == 's' ? DIR_SAME :
+			    rows[i].tests[j] == 'o' ? DIR_OTHER :
+			    rows[i].tests[j] == 'd' ? DIR_OPEN : DIR_UNREAD;
+		if (dir_filter_judge(&f, of) != rows[i].is ||
+		    dir_filter_names(&f) != rows[i].names)
+			fail_msg("%s: %s", rows[i].text, rows[i].tests);
 	}
 }
 
@@ -405,6 +457,7 @@ main(void)
 		cmocka_unit_test(test_templates_refused),
 		cmocka_unit_test(test_plain_names),
 		cmocka_unit_test(test_filters),
+		cmocka_unit_test(test_judgement),
 		cmocka_unit_test(test_filters_refused),
 		cmocka_unit_test(test_attributes),
 		cmocka_unit_test(test_attributes_refused),
