@@ -28,8 +28,9 @@ static const struct culver_option options[N_OPTIONS] = {
 		"once the password is right: expired, not at this time, not "
 		"from there"},
 	[OPT_TIMEOUT] = {.name = "timeout", .type = CULVER_OPT_TIME,
-	    .def = "20s", .min = 100000000, .max = 600000000000,
-	    .help = "how long the service may take to answer"},
+	    .def = "20s", .min = 100000000, .max = 30000000000,
+	    .help = "how long the service may take to answer; a login has "
+		"30 s for all sections"},
 	[OPT_PATHS] = {.name = "paths", .type = CULVER_OPT_LIST,
 	    .help = "further files and folders that modules may read and "
 		"execute, besides /etc, /usr, /bin, /sbin, /lib, /run"},

@@ -54,9 +54,9 @@ enum { PROGRAM_PROGRAM, PROGRAM_READ, PROGRAM_TIMEOUT };
 		"the system's and its own folder"}, \
 	[(first) + PROGRAM_TIMEOUT] = {.name = "timeout", \
 	    .type = CULVER_OPT_TIME, .def = "10s", .min = 100000000, \
-	    .max = 60000000000, \
+	    .max = 30000000000, \
 	    .help = "how long it may take to start, and to answer, before " \
-		"it is killed"}
+		"it is killed; a login has 30 s for all sections"}
 
 /* and their part of check_options(), of all values V of the section; sets
  * *BAD.  OK or E_CONFIG. */
