@@ -111,7 +111,7 @@ struct dir_map {
 		char field[DIR_MAX_NAME + 1];	/* "userdb_" before it, if it
 						 * is not about logging in */
 	} v[DIR_MAX_MAPPED];
-	const char *ask[DIR_MAX_MAPPED + DIR_MAX_TESTS + 1];
+	const char *ask[DIR_MAX_MAPPED + DIR_MAX_TESTS + 2];
 	bool has_password;
 };
 
@@ -123,6 +123,7 @@ bool dir_map_parse(const struct culver_value *list,
 /* What a search found. */
 struct dir_found {
 	const char *dn;		/* NULL: no entry */
+	bool is_locked;		/* by slapo-ppolicy(5) */
 	struct auth_row row;
 };
 

@@ -12,6 +12,10 @@
 
 #include "plugins/auth_ldap/dir.h"
 
+/* When an account was locked; present only while it is, or until its next
+ * bind. */
+static const char locked_at[] = "pwdAccountLockedTime";
+
 /* --- attributes = {...} ----------------------------------------------------- */
 
 static bool
@@ -128,9 +132,7 @@ dir_map_parse(const struct culver_value *list, const struct dir_filter *filter,
 		ask_add(out, &n, out->v[i].attr);
 	for (unsigned i = 0; i < filter->n; i++)
 		ask_add(out, &n, filter->test[i].attr);
-	/* none would mean all */
-	if (n == 0)
-		out->ask[0] = LDAP_NO_ATTRS;
+	ask_add(out, &n, locked_at);
 	return true;
 }
 
@@ -242,6 +244,15 @@ dn_take(struct culver_auth *au, LDAP *ld, LDAPMessage *e,
 	    0, "an entry without a name");
 }
 
+static bool
+lock_has(LDAP *ld, LDAPMessage *e)
+{
+	struct berval **v = ldap_get_values_len(ld, e, locked_at);
+
+	ldap_value_free_len(v);
+	return v != NULL;
+}
+
 culver_status
 dir_entry_take(struct culver_auth *au, LDAP *ld, LDAPMessage *e,
     const struct culver_auth_req *rq, struct dir_found *out,
@@ -251,6 +262,7 @@ dir_entry_take(struct culver_auth *au, LDAP *ld, LDAPMessage *e,
 
 	if (st == CULVER_OK)
 		st = dn_take(au, ld, e, out, call);
+	out->is_locked = lock_has(ld, e);
 	for (unsigned i = 0; i < au->map.n && st == CULVER_OK; i++) {
 		struct berval **v = ldap_get_values_len(ld, e,
 		    au->map.v[i].attr);

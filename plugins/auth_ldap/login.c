@@ -142,6 +142,19 @@ bind_made(struct culver_auth *au, const struct culver_auth_req *rq,
 
 /* --- an attribute with the password ------------------------------------------ */
 
+/* Is the account closed?  A lock counts where no bind asks the server. */
+static bool
+account_closes(struct culver_auth *au, const struct auth_account *a,
+    const struct dir_found *found)
+{
+	if (found->is_locked)
+		culver_logf(au->host, CULVER_LOG_INFO, WHERE ": user %s is "
+		    "refused: the account is locked (pwdAccountLockedTime)",
+		    a->user);
+	return auth_row_closes(&au->check, a, &found->row) ||
+	    found->is_locked;
+}
+
 /* The user's entry and hash; OK if it can be checked and the account is open.
  * With OPEN_ONLY no hash is needed. */
 static culver_status
@@ -156,8 +169,8 @@ account_find(struct culver_auth *au, const struct culver_auth_req *rq,
 	if (st != CULVER_OK)
 		return st;
 	if (open_only && !au->map.has_password)
-		return auth_row_closes(&au->check, a, &found->row) ?
-		    CULVER_E_DISABLED : CULVER_OK;
+		return account_closes(au, a, found) ? CULVER_E_DISABLED :
+		    CULVER_OK;
 	if (auth_row_get(&found->row, "password").p == NULL)
 		culver_logf(au->host, CULVER_LOG_WARN, WHERE ": user %s has "
 		    "no password that may be read", quote(&q, rq->user));
@@ -167,8 +180,8 @@ account_find(struct culver_auth *au, const struct culver_auth_req *rq,
 		auth_costs_learn(&au->costs, &a->hash);
 	if (open_only && a->hash.state != HASH_LOCKED)
 		st = CULVER_OK;
-	return st == CULVER_OK && auth_row_closes(&au->check, a,
-	    &found->row) ? CULVER_E_DISABLED : st;
+	return st == CULVER_OK && account_closes(au, a, found) ?
+	    CULVER_E_DISABLED : st;
 }
 
 static culver_status

@@ -202,6 +202,27 @@ def test_locked_and_expired(slapd):
     inst.wait_log("user3", "reason=expired")
 
 
+@pytest.mark.parametrize("bind", ("yes", "no"))
+def test_locked_without_a_bind(slapd, bind):
+    """The server is not asked about the password: its lock counts."""
+    server = slapd(stored=PASSWORD, more="overlay ppolicy\n")
+    inst = server.instance
+    use(inst, server.section(more=BY_ATTRIBUTE.replace("bind = no",
+        f"bind = {bind}") + ' scheme = "PLAIN"'))
+    inst.start()
+    server.tool("ldapmodify", f"dn: uid=user2,{PEOPLE}\nchangetype: modify\n"
+                "add: pwdAccountLockedTime\n"
+                "pwdAccountLockedTime: 000001010000Z\n", "-e", "relax")
+    for name, word in (("user2", b"-ERR [AUTH]"), ("user3", b"+OK")):
+        with inst.connect() as pop:
+            assert Scram(name, PASSWORD).run(
+                pop, "SCRAM-SHA-256").startswith(word)
+        if bind == "no":
+            assert refused(inst, name).startswith(word)
+    inst.wait_log("user user2 is refused: the account is locked (pwd")
+    inst.wait_log("user2", "reason=disabled")
+
+
 # --- the tools -----------------------------------------------------------------
 
 def test_culverctl(slapd):

@@ -302,7 +302,8 @@ test_attributes(void **state)
 	/* uid is asked for once, whatever its letters */
 	assert_string_equal(m.ask[4], "userPassword");
 	assert_string_equal(m.ask[5], "mail");
-	assert_null(m.ask[6]);
+	assert_string_equal(m.ask[6], "pwdAccountLockedTime");
+	assert_null(m.ask[7]);
 	/* for logins here, and for those whose password is from elsewhere */
 	assert_true(map(&m, &none, 1, &closing));
 	assert_int_equal(m.n, 2);
@@ -310,7 +311,7 @@ test_attributes(void **state)
 	assert_string_equal(m.v[1].field, "userdb_nologin");
 	assert_true(map(&m, &none, 0, NULL));
 	assert_false(m.has_password);
-	assert_string_equal(m.ask[0], "1.1");
+	assert_string_equal(m.ask[0], "pwdAccountLockedTime");
 	assert_null(m.ask[1]);
 }
 
