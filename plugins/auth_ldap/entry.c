@@ -268,6 +268,8 @@ dir_entry_take(struct culver_auth *au, LDAP *ld, LDAPMessage *e,
 		    au->map.v[i].attr);
 
 		st = field_add(au, i, v, rq->user, &out->row, call);
+		for (unsigned j = 0; v != NULL && v[j] != NULL; j++)
+			explicit_bzero(v[j]->bv_val, v[j]->bv_len);
 		ldap_value_free_len(v);
 	}
 	return st;

@@ -46,6 +46,26 @@ result_read(struct dir_link *l, struct search *s, LDAPMessage *m,
 	return s->entries == 0 ? CULVER_E_NOUSER : s->taken;
 }
 
+/* Wipe an entry's values, which stand in the message itself: a password may
+ * be among them. */
+static void
+entry_wipe(LDAP *ld, LDAPMessage *e)
+{
+	BerElement *ber = NULL;
+	struct berval dn, attr, *v = NULL;
+
+	if (ldap_get_dn_ber(ld, e, &ber, &dn) == LDAP_SUCCESS)
+		while (ldap_get_attribute_ber(ld, e, ber, &attr, &v) ==
+		    LDAP_SUCCESS && attr.bv_val != NULL) {
+			for (unsigned i = 0; v != NULL && v[i].bv_val != NULL;
+			    i++)
+				explicit_bzero(v[i].bv_val, v[i].bv_len);
+			ldap_memfree(v);
+			v = NULL;
+		}
+	ber_free(ber, 0);
+}
+
 /* Read all that answers the search MSGID. */
 static culver_status
 answers_read(struct dir_link *l, struct search *s, int msgid,
@@ -66,6 +86,8 @@ answers_read(struct dir_link *l, struct search *s, int msgid,
 			    s->out, call);
 		if (type == LDAP_RES_SEARCH_RESULT)
 			st = result_read(l, s, m, call);
+		if (type == LDAP_RES_SEARCH_ENTRY)
+			entry_wipe(l->ld, m);
 		ldap_msgfree(m);
 		/* references to other servers are none of ours */
 		if (type == LDAP_RES_SEARCH_RESULT)

@@ -148,6 +148,8 @@ auth_row_give(const struct auth_row *row, _Bool prefetch,
 void
 auth_kept_drop(struct auth_kept *k)
 {
+	if (k->text != NULL)
+		explicit_bzero(k->text, k->n);
 	free(k->text);
 	*k = (struct auth_kept){.text = NULL};
 }
