@@ -228,6 +228,12 @@ dir_login_verify(struct culver_auth *au, const struct culver_auth_req *rq,
 		return st;
 	if (name != NULL && CULVER_HAS(struct culver_auth_ok, ok, user))
 		ok->user = name;
+	/* an entry that says nothing else need not be searched for again */
+	if (found.dn != NULL)
+		st = auth_row_add(au->host, &found.row, "userdb_user", "", 0,
+		    call);
+	if (st != CULVER_OK)
+		return st;
 	auth_kept_set(&au->kept, rq, name != NULL ? name : rq->user,
 	    &found.row);
 	return CULVER_OK;

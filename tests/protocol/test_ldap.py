@@ -146,6 +146,18 @@ def test_loose_names(slapd, more):
     assert not inst.log_lines("auth-error")
 
 
+def test_one_search(slapd):
+    """A login searches once, also where the entry has no user's data."""
+    server = slapd()
+    inst = server.instance
+    user = inst.users[1]
+    use(inst, server.section(more=f'attributes = {{}} uid = {user.uid}'
+                             f' gid = {user.gid} home = "{user.home}"'))
+    inst.start()
+    inst.login(user).quit()
+    assert len([s for s in server.searches() if s[0] == PEOPLE]) == 1
+
+
 def test_several_entries(slapd):
     """Which of two users it is nobody can know."""
     server = slapd(entries=[f"dn: ou=more,{SUFFIX}\nou: more\n"
