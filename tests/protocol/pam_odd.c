@@ -43,7 +43,7 @@ answer_is_password(pam_handle_t *pam, int style, const char *prompt)
 }
 
 static void __attribute__((noreturn))
-hang(void)
+hang(const char *helper)
 {
 	sigset_t all;
 
@@ -57,7 +57,7 @@ hang(void)
 				setsid();
 			if (how == 2)
 				setpgid(0, 0);
-			execl("/bin/sleep", "sleep-of-pam-odd", "1000",
+			execl("/bin/sleep", helper, "1000",
 			    (char *)NULL);
 		}
 	for (;;)
@@ -85,8 +85,8 @@ soil(void)
 static int
 do_it(pam_handle_t *pam, const char *what)
 {
-	if (strcmp(what, "hang") == 0)
-		hang();
+	if (strncmp(what, "hang=", 5) == 0)
+		hang(what + 5);
 	if (strcmp(what, "exit") == 0)
 		exit(0);
 	if (strcmp(what, "abort") == 0)

@@ -28,9 +28,8 @@ def temporary(instance, user, *words, **kw):
     instance.wait_log("auth-error", f"user={user} ", *words, n=before + 1)
 
 
-def sleepers():
-    return [p for p in all_processes() if cmdline(p)[:1] ==
-            ["sleep-of-pam-odd"]]
+def sleepers(name):
+    return [p for p in all_processes() if cmdline(p)[:1] == [name]]
 
 
 def test_password_prompt(instance):
@@ -74,17 +73,18 @@ def test_pam_unix_delays_nobody(instance):
 
 def test_hanging_module(instance):
     """Its process ends with what it has started; the pool's do not."""
-    instance.service("auth requisite odd.so hang user2\n" + UNIX)
+    name = f"sleep-{instance.dir.name}"     # nobody else's
+    instance.service(f"auth requisite odd.so hang={name} user2\n" + UNIX)
     before = pools(instance)
     with instance.connect() as pop:
         pop.ok("USER user2")
         pop.send("PASS geheim\r\n")
-        until("its helpers", lambda: len(sleepers()) >= 3)
+        until("its helpers", lambda: len(sleepers(name)) == 3)
         # another one is served meanwhile
         assert instance.login_reply("user1").startswith(b"+OK")
         assert pop.line().startswith(b"-ERR [SYS/TEMP]")
     instance.wait_log("auth-error", "user=user2", "did not answer in time")
-    until("the end of what it has started", lambda: not sleepers())
+    until("the end of what it has started", lambda: not sleepers(name))
     assert pools(instance) == before
 
 
