@@ -337,7 +337,7 @@ server_open(void *arg, unsigned at, uint64_t deadline,
 	if (rc == LDAP_SUCCESS && (!options_set(l) ||
 	    (has_tls(l, uri) && !tls_set(l))))
 		st = fail(l, "libldap refuses its options: are tls_ca, "
-		    "tls_certificate and tls_key right?", call);
+		    "tls_certificate and tls_key right, and readable?", call);
 	else if (rc == LDAP_SUCCESS)
 		rc = ldap_connect(l->ld);
 	if (rc != LDAP_SUCCESS)

@@ -174,7 +174,8 @@ start_fail(struct program *p, int err, const char *path,
 	return culver_fail(call, CULVER_E_TEMP, err, "cannot run %s as uid "
 	    "%u%s", path, (unsigned)geteuid(), err == EACCES ? ": it and its "
 	    "interpreter must be executable for that user, and lie below "
-	    "/usr, in the program's own folder or in `read'" : "");
+	    "/usr, in the program's own folder or in `read'" :
+	    err == ENOENT ? ": it or the interpreter in its first line" : "");
 }
 
 culver_status
