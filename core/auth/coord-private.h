@@ -188,7 +188,7 @@ struct coord {
 	struct cache *cache;		/* NULL: nothing is remembered */
 	uint64_t flushes;
 	struct owners owners;
-	struct last *logins;		/* NULL: nobody has a login delay */
+	struct last *logins;		/* of delay.c */
 	struct authlog log;
 	struct secret *secrets, *free_secret;
 	size_t n_secrets;		/* used so far */
@@ -329,6 +329,9 @@ void remember_said(struct job *j, const struct ipc_pool_answer *m);
 void remember_failed(struct job *j, const char *why);
 
 /* --- delay.c: who logged in when ------------------------------------------- */
+
+/* Room for that; NULL: no memory. */
+struct last *delay_new(void);
 
 /* Has USER's login delay passed?  Then this is a login. */
 _Bool delay_passed(struct job *j, const char *user, uint64_t now);

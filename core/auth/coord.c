@@ -403,8 +403,10 @@ coord_new(const struct coord_setup *setup)
 	explicit_bzero(secret, sizeof(secret));
 	if (c->throttle != NULL)
 		throttle_secret(c->throttle, c->salt_secret);
-	if (c->throttle == NULL || !secrets_new(c) || !remember_new(c) ||
-	    !sasl_warm() || !loop_watch(setup->loop, &c->manager, LOOP_READ))
+	c->logins = delay_new();
+	if (c->throttle == NULL || c->logins == NULL || !secrets_new(c) ||
+	    !remember_new(c) || !sasl_warm() ||
+	    !loop_watch(setup->loop, &c->manager, LOOP_READ))
 		coord_destroy(&c);
 	return c;
 }

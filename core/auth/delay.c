@@ -16,6 +16,12 @@ struct last {
 	uint64_t user, at;
 };
 
+struct last *
+delay_new(void)
+{
+	return calloc(SETS * WAYS, sizeof(struct last));
+}
+
 _Bool
 delay_passed(struct job *j, const char *user, uint64_t now)
 {
@@ -24,10 +30,6 @@ delay_passed(struct job *j, const char *user, uint64_t now)
 	struct last *set, *place;
 
 	if (j->login_delay < NS_PER_S)	/* CAPA has whole seconds */
-		return 1;
-	if (c->logins == NULL)
-		c->logins = calloc(SETS * WAYS, sizeof(*c->logins));
-	if (c->logins == NULL)
 		return 1;
 	set = place = &c->logins[key % SETS * WAYS];
 	for (unsigned i = 0; i < WAYS; i++) {

@@ -225,7 +225,7 @@ dir_filter_judge(const struct dir_filter *f,
 			stack[n++] = DIR_OPEN;
 		} else if (op < DIR_MAX_TESTS) {
 			stack[n++] = of[op];
-		} else {
+		} else if (n > 1) {	/* as it was parsed */
 			n--;
 			stack[n - 1] = join(op, stack[n - 1], stack[n]);
 		}
