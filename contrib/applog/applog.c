@@ -1,17 +1,17 @@
 /*
  * applog.c - an example of a storage plugin: one append-only log file a user.
  *
- * Runs in a worker as the mailbox's owner.  The file is a row of records: a
- * message, or the places of messages that were removed together.  Only the
- * record that ends the file can be torn: it has a checksum, and whoever adds
- * one cuts it off if that is wrong.  Byte 0 is locked during a session, byte
- * 1 while a record is added; close() unlocks.  Space is not given back.
+ * Runs in a worker as the mailbox's owner; checks the file.  That is a row of
+ * records: a message, or numbers of messages that were removed together.  One
+ * is added with type 0, which counts as none, and synced before its type, an
+ * octet that cannot be torn.  Byte 0 is locked during a session, byte 1 while
+ * a record is added; close() unlocks, also what is -1.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,71 +22,52 @@
 
 enum { OPT_PATH, OPT_CREATE, N_OPTIONS };
 enum { SESSION = 0, ADDING = 1 };	/* locked bytes */
-enum { MESSAGE = 1, REMOVAL = 2 };
+enum { MESSAGE = 'M', REMOVAL = 'R' };
 
 struct record {
-	uint64_t type, n;	/* n: octets that follow, then up to 7 zeros */
+	char type, uid[39];	/* uid: 32 digits, 0 */
 	int64_t received;
-	uint64_t sum;		/* of all, with this 0 */
-	char uid[40];		/* 32 digits, 0 */
+	uint64_t n;		/* octets that follow */
+};
+
+struct culver_content {		/* a message */
+	struct record r;
+	uint64_t at;		/* of its octets */
+	uint32_t number;	/* how many messages are before it */
+	int fd;			/* -1: it is not read, or was */
 };
 
 struct culver_store {
 	const struct culver_host *host;
 	char *path;
 	int create;
-	uint32_t uid;
-	uint64_t quota_octets, quota_messages;
-	uint64_t whole;		/* known to be the end of a record */
-};
-
-struct culver_content {
-	const struct record *r;
-	uint64_t at;		/* of its octets */
-	int fd;
+	uint32_t uid, n;
+	uint64_t quota_octets, quota_messages, octets, messages;
+	uint64_t whole;		/* all records before this are known */
+	struct culver_content *m;	/* N messages; type 0: removed */
 };
 
 struct culver_mailbox {
-	int fd;
 	struct culver_store *store;
-	struct message {
-		uint64_t at;	/* of its record */
-		struct record r;
-	} *m;
+	struct culver_content *m;
 	uint32_t n;
-	struct culver_content content;
+	int fd;
 };
 
 struct culver_delivery {
 	struct culver_store *store;
-	struct record *r;	/* and room for the message behind it */
-	size_t room;
+	struct record *r;	/* and the message behind it */
 };
 
 static culver_status
 fail(struct culver_call *call, const struct culver_store *s, const char *what)
 {
-	return culver_fail(call, errno == ENOMEM ? CULVER_E_NOMEM :
+	return culver_fail(call, errno == EAGAIN ? CULVER_E_IN_USE :
+	    errno == ETIMEDOUT ? CULVER_E_TIMEOUT :
+	    errno == ENOMEM ? CULVER_E_NOMEM :
+	    errno == EBADMSG ? CULVER_E_CORRUPT :
 	    errno == ENOSPC || errno == EDQUOT ? CULVER_E_NOSPACE :
 	    CULVER_E_TEMP, errno, "%s: cannot %s", s->path, what);
-}
-
-/* Octets of the record R in the file. */
-static uint64_t
-length(const struct record *r)
-{
-	return sizeof(*r) + ((r->n + 7) & ~UINT64_C(7));
-}
-
-static uint64_t
-checksum(const struct record *r)
-{
-	const unsigned char *c = (const unsigned char *)r;
-	uint64_t h = 0, i, n = length(r);
-
-	for (i = 0; i < n; i++)
-		h = (h ^ (i / 8 == 3 ? 0 : c[i])) * UINT64_C(0x100000001b3);
-	return h;
 }
 
 /* Open the file and lock a byte of it; waits for ADDING to the deadline. */
@@ -99,140 +80,103 @@ open_locked(const struct culver_store *s, int byte, short type,
 	const struct timespec pause = { .tv_nsec = 2000000 };
 	int fd = open(s->path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 
-	while (fd >= 0 && fcntl(fd, F_OFD_SETLK, &fl) != 0)
+	while (fd >= 0 && fcntl(fd, F_OFD_SETLK, &fl) != 0) {
 		if (byte == ADDING && errno == EAGAIN &&
-		    s->host->now(s->host) < call->deadline) {
-			nanosleep(&pause, NULL);
-		} else {
+		    s->host->now(s->host) >= call->deadline)
+			errno = ETIMEDOUT;
+		if (byte != ADDING || errno != EAGAIN) {
 			close(fd);	/* which leaves errno alone */
 			return -1;
 		}
+		nanosleep(&pause, NULL);
+	}
 	return fd;
 }
 
-/* What is in the file from AT on, N octets; NULL with errno. */
-static char *
-load(int fd, uint64_t at, uint64_t *n)
-{
-	struct stat st;
-	char *p = NULL;
-	ssize_t r = 1;
-
-	*n = 0;
-	if (fstat(fd, &st) != 0 || (uint64_t)st.st_size < at ||
-	    (p = malloc((size_t)st.st_size - at + 1)) == NULL)
-		return NULL;
-	while (r > 0 && at + *n < (uint64_t)st.st_size) {
-		r = pread(fd, p + *n, (size_t)st.st_size - at - *n,
-		    (off_t)(at + *n));
-		*n += r > 0 ? (uint64_t)r : 0;
-	}
-	if (at + *n == (uint64_t)st.st_size)
-		return p;
-	free(p);
-	return NULL;
-}
-
-/* The whole record at offset AT of the N octets at P, or NULL. */
-static struct record *
-record_at(char *p, uint64_t at, uint64_t n)
-{
-	struct record *r = (struct record *)(p + at);
-
-	if (n - at < sizeof(*r) || r->n > n - at || length(r) > n - at ||
-	    (r->type != MESSAGE && r->type != REMOVAL))
-		return NULL;
-	return at + length(r) < n || checksum(r) == r->sum ? r : NULL;
-}
-
-/* Find the messages; those that a later record removes are marked first. */
+/* Record C, in the file FD, has the numbers of the messages to remove. */
 static int
-scan(struct culver_mailbox *mb)
+remove_messages(struct culver_store *s, const struct culver_content *c, int fd)
 {
-	uint64_t n, at, end = 0, all = 0;
-	char *p = load(mb->fd, 0, &n);
-	struct record *r;
+	uint32_t *number = malloc(c->r.n + 1);
+	int ok = number != NULL &&
+	    pread(fd, number, c->r.n, (off_t)c->at) == (ssize_t)c->r.n;
 
-	if (p == NULL)
+	for (uint64_t i = 0; ok && i < c->r.n / sizeof(*number); i++) {
+		if (number[i] >= s->n || s->m[number[i]].r.type != MESSAGE)
+			continue;
+		s->m[number[i]].r.type = 0;
+		s->octets -= s->m[number[i]].r.n;
+		s->messages--;
+	}
+	free(number);
+	return ok;
+}
+
+/* Read what is not known of the file, with ADDING locked; 0 with errno. */
+static int
+refresh(struct culver_store *s, int fd, const struct culver_call *call)
+{
+	struct culver_content c = { .fd = -1 }, *m;
+	struct stat st;
+
+	errno = ESTALE;		/* if it is shorter than it was */
+	if (fstat(fd, &st) != 0 || (uint64_t)st.st_size < s->whole)
 		return 0;
-	for (; (r = record_at(p, end, n)) != NULL; end += length(r)) {
-		const uint64_t *place = (const uint64_t *)(r + 1);
-
-		all += r->type == MESSAGE;
-		for (at = 0; r->type == REMOVAL && at < r->n / 8; at++)
-			if (place[at] < end && place[at] % 8 == 0)
-				((struct record *)(p + place[at]))->type =
-				    REMOVAL;
+	for (; (uint64_t)st.st_size - s->whole >= sizeof(c.r);
+	    s->whole = c.at + c.r.n) {
+		c.at = s->whole + sizeof(c.r);
+		c.number = s->n;
+		errno = ETIMEDOUT;
+		if (s->host->now(s->host) >= call->deadline || pread(fd, &c.r,
+		    sizeof(c.r), (off_t)s->whole) != sizeof(c.r))
+			return 0;
+		if (c.r.type == 0)
+			break;
+		errno = EBADMSG;
+		if (c.r.n > (uint64_t)st.st_size - c.at ||
+		    (c.r.type == REMOVAL && !remove_messages(s, &c, fd)))
+			return 0;
+		if (c.r.type == REMOVAL)
+			continue;
+		if (c.r.type != MESSAGE ||
+		    (m = realloc(s->m, (s->n + 1) * sizeof(*m))) == NULL)
+			return 0;
+		c.r.uid[sizeof(c.r.uid) - 1] = '\0';
+		s->m = m;
+		s->m[s->n++] = c;
+		s->octets += c.r.n;
+		s->messages++;
 	}
-	mb->m = calloc(all + 1, sizeof(*mb->m));
-	for (at = 0; mb->m != NULL && at < end; at += length(r)) {
-		r = (struct record *)(p + at);
-		if (r->type == MESSAGE && mb->n < all)
-			mb->m[mb->n++] = (struct message){ at, *r };
-	}
-	free(p);
-	return mb->m != NULL;
+	errno = ENOSPC;		/* if what follows is written in part */
+	return 1;
 }
 
-/* Has the user room for message R?  With ADDING locked. */
-static culver_status
-fits(struct culver_store *s, const struct record *r, int fd,
-    struct culver_call *call)
-{
-	struct culver_mailbox mb = { .fd = fd };
-	uint64_t octets = 0;
-
-	if (r->type != MESSAGE || (s->quota_octets | s->quota_messages) == 0)
-		return CULVER_OK;
-	if (!scan(&mb))
-		return fail(call, s, "read it");
-	for (uint32_t i = 0; i < mb.n; i++)
-		octets += mb.m[i].r.n;
-	free(mb.m);
-	return culver_quota_fits(s->quota_octets, s->quota_messages, octets,
-	    mb.n, r->n) ? CULVER_OK : culver_fail(call, CULVER_E_QUOTA, 0,
-	    "%s: over quota", s->path);
-}
-
-/* Add the record and its octets, which lie behind it, for good or not. */
+/* Add record R and the octets behind it, for good or not at all. */
 static culver_status
 append(struct culver_store *s, struct record *r, struct culver_call *call)
 {
 	int fd = open_locked(s, ADDING, F_WRLCK, call);
-	uint64_t n = 0, at = 0, done = 0;
+	ssize_t n = (ssize_t)(sizeof(*r) + r->n);
 	culver_status status = CULVER_OK;
-	char *p = fd < 0 ? NULL : load(fd, s->whole, &n);
-	const struct record *old;
-	ssize_t w = 1;
+	const char type = r->type;
 
-	if (p == NULL) {
+	r->type = 0;
+	if (fd < 0 || !refresh(s, fd, call))
 		status = fail(call, s, "lock and read it");
-		goto out;
-	}
-	while ((old = record_at(p, at, n)) != NULL)
-		at += length(old);
-	free(p);
-	s->whole += at;
-	if (at < n && ftruncate(fd, (off_t)s->whole) != 0) {
-		status = fail(call, s, "cut off what is torn");
-		goto out;
-	}
-	status = fits(s, r, fd, call);
-	if (status != CULVER_OK)
-		goto out;
-	r->sum = checksum(r);
-	for (n = length(r); w > 0 && done < n; done += w > 0 ? (size_t)w : 0)
-		w = pwrite(fd, (char *)r + done, n - done,
-		    (off_t)(s->whole + done));
-	if (w <= 0 || fsync(fd) != 0) {
+	else if (type == MESSAGE && !culver_quota_fits(s->quota_octets,
+	    s->quota_messages, s->octets, s->messages, r->n))
+		status = culver_fail(call, CULVER_E_QUOTA, 0, "%s: over quota",
+		    s->path);
+	else if (ftruncate(fd, (off_t)s->whole) != 0 ||
+	    pwrite(fd, r, (size_t)n, (off_t)s->whole) != n || fsync(fd) != 0 ||
+	    pwrite(fd, &type, 1, (off_t)s->whole) != 1 || fsync(fd) != 0) {
 		status = fail(call, s, "add to it");
 		if (ftruncate(fd, (off_t)s->whole) != 0 || fsync(fd) != 0)
 			culver_logf(s->host, CULVER_LOG_ERROR,
 			    "%s: cannot take back what was added", s->path);
 	}
-out:
-	if (fd >= 0)
-		close(fd);
+	r->type = type;
+	close(fd);
 	return status;
 }
 
@@ -240,6 +184,7 @@ static void
 applog_destroy(struct culver_store *s)
 {
 	free(s->path);
+	free(s->m);
 	free(s);
 }
 
@@ -257,11 +202,10 @@ applog_create(struct culver_store **out, const struct culver_host *host,
 		return culver_fail(call, path[0] != '/' ? CULVER_E_PERM :
 		    CULVER_E_NOMEM, 0, "%.100s: no memory or no path", path);
 	}
-	s->host = host;
-	s->create = vals->v[OPT_CREATE].u.i != 0;
-	s->uid = user->uid;
-	s->quota_octets = user->quota_octets;
-	s->quota_messages = user->quota_messages;
+	*s = (struct culver_store){ .host = host, .path = s->path,
+	    .create = vals->v[OPT_CREATE].u.i != 0, .uid = user->uid,
+	    .quota_octets = user->quota_octets,
+	    .quota_messages = user->quota_messages };
 	*out = s;
 	return CULVER_OK;
 }
@@ -273,34 +217,32 @@ applog_paths(struct culver_store *s, struct culver_path *out, uint32_t cap,
 {
 	size_t len = (size_t)(strrchr(s->path, '/') - s->path) + 1;
 	char *parent = culver_strndup(s->host, call, s->path, len);
-	char *path = culver_strndup(s->host, call, s->path, strlen(s->path));
-	int fd = -1, dir = -1, ok = path != NULL && parent != NULL;
+	culver_status status = CULVER_OK;
 	struct stat st;
 
-	if (ok && s->create && (stat(path, &st) != 0 || st.st_size == 0)) {
-		ok = stat(parent, &st) == 0 && st.st_uid == s->uid &&
-		    (fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600)) >= 0
-		    && (dir = open(parent, O_RDONLY | O_CLOEXEC)) >= 0 &&
-		    fsync(dir) == 0;
-		if (fd >= 0)
-			close(fd);
-		if (dir >= 0)
-			close(dir);
+	if (parent == NULL)
+		return culver_fail(call, CULVER_E_NOMEM, 0, "no memory");
+	if (s->create && (stat(s->path, &st) != 0 || st.st_size == 0)) {
+		int dir = open(parent, O_RDONLY | O_CLOEXEC), fd = -1;
+
+		if (dir < 0 || fstat(dir, &st) != 0 || st.st_uid != s->uid ||
+		    (fd = open(s->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600)) <
+		    0 || fsync(dir) != 0)
+			status = fail(call, s, "make it in the user's folder");
+		close(fd);
+		close(dir);
 	}
-	if (!ok)
-		return fail(call, s, "make it in a folder of the user's");
 	*n = 1;
 	if (cap > 0)
-		*out = (struct culver_path){ .path = path,
+		*out = (struct culver_path){ .path = s->path,
 		    .access = CULVER_PATH_READ | CULVER_PATH_WRITE };
-	return CULVER_OK;
+	return status;
 }
 
 static void
 applog_close(struct culver_mailbox *mb)
 {
-	if (mb->fd >= 0)
-		close(mb->fd);
+	close(mb->fd);
 	free(mb->m);
 	free(mb);
 }
@@ -317,17 +259,18 @@ applog_open(struct culver_store *s, uint32_t flags,
 	if (mb == NULL)
 		return fail(call, s, "open it");
 	mb->store = s;
-	mb->fd = open_locked(s, SESSION, type, call);
-	if (mb->fd < 0)
-		status = errno == EAGAIN ? culver_fail(call, CULVER_E_IN_USE,
-		    0, "%s: another session", s->path) :
-		    fail(call, s, "open it");
+	/* it may be another file by now */
+	s->whole = s->octets = s->messages = s->n = 0;
 	/* nothing is shown that is not yet there for good */
-	else if ((adding = open_locked(s, ADDING, F_RDLCK, call)) < 0 ||
-	    !scan(mb))
-		status = fail(call, s, "read it");
-	if (adding >= 0)
-		close(adding);
+	if ((mb->fd = open_locked(s, SESSION, type, call)) < 0 ||
+	    (adding = open_locked(s, ADDING, F_RDLCK, call)) < 0 ||
+	    !refresh(s, adding, call) ||
+	    (mb->m = calloc(s->messages + 1, sizeof(*mb->m))) == NULL)
+		status = fail(call, s, "open it");
+	for (uint32_t i = 0; status == CULVER_OK && i < s->n; i++)
+		if (s->m[i].r.type == MESSAGE)
+			mb->m[mb->n++] = s->m[i];
+	close(adding);
 	if (status == CULVER_OK)
 		*out = mb;
 	else
@@ -340,10 +283,11 @@ applog_list(struct culver_mailbox *mb, uint32_t first,
     struct culver_message *out, uint32_t cap, uint32_t *n,
     struct culver_call *call)
 {
+	const struct record *r;
+
 	(void)call;
 	for (*n = 0; *n < cap && first + *n < mb->n; ++*n) {
-		const struct record *r = &mb->m[first + *n].r;
-
+		r = &mb->m[first + *n].r;
 		out[*n] = (struct culver_message){ .uid = r->uid,
 		    .stored = r->n, .octets = r->n, .received = r->received };
 	}
@@ -355,9 +299,8 @@ applog_read(struct culver_mailbox *mb, uint32_t index,
     struct culver_content **out, struct culver_call *call)
 {
 	(void)call;
-	mb->content = (struct culver_content){ .r = &mb->m[index].r,
-	    .at = mb->m[index].at + sizeof(struct record), .fd = mb->fd };
-	*out = &mb->content;
+	*out = &mb->m[index];
+	(*out)->fd = mb->fd;
 	return CULVER_OK;
 }
 
@@ -366,37 +309,35 @@ applog_next(struct culver_content *c, struct culver_extent *out, uint32_t cap,
     uint32_t *n, struct culver_call *call)
 {
 	(void)call;
-	*n = c->r != NULL && c->r->n > 0 && cap > 0;
-	if (*n == 1)
+	if ((*n = c->fd >= 0 && c->r.n > 0 && cap > 0) != 0)
 		*out = (struct culver_extent){ .fd = c->fd, .offset = c->at,
-		    .length = c->r->n, .flags = CULVER_EXT_AT_BOL };
-	c->r = NULL;
+		    .length = c->r.n, .flags = CULVER_EXT_AT_BOL };
+	c->fd = -1;
 	return *n == 1 ? CULVER_OK : CULVER_DONE;
 }
 
 static void
 applog_done(struct culver_content *c)
 {
-	c->r = NULL;
+	c->fd = -1;
 }
 
 static culver_status
 applog_expunge(struct culver_mailbox *mb, const uint32_t *index, uint32_t n,
     struct culver_expunge_result *res, struct culver_call *call)
 {
-	struct record *r = calloc(1, sizeof(*r) + n * sizeof(uint64_t));
+	struct record *r = calloc(1, sizeof(*r) + n * sizeof(uint32_t));
 	culver_status status;
 
 	res->removed = 0;
 	if (r == NULL)
 		return fail(call, mb->store, "remove messages");
-	*r = (struct record){ .type = REMOVAL, .n = n * sizeof(uint64_t) };
+	*r = (struct record){ .type = REMOVAL, .n = n * sizeof(uint32_t) };
 	for (uint32_t i = 0; i < n; i++)
-		((uint64_t *)(r + 1))[i] = mb->m[index[i]].at;
+		((uint32_t *)(r + 1))[i] = mb->m[index[i]].number;
 	status = append(mb->store, r, call);
 	free(r);
-	if (status == CULVER_OK)
-		res->removed = n;
+	res->removed = status == CULVER_OK ? n : 0;
 	return status;
 }
 
@@ -422,9 +363,8 @@ applog_deliver_begin(struct culver_store *s, const struct culver_envelope *env,
 	d->r->type = MESSAGE;
 	d->r->received = env->received != 0 ? env->received : time(NULL);
 	s->host->random(s->host, bits, sizeof(bits));
-	for (int i = 0; i < 32; i++)
-		d->r->uid[i] = "0123456789abcdef"[bits[i / 16] >>
-		    i % 16 * 4 & 15];
+	snprintf(d->r->uid, sizeof(d->r->uid), "%016" PRIx64 "%016" PRIx64,
+	    bits[0], bits[1]);
 	*out = d;
 	return CULVER_OK;
 }
@@ -433,19 +373,13 @@ static culver_status
 applog_deliver_write(struct culver_delivery *d, const void *buf, size_t n,
     struct culver_call *call)
 {
-	size_t need = sizeof(*d->r) + d->r->n + n + 8;
+	struct record *r = realloc(d->r, sizeof(*r) + d->r->n + n);
 
-	if (need > d->room) {
-		struct record *r = realloc(d->r, 2 * need);
-
-		if (r == NULL)
-			return fail(call, d->store, "add a message");
-		d->r = r;
-		d->room = 2 * need;
-	}
-	memcpy((char *)(d->r + 1) + d->r->n, buf, n);
-	d->r->n += n;
-	memset((char *)(d->r + 1) + d->r->n, 0, 8);
+	if (r == NULL)
+		return fail(call, d->store, "add a message");
+	d->r = r;
+	memcpy((char *)(r + 1) + r->n, buf, n);
+	r->n += n;
 	return CULVER_OK;
 }
 

@@ -185,7 +185,7 @@ evil_open(struct culver_store *s, uint32_t flags, struct culver_mailbox **out,
 		if (is("uid_changes"))
 			uid[0] = (char)('g' + random % 16);
 		if (is("uid_of_place"))
-			snprintf(uid, 40, "%d", i + 1);
+			snprintf(uid, sizeof((*out)->m[i].r.uid), "%d", i + 1);
 		if (is("uid_double"))
 			memcpy(uid, (*out)->m[0].r.uid, 33);
 	}
@@ -213,9 +213,15 @@ evil_list(struct culver_mailbox *mb, uint32_t first,
 	if (is("exits") && first > 0)
 		exit(0);
 	if (is("snapshot_grows") && first == 0) {
-		free(mb->m);
-		mb->n = 0;
-		scan(mb);
+		struct culver_mailbox *now = NULL, old = *mb;
+
+		st = applog_open(mb->store, 0, &now, call);
+		if (st != CULVER_OK)
+			return st;
+		*mb = (struct culver_mailbox){ .store = old.store,
+		    .m = now->m, .n = now->n, .fd = old.fd };
+		now->m = old.m;
+		applog_close(now);
 	}
 	if (is("list_cursor") && first > 0)
 		first = cursor;
@@ -347,13 +353,9 @@ evil_commit(struct culver_delivery *d, struct culver_str *uid,
 	culver_status st;
 
 	if (is("torn") && n > 80) {
-		char keep[8];
-
 		/* the first half, and then all of it in its place */
-		d->r->n = n / 2 & ~UINT64_C(7);
-		memcpy(keep, (char *)(d->r + 1) + d->r->n, 8);
+		d->r->n = n / 2;
 		st = append(d->store, d->r, call);
-		memcpy((char *)(d->r + 1) + d->r->n, keep, 8);
 		d->r->n = n;
 		if (st == CULVER_OK && truncate(d->store->path,
 		    (off_t)d->store->whole) != 0)
