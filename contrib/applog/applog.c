@@ -267,7 +267,7 @@ applog_open(struct culver_store *s, uint32_t flags,
 	    !refresh(s, adding, call) ||
 	    (mb->m = calloc(s->messages + 1, sizeof(*mb->m))) == NULL)
 		status = fail(call, s, "open it");
-	for (uint32_t i = 0; status == CULVER_OK && i < s->n; i++)
+	for (uint32_t i = 0; mb->m != NULL && i < s->n; i++)
 		if (s->m[i].r.type == MESSAGE)
 			mb->m[mb->n++] = s->m[i];
 	close(adding);

@@ -216,7 +216,7 @@ evil_list(struct culver_mailbox *mb, uint32_t first,
 		struct culver_mailbox *now = NULL, old = *mb;
 
 		st = applog_open(mb->store, 0, &now, call);
-		if (st != CULVER_OK)
+		if (st != CULVER_OK || now == NULL)
 			return st;
 		*mb = (struct culver_mailbox){ .store = old.store,
 		    .m = now->m, .n = now->n, .fd = old.fd };
