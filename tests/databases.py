@@ -63,8 +63,11 @@ def use(instance, *sections):
 
 def login_works(instance, user, password=None):
     with instance.connect() as pop:
-        return pop.login(user.name, password or user.password) \
+        works = pop.login(user.name, password or user.password) \
             .startswith(b"+OK")
+        if works:
+            pop.quit()      # or the next login may find it in use
+        return works
 
 
 def section_text(name, options, more):

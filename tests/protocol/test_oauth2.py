@@ -126,6 +126,7 @@ def test_wrong_tokens(run, idp):
     head, body, sig = right.split(".")
     none = b64url(b'{"alg":"none"}')
     stranger = Key(idp.dir / "stranger.key", key.kid)
+    later = claims("user1", exp=now + 86400)
     bad = {
         "another user's": (idp.token("user2"), "it is user2's"),
         "expired": (idp.token("user1", exp=now - 60), "expired"),
@@ -139,8 +140,8 @@ def test_wrong_tokens(run, idp):
         "by a stranger": (stranger.sign(claims("user1")), "signature"),
         "by a key that is none": (stranger.sign(claims("user1"), kid="x"),
                                   "no key has its kid"),
-        "changed": (f"{head}.{b64url(json.dumps(claims('user1')).encode())}"
-                    f".{sig}", "signature"),
+        "changed": (f"{head}.{b64url(json.dumps(later).encode())}.{sig}",
+                    "signature"),
         "cut": (right[:-9], "signature"), "half": (f"{head}.{body}", "JWT"),
         "no token": ("x" * 4000, "no signed JWT"),
         "unverified": (idp.token("user1", email_verified=None),
