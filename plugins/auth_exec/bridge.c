@@ -21,7 +21,6 @@
 
 #include "plugins/auth_exec/exec.h"
 
-#define PAUSE_MIN (100 * PROGRAM_MS)
 #define PAUSE_MAX (10000 * PROGRAM_MS)
 #define LAST_WORDS (100 * PROGRAM_MS)	/* to end by itself, once it is over */
 #define END_TIME (1000 * PROGRAM_MS)	/* when the plugin ends */
@@ -54,9 +53,6 @@ static culver_status
 down(struct bridge *b, uint64_t patience, const char *why,
     struct culver_call *call)
 {
-	/* once may happen; twice in a row is likely to happen again */
-	uint64_t pause = b->failures == 0 ? 0 :
-	    PAUSE_MIN << (b->failures < 8 ? b->failures - 1 : 7);
 	int status = -1;
 	char text[64] = "";
 
@@ -64,8 +60,8 @@ down(struct bridge *b, uint64_t patience, const char *why,
 	program_end(&b->program, now(b) + patience, &status);
 	snprintf(b->error, sizeof(b->error), "%.100s %s", b->program.name,
 	    why != NULL ? why : program_status_text(status, text));
-	b->failures++;
-	b->not_before = now(b) + (pause < PAUSE_MAX ? pause : PAUSE_MAX);
+	/* once may happen; twice in a row is likely to happen again */
+	backoff_failed(&b->backoff, now(b), 1, PAUSE_MAX);
 	return culver_fail(call, CULVER_E_TEMP, 0, "%s", b->error);
 }
 
@@ -191,7 +187,7 @@ bridge_ask(struct bridge *b, struct culver_call *call)
 	id = exec_get(&b->answer, "id");
 	if (!span_is(id, want))
 		return bridge_breach(b, "an answer with another id", call);
-	b->failures = 0;
+	backoff_over(&b->backoff);
 	return CULVER_OK;
 }
 
@@ -290,7 +286,7 @@ look(struct bridge *b, struct culver_call *call)
 	if (recv(b->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
 		return bridge_breach(b, "it spoke without being asked", call);
 	st = down(b, LAST_WORDS, NULL, call);
-	return now(b) < b->not_before ? st : CULVER_OK;
+	return now(b) < b->backoff.not_before ? st : CULVER_OK;
 }
 
 culver_status
@@ -307,7 +303,7 @@ bridge_ready(struct bridge *b, struct culver_call *call)
 	st = b->fd >= 0 ? look(b, call) : CULVER_OK;
 	if (st != CULVER_OK || b->fd >= 0)
 		return st;
-	if (now(b) < b->not_before)
+	if (now(b) < b->backoff.not_before)
 		return culver_fail(call, CULVER_E_TEMP, 0, "%s", b->error);
 	if (b->program.pid > 0 && !program_end(&b->program, 0, &status))
 		return culver_fail(call, CULVER_E_TEMP, 0, "%.100s was killed "

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "plugins/common/auth.h"
+#include "plugins/common/backoff.h"
 #include "plugins/common/program.h"
 
 enum { OPT_PROGRAM, OPT_READ, OPT_TIMEOUT, OPT_SCHEME, OPT_ALLOW_WEAK,
@@ -79,8 +80,7 @@ struct bridge {
 	char **argv;
 	int fd;			/* its standard input and output; -1 */
 	unsigned can;		/* since its hello */
-	unsigned failures;	/* in a row */
-	uint64_t not_before;	/* when it may be started again */
+	struct backoff backoff;	/* of starting it */
 	uint64_t id;		/* of the last request */
 	char error[200];	/* why there is none */
 	char *in, *out;		/* EXEC_LINE + 1 octets each */

@@ -21,7 +21,6 @@
 #include "plugins/auth_oauth2/oauth2.h"
 
 #define MS 1000000ull
-#define PAUSE_MIN (100 * MS)
 #define PAUSE_MAX (3000 * MS)
 #define MARGIN (500 * MS)	/* for the answer to the core */
 #define RESOLVED_FOR (60000 * MS)
@@ -384,22 +383,21 @@ culver_status
 oauth_http_fetch(struct oauth_http *h, struct oauth_peer *p, const char *body,
     size_t n, struct oauth_answer *out, struct culver_call *call)
 {
-	uint64_t now = h->host->now(h->host), pause;
+	uint64_t now = h->host->now(h->host);
 	long ms = time_given(h, call);
+	bool may = now >= p->backoff.not_before && ms > 0;
 
-	if (now >= p->not_before && ms > 0 && request(h, p, body, n, out,
-	    call)) {
-		if (p->failures > 0)
+	if (may && request(h, p, body, n, out, call)) {
+		if (p->backoff.failures > 0)
 			culver_logf(h->host, CULVER_LOG_INFO, "%s: %.150s "
 			    "answers again", p->what, p->url);
-		p->failures = 0;
+		backoff_over(&p->backoff);
 		return CULVER_OK;
 	}
-	if (now >= p->not_before && ms > 0) {
-		pause = PAUSE_MIN << (p->failures < 5 ? p->failures : 5);
-		p->not_before = h->host->now(h->host) +
-		    (pause < PAUSE_MAX ? pause : PAUSE_MAX);
-		if (p->failures++ == 0)
+	if (may) {
+		backoff_failed(&p->backoff, h->host->now(h->host), 0,
+		    PAUSE_MAX);
+		if (p->backoff.failures == 1)
 			culver_logf(h->host, CULVER_LOG_WARN, "%s: %.150s: %s",
 			    p->what, p->url, p->error);
 	}

@@ -93,7 +93,8 @@ url_fetch(struct culver_auth *au, struct culver_call *call)
 		/* or every login would fetch it */
 		snprintf(au->jwks.error, sizeof(au->jwks.error), "%.190s",
 		    call->err->text);
-		au->jwks.not_before = au->host->now(au->host) + NS_PER_S;
+		au->jwks.backoff.not_before = au->host->now(au->host) +
+		    NS_PER_S;
 	}
 	oauth_answer_free(&a);
 	k->failed = st != CULVER_OK;

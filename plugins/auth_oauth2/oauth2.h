@@ -17,6 +17,7 @@
 
 #include <culver/auth.h>
 
+#include "plugins/common/backoff.h"
 #include "plugins/common/plug.h"
 
 enum {
@@ -148,8 +149,7 @@ culver_status oauth_claims_user(const struct culver_value *opt,
 struct oauth_peer {
 	const char *url;	/* NULL: none */
 	const char *what;	/* for the log */
-	unsigned failures;	/* in a row */
-	uint64_t not_before;	/* host->now() of the next try */
+	struct backoff backoff;
 	uint64_t resolved_at;
 	void *resolved;		/* struct curl_slist: what its name is */
 	char error[200];	/* of the last try */

@@ -14,7 +14,6 @@
 #include "plugins/common/servers.h"
 
 #define MS 1000000ull
-#define PAUSE_MIN (100 * MS)
 #define PAUSE_MAX (3000 * MS)
 
 int
@@ -33,12 +32,10 @@ auth_servers_failed(struct auth_servers *s, unsigned at,
     const struct culver_call *call)
 {
 	struct auth_server *h = &s->v[at];
-	uint64_t pause = PAUSE_MIN << (h->failures < 5 ? h->failures : 5);
 
 	snprintf(s->error, sizeof(s->error), "%s", call->err->text);
-	h->not_before = s->host->now(s->host) +
-	    (pause < PAUSE_MAX ? pause : PAUSE_MAX);
-	if (h->failures++ == 0)
+	backoff_failed(&h->backoff, s->host->now(s->host), 0, PAUSE_MAX);
+	if (h->backoff.failures == 1)
 		culver_logf(s->host, CULVER_LOG_WARN, "%s: %s", s->what,
 		    s->error);
 	s->down = true;
@@ -69,8 +66,7 @@ server_connect(struct auth_servers *s, unsigned at, unsigned to_try,
 		    s->what, h->name != NULL ? " to " : "",
 		    h->name != NULL ? h->name : "");
 	s->down = false;
-	h->failures = 0;
-	h->not_before = 0;
+	backoff_over(&h->backoff);
 	return st;
 }
 
@@ -86,7 +82,7 @@ auth_servers_open(struct auth_servers *s, unsigned *at, auth_server_open *open,
 
 		if (now >= call->deadline)
 			break;
-		if (now < s->v[now_at].not_before)
+		if (now < s->v[now_at].backoff.not_before)
 			continue;
 		if (server_connect(s, now_at, s->n - i, open, arg, call) ==
 		    CULVER_OK) {

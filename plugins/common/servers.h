@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "plugins/common/auth.h"
+#include "plugins/common/backoff.h"
 #include "plugins/common/paths.h"
 
 /* --- auth_servers.c ------------------------------------------------------- */
@@ -23,8 +24,7 @@ struct auth_server {
 	const char *name;	/* NULL: it has none */
 	char *text;		/* frees name */
 	unsigned port;		/* 0: the usual one */
-	unsigned failures;	/* in a row */
-	uint64_t not_before;	/* host->now() of the next try */
+	struct backoff backoff;
 };
 
 struct auth_servers {
@@ -42,7 +42,7 @@ typedef culver_status auth_server_open(void *arg, unsigned at,
     uint64_t deadline, struct culver_call *call);
 
 /*
- * Connect by OPEN to a server that is not left alone for now, number *AT
+ * Connect by OPEN to a server that is not being left alone, number *AT
  * first; OK sets *AT.  Leaves time for the others and for what is to be asked.
  * Else E_TEMP.
  */

@@ -144,7 +144,7 @@ test_outcomes(void **state)
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		assert_int_equal(verify(t, words[i].word, "pw"), words[i].st);
 	assert_non_null(strstr(t->host.err.text, "why %d"));
-	assert_int_equal(t->au->bridge.failures, 0);
+	assert_int_equal(t->au->bridge.backoff.failures, 0);
 }
 
 static void
@@ -315,14 +315,14 @@ test_restarts_take_longer_each_time(void **state)
 	t->host.clock = 1;
 	for (unsigned i = 0; i < sizeof(ms) / sizeof(ms[0]); i++) {
 		assert_int_equal(verify(t, "anna", "pw"), CULVER_E_TEMP);
-		assert_int_equal(b->failures, i + 1);
-		assert_int_equal(b->not_before - t->host.clock,
+		assert_int_equal(b->backoff.failures, i + 1);
+		assert_int_equal(b->backoff.not_before - t->host.clock,
 		    ms[i] * PROGRAM_MS);
 		if (ms[i] == 0)
 			continue;
-		t->host.clock = b->not_before - 1;
+		t->host.clock = b->backoff.not_before - 1;
 		assert_int_equal(verify(t, "anna", "pw"), CULVER_E_TEMP);
-		assert_int_equal(b->failures, i + 1);
+		assert_int_equal(b->backoff.failures, i + 1);
 		t->host.clock++;
 	}
 	assert_non_null(strstr(t->host.err.text, "ended with status 1"));
@@ -340,7 +340,7 @@ test_it_may_end_between_requests(void **state)
 		program_wait(&t->au->bridge.program, UINT64_MAX);
 	}
 	assert_int_equal(t->au->bridge.id, 3);
-	assert_int_equal(t->au->bridge.failures, 0);
+	assert_int_equal(t->au->bridge.backoff.failures, 0);
 }
 
 static void
