@@ -193,14 +193,9 @@ stored_find(struct culver_auth *au, const struct culver_auth_req *rq,
 	st = ask(au, false, row, call);
 	if (st != CULVER_OK)
 		return st;
-	st = auth_hash(&au->check, a, auth_row_get(row, "password"), call);
-	if (a->hash.state == HASH_GOOD)
-		auth_costs_learn(&au->costs, &a->hash);
-	if (open_only && a->hash.state != HASH_LOCKED)
-		st = CULVER_OK;
-	if (st == CULVER_OK && auth_row_closes(&au->check, a, row))
-		st = CULVER_E_DISABLED;
-	return st;
+	st = auth_row_hash(&au->check, a, row, open_only, call);
+	return st == CULVER_OK && auth_row_closes(&au->check, a, row) ?
+	    CULVER_E_DISABLED : st;
 }
 
 /* A program that only gives what is stored: the plugin does the rest. */

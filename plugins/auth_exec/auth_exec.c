@@ -43,8 +43,7 @@ exec_destroy(struct culver_auth *au)
 		return;
 	bridge_close(&au->bridge);
 	auth_kept_drop(&au->kept);
-	au->host->wipe(&au->check.work, sizeof(au->check.work));
-	au->host->wipe(&au->costs, sizeof(au->costs));
+	auth_check_end(&au->check);
 	free(au);
 }
 
@@ -62,10 +61,7 @@ exec_create(struct culver_auth **out, const struct culver_host *host,
 		return culver_fail(call, CULVER_E_NOMEM, errno, "start");
 	au->host = host;
 	au->opt = vals->v;
-	au->check = (struct auth_check){.host = host,
-	    .scheme = span_option(&au->opt[OPT_SCHEME]),
-	    .allow_weak = &au->opt[OPT_ALLOW_WEAK], .costs = &au->costs};
-	auth_costs_usual(&au->costs, au->check.scheme);
+	auth_check_begin(&au->check, host, &au->opt[OPT_SCHEME], &au->costs);
 	if (!bridge_open(&au->bridge, host, au->opt) || !plug_scram_warm()) {
 		exec_destroy(au);
 		return culver_fail(call, CULVER_E_NOMEM, errno, "start");

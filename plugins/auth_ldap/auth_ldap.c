@@ -233,8 +233,7 @@ dir_destroy(struct culver_auth *au)
 	dir_link_close(&au->search);
 	dir_link_close(&au->user);
 	auth_kept_drop(&au->kept);
-	au->host->wipe(&au->check.work, sizeof(au->check.work));
-	au->host->wipe(&au->costs, sizeof(au->costs));
+	auth_check_end(&au->check);
 	free(au);
 }
 
@@ -286,10 +285,7 @@ dir_create(struct culver_auth **out, const struct culver_host *host,
 	au->opt = vals->v;
 	au->search = (struct dir_link){.au = au, .is_search = true};
 	au->user = (struct dir_link){.au = au};
-	au->check = (struct auth_check){.host = host,
-	    .scheme = span_option(&au->opt[OPT_SCHEME]),
-	    .allow_weak = &au->opt[OPT_ALLOW_WEAK], .costs = &au->costs};
-	auth_costs_usual(&au->costs, au->check.scheme);
+	auth_check_begin(&au->check, host, &au->opt[OPT_SCHEME], &au->costs);
 	servers_set(au);
 	ok = plug_scram_warm() && library_start() &&
 	    dir_filter_parse(span_option(&au->opt[OPT_FILTER]), &au->filter,

@@ -174,12 +174,7 @@ account_find(struct culver_auth *au, const struct culver_auth_req *rq,
 	if (auth_row_get(&found->row, "password").p == NULL)
 		culver_logf(au->host, CULVER_LOG_WARN, WHERE ": user %s has "
 		    "no password that may be read", quote(&q, rq->user));
-	st = auth_hash(&au->check, a, auth_row_get(&found->row, "password"),
-	    call);
-	if (a->hash.state == HASH_GOOD)
-		auth_costs_learn(&au->costs, &a->hash);
-	if (open_only && a->hash.state != HASH_LOCKED)
-		st = CULVER_OK;
+	st = auth_row_hash(&au->check, a, &found->row, open_only, call);
 	return st == CULVER_OK && account_closes(au, a, found) ?
 	    CULVER_E_DISABLED : st;
 }

@@ -57,10 +57,9 @@ passwdfile_create(struct culver_auth **out, const struct culver_host *host,
 	au->opt = vals->v;
 	au->file.host = host;
 	au->file.path = vals->v[OPT_PATH].u.s.p;
-	au->file.scheme = span_option(&vals->v[OPT_SCHEME]);
-	au->check = (struct auth_check){.host = host,
-	    .scheme = au->file.scheme, .allow_weak = &au->opt[OPT_ALLOW_WEAK],
-	    .costs = &au->file.costs};
+	auth_check_begin(&au->check, host, &au->opt[OPT_SCHEME],
+	    &au->file.costs);
+	au->file.scheme = au->check.scheme;
 	/* A file that is not there may come; until then lookups say why. */
 	if (pwfile_refresh(&au->file, call) != CULVER_OK)
 		culver_logf(host, CULVER_LOG_ERROR, "%s%s%s",
@@ -77,7 +76,7 @@ passwdfile_destroy(struct culver_auth *au)
 	if (au == NULL)
 		return;
 	pwfile_unload(&au->file);
-	au->host->wipe(&au->check.work, sizeof(au->check.work));
+	auth_check_end(&au->check);
 	free(au);
 }
 

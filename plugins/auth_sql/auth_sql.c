@@ -179,8 +179,7 @@ sql_destroy(struct culver_auth *au)
 	for (unsigned i = 0; i < SQL_N_QUERIES; i++)
 		sql_query_free(&au->query[i]);
 	auth_kept_drop(&au->kept);
-	au->host->wipe(&au->check.work, sizeof(au->check.work));
-	au->host->wipe(&au->costs, sizeof(au->costs));
+	auth_check_end(&au->check);
 	free(au);
 }
 
@@ -222,10 +221,7 @@ sql_create(struct culver_auth **out, const struct culver_host *host,
 		return culver_fail(call, CULVER_E_NOMEM, errno, "start");
 	au->host = host;
 	au->opt = vals->v;
-	au->check = (struct auth_check){.host = host,
-	    .scheme = span_option(&au->opt[OPT_SCHEME]),
-	    .allow_weak = &au->opt[OPT_ALLOW_WEAK], .costs = &au->costs};
-	auth_costs_usual(&au->costs, au->check.scheme);
+	auth_check_begin(&au->check, host, &au->opt[OPT_SCHEME], &au->costs);
 	ok = plug_scram_warm() && conn_set(au);
 	for (unsigned i = 0; ok && i < SQL_N_QUERIES; i++) {
 		struct span text = span_option(&au->opt[OPT_PASSWORD_QUERY +

@@ -89,14 +89,20 @@ void auth_costs_like(struct auth_costs *c, const struct hash *h);
 /* What an unknown user costs from now on: what H does. */
 void auth_costs_learn(struct auth_costs *c, const struct hash *h);
 
-/* A section that checks passwords; its owner wipes `work' in the end. */
+/* A section that checks passwords. */
 struct auth_check {
 	const struct culver_host *host;
 	struct span scheme;			/* of fields that name none */
 	const struct culver_value *allow_weak;
-	const struct auth_costs *costs;
+	struct auth_costs *costs;
 	struct crypt_data work;
 };
+
+/* Begin with the values V of AUTH_PASSWORD_OPTIONS, which last as long as C;
+ * COSTS, the caller's, become those of a usual hash.  The end wipes both. */
+void auth_check_begin(struct auth_check *c, const struct culver_host *host,
+    const struct culver_value *v, struct auth_costs *costs);
+void auth_check_end(struct auth_check *c);
 
 /* One account: what was found, and how to name it in the log. */
 struct auth_account {
@@ -235,6 +241,14 @@ struct span auth_row_get(const struct auth_row *row, const char *name);
 /* Does one of the columns close the account to this client? */
 _Bool auth_row_closes(const struct auth_check *c, const struct auth_account *a,
     const struct auth_row *row);
+
+/*
+ * Read the column "password" into a->hash, and learn what such a one costs.
+ * As auth_hash(); with OPEN_ONLY it does not matter what kind of hash there is,
+ * as long as it is not locked.
+ */
+culver_status auth_row_hash(const struct auth_check *c, struct auth_account *a,
+    const struct auth_row *row, _Bool open_only, struct culver_call *call);
 
 /* The name that the row gives to the user, if any: "user" or "username", and
  * perhaps "domain" for one without.  WHERE is for the log. */

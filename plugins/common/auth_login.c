@@ -46,6 +46,23 @@ auth_costs_learn(struct auth_costs *c, const struct hash *h)
 		auth_costs_like(c, h);
 }
 
+void
+auth_check_begin(struct auth_check *c, const struct culver_host *host,
+    const struct culver_value *v, struct auth_costs *costs)
+{
+	*c = (struct auth_check){.host = host,
+	    .scheme = span_option(&v[AUTH_SCHEME]),
+	    .allow_weak = &v[AUTH_ALLOW_WEAK], .costs = costs};
+	auth_costs_usual(costs, c->scheme);
+}
+
+void
+auth_check_end(struct auth_check *c)
+{
+	c->host->wipe(&c->work, sizeof(c->work));
+	c->host->wipe(c->costs, sizeof(*c->costs));
+}
+
 /* Do the work of checking a password without a result: nobody may see from
  * the time whether a user is there. */
 static culver_status

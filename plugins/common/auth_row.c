@@ -98,6 +98,18 @@ auth_row_user(const struct culver_host *host, const char *where,
 	return CULVER_OK;
 }
 
+culver_status
+auth_row_hash(const struct auth_check *c, struct auth_account *a,
+    const struct auth_row *row, _Bool open_only, struct culver_call *call)
+{
+	culver_status st = auth_hash(c, a, auth_row_get(row, "password"),
+	    call);
+
+	if (a->hash.state == HASH_GOOD)
+		auth_costs_learn(c->costs, &a->hash);
+	return open_only && a->hash.state != HASH_LOCKED ? CULVER_OK : st;
+}
+
 _Bool
 auth_row_closes(const struct auth_check *c, const struct auth_account *a,
     const struct auth_row *row)
