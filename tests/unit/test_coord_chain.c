@@ -52,6 +52,29 @@ slowed(const char *remote)
 	return throttle_ask(t.coord->throttle, &k, t.now, &lane) > t.now;
 }
 
+/* Let USER in, of whom the first section says FIRST and the second one yes. */
+static void
+let_in(uint64_t serial, const char *user, const char *remote,
+    culver_status first)
+{
+	begin_from(gate, serial, user, "pw", remote);
+	verdict(pool[0], first, 0);
+	verdict(pool[1], CULVER_OK, CULVER_OK);
+	expect_yes(gate, serial);
+}
+
+/* The same when the second one says SECOND: the client is told TOLD at AT. */
+static void
+refused(uint64_t serial, const char *user, const char *remote,
+    culver_status first, culver_status second, culver_status told,
+    uint64_t at)
+{
+	begin_from(gate, serial, user, "guess", remote);
+	verdict(pool[0], first, 0);
+	verdict(pool[1], second, 0);
+	assert_int_equal(expect_no(gate, serial, told), at);
+}
+
 /* Local accounts first, customers of the same names behind them. */
 static void
 test_wrong_is_next(void **state)
@@ -61,14 +84,9 @@ test_wrong_is_next(void **state)
 	(void)state;
 	t.conf.section[0].on_wrong = CONF_THEN_NEXT;
 	start(2);
-	begin(gate, 1, "info", "customer's");
-	verdict(pool[0], CULVER_E_AUTH, 0);
-	verdict(pool[1], CULVER_OK, CULVER_OK);
-	expect_yes(gate, 1);
-	begin(gate, 2, "info", "guess");
-	verdict(pool[0], CULVER_E_AUTH, 0);
-	verdict(pool[1], CULVER_E_NOUSER, 0);
-	assert_int_equal(expect_no(gate, 2, CULVER_E_AUTH), t0 + S);
+	let_in(1, "info", "192.0.2.1", CULVER_E_AUTH);
+	refused(2, "info", "192.0.2.1", CULVER_E_AUTH, CULVER_E_NOUSER,
+	    CULVER_E_AUTH, t0 + S);
 	assert_non_null(strstr(logged, "user=info remote=192.0.2.1 mech=USER "
 	    "reason=bad-password"));
 	/* an account that is closed is closed for the others, too */
@@ -89,15 +107,11 @@ test_wrong_then_failure(void **state)
 	(void)state;
 	t.conf.section[0].on_wrong = CONF_THEN_NEXT;
 	start(2);
-	begin_from(gate, 1, "root", "guess", "192.0.2.1");
-	verdict(pool[0], CULVER_E_AUTH, 0);
-	verdict(pool[1], CULVER_E_TEMP, 0);
-	assert_int_equal(expect_no(gate, 1, CULVER_E_TEMP), t0 + S);
+	refused(1, "root", "192.0.2.1", CULVER_E_AUTH, CULVER_E_TEMP,
+	    CULVER_E_TEMP, t0 + S);
 	assert_true(slowed("192.0.2.1"));
-	begin_from(gate, 2, "nobody", "guess", "192.0.2.2");
-	verdict(pool[0], CULVER_E_NOUSER, 0);
-	verdict(pool[1], CULVER_E_TEMP, 0);
-	assert_int_equal(expect_no(gate, 2, CULVER_E_TEMP), t0 + S);
+	refused(2, "nobody", "192.0.2.2", CULVER_E_NOUSER, CULVER_E_TEMP,
+	    CULVER_E_TEMP, t0 + S);
 	assert_false(slowed("192.0.2.2"));
 	stop();
 }
@@ -144,10 +158,7 @@ test_unknown_stops(void **state)
 	verdict(pool[0], CULVER_E_NOUSER, 0);
 	assert_int_equal(expect_no(gate, 1, CULVER_E_AUTH), t0 + S);
 	/* not mine is no answer */
-	begin_from(gate, 2, "joe", "pw", "192.0.2.2");
-	verdict(pool[0], CULVER_E_DECLINE, 0);
-	verdict(pool[1], CULVER_OK, CULVER_OK);
-	expect_yes(gate, 2);
+	let_in(2, "joe", "192.0.2.2", CULVER_E_DECLINE);
 	t.conf.section[0].on_unknown = CONF_THEN_TEMP;
 	begin_from(gate, 3, "ann", "pw", "192.0.2.3");
 	verdict(pool[0], CULVER_E_NOUSER, 0);
@@ -164,22 +175,15 @@ test_failure_is_next(void **state)
 	(void)state;
 	t.conf.section[0].on_failure = CONF_THEN_NEXT;
 	start(2);
-	begin(gate, 1, "tim", "pw");
-	verdict(pool[0], CULVER_E_TEMP, 0);
-	verdict(pool[1], CULVER_OK, CULVER_OK);
-	expect_yes(gate, 1);
+	let_in(1, "tim", "192.0.2.1", CULVER_E_TEMP);
 	assert_non_null(strstr(logged, "section users: disk on fire"));
 	/* nobody says no while one cannot tell */
-	begin_from(gate, 2, "tom", "pw", "192.0.2.2");
-	verdict(pool[0], CULVER_E_TEMP, 0);
-	verdict(pool[1], CULVER_E_NOUSER, 0);
-	assert_int_equal(expect_no(gate, 2, CULVER_E_TEMP), t0 + S);
+	refused(2, "tom", "192.0.2.2", CULVER_E_TEMP, CULVER_E_NOUSER,
+	    CULVER_E_TEMP, t0 + S);
 	assert_false(slowed("192.0.2.2"));
 	/* but a wrong guess at the other one's users counts */
-	begin_from(gate, 3, "tom", "guess", "192.0.2.3");
-	verdict(pool[0], CULVER_E_TEMP, 0);
-	verdict(pool[1], CULVER_E_AUTH, 0);
-	assert_int_equal(expect_no(gate, 3, CULVER_E_TEMP), t0 + S);
+	refused(3, "tom", "192.0.2.3", CULVER_E_TEMP, CULVER_E_AUTH,
+	    CULVER_E_TEMP, t0 + S);
 	assert_true(slowed("192.0.2.3"));
 	stop();
 }
