@@ -159,7 +159,7 @@ struct dir_link {
 	LDAP *ld;		/* NULL: not connected */
 	uint64_t until;		/* no read or write of it lasts longer */
 	bool lost;		/* it cannot go on */
-	bool failed;		/* nor can its server, for now */
+	bool failed;		/* nor can its server: ask another */
 };
 
 typedef culver_status dir_op(struct dir_link *l, void *arg,

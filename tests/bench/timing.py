@@ -67,17 +67,17 @@ def attempt(client, name):
 
 def plan(tries, names):
     """Names in random order: half are known; as long as each other."""
-    todo = [(True, random.choice(names)) for _ in range(tries)]
+    guesses = [(True, random.choice(names)) for _ in range(tries)]
     # as many others, as often: the log leaves out what it said just now
-    todo += [(False, name.replace("user", "nope"))
-             for name in random.choices(names, k=tries)]
-    random.shuffle(todo)
-    return todo
+    guesses += [(False, name.replace("user", "nope"))
+                for name in random.choices(names, k=tries)]
+    random.shuffle(guesses)
+    return guesses
 
 
-def one_by_one(inst, todo):
+def one_by_one(inst, guesses):
     took, client = {True: [], False: []}, None
-    for i, (known, name) in enumerate(todo):
+    for i, (known, name) in enumerate(guesses):
         if i % 100 == 0:
             if client:
                 client.close()
@@ -88,7 +88,7 @@ def one_by_one(inst, todo):
     return took
 
 
-def with_delay(inst, todo, clients=16):
+def with_delay(inst, guesses, clients=16):
     """Each from an address of its own, that never failed before."""
     took, lock = {True: [], False: []}, threading.Lock()
     number = itertools.count()
@@ -96,9 +96,9 @@ def with_delay(inst, todo, clients=16):
     def work():
         while True:
             with lock:
-                if not todo:
+                if not guesses:
                     return
-                known, name = todo.pop()
+                known, name = guesses.pop()
                 n = next(number)
             client = Client(inst.address, "127.%d.%d.%d" % (
                 100 + n // 65024, n // 254 % 256, n % 254 + 1))
@@ -145,9 +145,9 @@ def main():
                 known = 2000 if args.delay else 200
                 with instance(args, place(kind, databases, scheme, known),
                               args.delay or "0s") as inst:
-                    todo = plan(args.tries, [u.name for u in inst.users])
-                    took = with_delay(inst, todo) if args.delay else \
-                        one_by_one(inst, todo)
+                    guesses = plan(args.tries, [u.name for u in inst.users])
+                    took = with_delay(inst, guesses) if args.delay else \
+                        one_by_one(inst, guesses)
                 report(f"{kind}, {scheme}, delay {args.delay or 'none'}",
                        took)
     finally:

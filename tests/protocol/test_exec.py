@@ -3,7 +3,6 @@ names that would like to be something else, programs that die and hang."""
 import base64
 import hashlib
 import os
-import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -70,13 +69,12 @@ class Backend:
                 if str(self.path) in cmdline(pid)]
 
 
-@pytest.fixture(params=LANGUAGES)
+@pytest.fixture(params=["py", "pl", pytest.param(
+    "lua", marks=pytest.mark.needs("lua5.4"))])
 def example(request, make_instance):
     made = make_instance(users=2, limits="bad_commands = 1000")
     made.users[0].name = "o'br%ien@\u00fcser.example"
     suffix = request.param
-    if suffix == "lua" and not shutil.which("lua5.4"):
-        pytest.skip("no lua5.4")
     backend = Backend(made, (EXAMPLES / f"users.{suffix}").read_text(),
                       suffix)
     backend.write_users(LANGUAGES[suffix])
