@@ -305,13 +305,15 @@ def test_what_a_locker_is(start):
         assert status["NoNewPrivs"].strip() == "1"
         assert status["Seccomp"].strip() == "2"
         assert os.stat(f"/proc/{locker}/mem").st_uid == 0   # not dumpable
-        if not culver.SANITIZED:   # their runtime starts one
-            assert limits(locker)["Max processes"] == ["0", "0"]
         assert limits(locker)["Max core file size"] == ["0", "0"]
-        assert int(limits(locker)["Max open files"][0]) <= 16
+        if not culver.SANITIZED:   # their runtime needs some of each
+            assert limits(locker)["Max processes"] == ["0", "0"]
+            assert int(limits(locker)["Max open files"][0]) <= 16
         fds = descriptors(locker)
-        assert {fd: fds.pop(fd) for fd in (0, 1, 2)} == dict.fromkeys(
-            range(3), "/dev/null")
+        opened = [fds.pop(fd) for fd in range(3)]
+        if culver.SANITIZED:   # keeps stderr for what they find
+            opened.pop()
+        assert set(opened) == {"/dev/null"}
         assert fds.pop(3).startswith("socket:")
         assert fds == {4: str(instance.spool.dir)}
         worker, = forks(instance, False)
