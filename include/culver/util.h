@@ -7,6 +7,7 @@
 #ifndef CULVER_UTIL_H
 #define CULVER_UTIL_H
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -70,20 +71,24 @@ culver_quota_fits(uint64_t max_octets, uint64_t max_messages,
 	    have_octets <= max_octets - octets));
 }
 
-/* Memory from the call's arena, zeroed; NULL if there is none left. */
+/* Memory from the call's arena, zeroed; NULL and ENOMEM if none is left. */
 static CULVER_UNUSED void *
 culver_alloc(const struct culver_host *host, struct culver_call *call,
     size_t n)
 {
-	return host->alloc(call->arena, n);
+	void *p = host->alloc(call->arena, n);
+
+	if (p == NULL)
+		errno = ENOMEM;
+	return p;
 }
 
-/* A NUL-terminated copy of N bytes in the call's arena; NULL if none left. */
+/* A NUL-terminated copy of N bytes there; NULL and ENOMEM likewise. */
 static CULVER_UNUSED char *
 culver_strndup(const struct culver_host *host, struct culver_call *call,
     const char *s, size_t n)
 {
-	char *copy = (char *)host->alloc(call->arena, n + 1);
+	char *copy = (char *)culver_alloc(host, call, n + 1);
 
 	if (copy != NULL)
 		memcpy(copy, s, n);
