@@ -2,15 +2,14 @@
  * applog.c - an example of a storage plugin: one append-only log file a user.
  *
  * Runs in a worker as the mailbox's owner; checks the file.  That is a row of
- * records: a message, or numbers of messages that were removed together.  One
- * is added with type 0, which counts as none, and synced before its type, an
- * octet that cannot be torn.  Byte 0 is locked during a session, byte 1 while
- * a record is added; close() unlocks, also what is -1.
+ * records, each a message or the removal of one.  Those that are added
+ * together are synced while the first has type 0, where a reader stops; then
+ * its type is set, an octet that cannot be torn.  Byte 0 is locked during a
+ * session, byte 1 while records are added; close() unlocks, also what is -1.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -25,7 +24,8 @@ enum { SESSION = 0, ADDING = 1 };	/* locked bytes */
 enum { MESSAGE = 'M', REMOVAL = 'R' };
 
 struct record {
-	char type, uid[39];	/* uid: 32 digits, 0 */
+	char type, uid[35];	/* uid: 32 digits, 0 */
+	uint32_t number;	/* how many messages are before it */
 	int64_t received;
 	uint64_t n;		/* octets that follow */
 };
@@ -33,7 +33,6 @@ struct record {
 struct culver_content {		/* a message */
 	struct record r;
 	uint64_t at;		/* of its octets */
-	uint32_t number;	/* how many messages are before it */
 	int fd;			/* -1: it is not read, or was */
 };
 
@@ -41,10 +40,10 @@ struct culver_store {
 	const struct culver_host *host;
 	char *path;
 	int create;
-	uint32_t uid, n;
-	uint64_t quota_octets, quota_messages, octets, messages;
+	uint32_t uid, n, removed;
+	uint64_t quota_octets, quota_messages, octets;
 	uint64_t whole;		/* all records before this are known */
-	struct culver_content *m;	/* N messages; type 0: removed */
+	struct culver_content *m;	/* N messages, also the removed */
 };
 
 struct culver_mailbox {
@@ -62,54 +61,31 @@ struct culver_delivery {
 static culver_status
 fail(struct culver_call *call, const struct culver_store *s, const char *what)
 {
-	return culver_fail(call, errno == EAGAIN ? CULVER_E_IN_USE :
-	    errno == ETIMEDOUT ? CULVER_E_TIMEOUT :
-	    errno == ENOMEM ? CULVER_E_NOMEM :
+	return culver_fail(call, errno == ENOMEM ? CULVER_E_NOMEM :
 	    errno == EBADMSG ? CULVER_E_CORRUPT :
 	    errno == ENOSPC || errno == EDQUOT ? CULVER_E_NOSPACE :
-	    CULVER_E_TEMP, errno, "%s: cannot %s", s->path, what);
+	    s->host->now(s->host) >= call->deadline ? CULVER_E_TIMEOUT :
+	    errno == EAGAIN ? CULVER_E_IN_USE : CULVER_E_TEMP,
+	    errno, "%s: cannot %s", s->path, what);
 }
 
-/* Open the file and lock a byte of it; waits for ADDING to the deadline. */
+/* Open the file and lock a byte of it; wait for that until the deadline. */
 static int
 open_locked(const struct culver_store *s, int byte, short type,
-    const struct culver_call *call)
+    uint64_t deadline)
 {
 	struct flock fl = { .l_type = type, .l_whence = SEEK_SET,
 	    .l_start = byte, .l_len = 1 };
-	const struct timespec pause = { .tv_nsec = 2000000 };
 	int fd = open(s->path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 
 	while (fd >= 0 && fcntl(fd, F_OFD_SETLK, &fl) != 0) {
-		if (byte == ADDING && errno == EAGAIN &&
-		    s->host->now(s->host) >= call->deadline)
-			errno = ETIMEDOUT;
-		if (byte != ADDING || errno != EAGAIN) {
+		if (errno != EAGAIN || s->host->now(s->host) >= deadline) {
 			close(fd);	/* which leaves errno alone */
 			return -1;
 		}
-		nanosleep(&pause, NULL);
+		usleep(2000);
 	}
 	return fd;
-}
-
-/* Record C, in the file FD, has the numbers of the messages to remove. */
-static int
-remove_messages(struct culver_store *s, const struct culver_content *c, int fd)
-{
-	uint32_t *number = malloc(c->r.n + 1);
-	int ok = number != NULL &&
-	    pread(fd, number, c->r.n, (off_t)c->at) == (ssize_t)c->r.n;
-
-	for (uint64_t i = 0; ok && i < c->r.n / sizeof(*number); i++) {
-		if (number[i] >= s->n || s->m[number[i]].r.type != MESSAGE)
-			continue;
-		s->m[number[i]].r.type = 0;
-		s->octets -= s->m[number[i]].r.n;
-		s->messages--;
-	}
-	free(number);
-	return ok;
 }
 
 /* Read what is not known of the file, with ADDING locked; 0 with errno. */
@@ -117,15 +93,14 @@ static int
 refresh(struct culver_store *s, int fd, const struct culver_call *call)
 {
 	struct culver_content c = { .fd = -1 }, *m;
+	uint64_t size = 0;
 	struct stat st;
 
 	errno = ESTALE;		/* if it is shorter than it was */
-	if (fstat(fd, &st) != 0 || (uint64_t)st.st_size < s->whole)
+	if (fstat(fd, &st) != 0 || (size = (uint64_t)st.st_size) < s->whole)
 		return 0;
-	for (; (uint64_t)st.st_size - s->whole >= sizeof(c.r);
-	    s->whole = c.at + c.r.n) {
+	for (; size - s->whole >= sizeof(c.r); s->whole = c.at + c.r.n) {
 		c.at = s->whole + sizeof(c.r);
-		c.number = s->n;
 		errno = ETIMEDOUT;
 		if (s->host->now(s->host) >= call->deadline || pread(fd, &c.r,
 		    sizeof(c.r), (off_t)s->whole) != sizeof(c.r))
@@ -133,30 +108,32 @@ refresh(struct culver_store *s, int fd, const struct culver_call *call)
 		if (c.r.type == 0)
 			break;
 		errno = EBADMSG;
-		if (c.r.n > (uint64_t)st.st_size - c.at ||
-		    (c.r.type == REMOVAL && !remove_messages(s, &c, fd)))
-			return 0;
-		if (c.r.type == REMOVAL)
+		if (c.r.type == REMOVAL && c.r.number < s->n && c.r.n == 0) {
+			m = &s->m[c.r.number];
+			s->removed += m->r.type == MESSAGE;
+			s->octets -= m->r.n;
+			m->r = c.r;
 			continue;
-		if (c.r.type != MESSAGE ||
+		}
+		if (c.r.type != MESSAGE || c.r.n > size - c.at ||
 		    (m = realloc(s->m, (s->n + 1) * sizeof(*m))) == NULL)
 			return 0;
 		c.r.uid[sizeof(c.r.uid) - 1] = '\0';
+		c.r.number = s->n;
 		s->m = m;
 		s->m[s->n++] = c;
 		s->octets += c.r.n;
-		s->messages++;
 	}
 	errno = ENOSPC;		/* if what follows is written in part */
 	return 1;
 }
 
-/* Add record R and the octets behind it, for good or not at all. */
+/* Add the records at R, SIZE octets, for good or not at all. */
 static culver_status
-append(struct culver_store *s, struct record *r, struct culver_call *call)
+append(struct culver_store *s, struct record *r, size_t size,
+    struct culver_call *call)
 {
-	int fd = open_locked(s, ADDING, F_WRLCK, call);
-	ssize_t n = (ssize_t)(sizeof(*r) + r->n);
+	int fd = open_locked(s, ADDING, F_WRLCK, call->deadline);
 	culver_status status = CULVER_OK;
 	const char type = r->type;
 
@@ -164,18 +141,18 @@ append(struct culver_store *s, struct record *r, struct culver_call *call)
 	if (fd < 0 || !refresh(s, fd, call))
 		status = fail(call, s, "lock and read it");
 	else if (type == MESSAGE && !culver_quota_fits(s->quota_octets,
-	    s->quota_messages, s->octets, s->messages, r->n))
+	    s->quota_messages, s->octets, s->n - s->removed, r->n))
 		status = culver_fail(call, CULVER_E_QUOTA, 0, "%s: over quota",
 		    s->path);
 	else if (ftruncate(fd, (off_t)s->whole) != 0 ||
-	    pwrite(fd, r, (size_t)n, (off_t)s->whole) != n || fsync(fd) != 0 ||
+	    pwrite(fd, r, size, (off_t)s->whole) != (ssize_t)size ||
+	    fsync(fd) != 0 ||
 	    pwrite(fd, &type, 1, (off_t)s->whole) != 1 || fsync(fd) != 0) {
 		status = fail(call, s, "add to it");
 		if (ftruncate(fd, (off_t)s->whole) != 0 || fsync(fd) != 0)
 			culver_logf(s->host, CULVER_LOG_ERROR,
 			    "%s: cannot take back what was added", s->path);
 	}
-	r->type = type;
 	close(fd);
 	return status;
 }
@@ -216,22 +193,20 @@ applog_paths(struct culver_store *s, struct culver_path *out, uint32_t cap,
     uint32_t *n, struct culver_call *call)
 {
 	size_t len = (size_t)(strrchr(s->path, '/') - s->path) + 1;
-	char *parent = culver_strndup(s->host, call, s->path, len);
+	char *folder = culver_strndup(s->host, call, s->path, len);
+	int dir = -1, file = -1, ok = folder != NULL;
 	culver_status status = CULVER_OK;
 	struct stat st;
 
-	if (parent == NULL)
-		return culver_fail(call, CULVER_E_NOMEM, 0, "no memory");
-	if (s->create && (stat(s->path, &st) != 0 || st.st_size == 0)) {
-		int dir = open(parent, O_RDONLY | O_CLOEXEC), fd = -1;
-
-		if (dir < 0 || fstat(dir, &st) != 0 || st.st_uid != s->uid ||
-		    (fd = open(s->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600)) <
-		    0 || fsync(dir) != 0)
-			status = fail(call, s, "make it in the user's folder");
-		close(fd);
-		close(dir);
-	}
+	if (ok && s->create && (stat(s->path, &st) != 0 || st.st_size == 0))
+		ok = (dir = open(folder, O_RDONLY | O_CLOEXEC)) >= 0 &&
+		    fstat(dir, &st) == 0 && st.st_uid == s->uid &&
+		    (file = open(s->path, O_RDWR | O_CREAT | O_CLOEXEC,
+		    0600)) >= 0 && fsync(dir) == 0;
+	if (!ok)
+		status = fail(call, s, "make it in the user's folder");
+	close(file);
+	close(dir);
 	*n = 1;
 	if (cap > 0)
 		*out = (struct culver_path){ .path = s->path,
@@ -260,12 +235,12 @@ applog_open(struct culver_store *s, uint32_t flags,
 		return fail(call, s, "open it");
 	mb->store = s;
 	/* it may be another file by now */
-	s->whole = s->octets = s->messages = s->n = 0;
+	s->whole = s->octets = s->removed = s->n = 0;
 	/* nothing is shown that is not yet there for good */
-	if ((mb->fd = open_locked(s, SESSION, type, call)) < 0 ||
-	    (adding = open_locked(s, ADDING, F_RDLCK, call)) < 0 ||
+	if ((mb->fd = open_locked(s, SESSION, type, 0)) < 0 ||
+	    (adding = open_locked(s, ADDING, F_RDLCK, call->deadline)) < 0 ||
 	    !refresh(s, adding, call) ||
-	    (mb->m = calloc(s->messages + 1, sizeof(*mb->m))) == NULL)
+	    (mb->m = calloc(s->n - s->removed + 1, sizeof(*mb->m))) == NULL)
 		status = fail(call, s, "open it");
 	for (uint32_t i = 0; mb->m != NULL && i < s->n; i++)
 		if (s->m[i].r.type == MESSAGE)
@@ -326,17 +301,16 @@ static culver_status
 applog_expunge(struct culver_mailbox *mb, const uint32_t *index, uint32_t n,
     struct culver_expunge_result *res, struct culver_call *call)
 {
-	struct record *r = calloc(1, sizeof(*r) + n * sizeof(uint32_t));
+	struct record *r = culver_alloc(mb->store->host, call, n * sizeof(*r));
 	culver_status status;
 
 	res->removed = 0;
 	if (r == NULL)
 		return fail(call, mb->store, "remove messages");
-	*r = (struct record){ .type = REMOVAL, .n = n * sizeof(uint32_t) };
 	for (uint32_t i = 0; i < n; i++)
-		((uint32_t *)(r + 1))[i] = mb->m[index[i]].number;
-	status = append(mb->store, r, call);
-	free(r);
+		r[i] = (struct record){ .type = REMOVAL,
+		    .number = mb->m[index[i]].r.number };
+	status = append(mb->store, r, n * sizeof(*r), call);
 	res->removed = status == CULVER_OK ? n : 0;
 	return status;
 }
@@ -353,7 +327,7 @@ applog_deliver_begin(struct culver_store *s, const struct culver_envelope *env,
     struct culver_delivery **out, struct culver_call *call)
 {
 	struct culver_delivery *d = calloc(1, sizeof(*d));
-	uint64_t bits[2];
+	uintmax_t id[2];
 
 	if (d == NULL || (d->r = calloc(1, sizeof(*d->r))) == NULL) {
 		free(d);
@@ -362,9 +336,8 @@ applog_deliver_begin(struct culver_store *s, const struct culver_envelope *env,
 	d->store = s;
 	d->r->type = MESSAGE;
 	d->r->received = env->received != 0 ? env->received : time(NULL);
-	s->host->random(s->host, bits, sizeof(bits));
-	snprintf(d->r->uid, sizeof(d->r->uid), "%016" PRIx64 "%016" PRIx64,
-	    bits[0], bits[1]);
+	s->host->random(s->host, id, sizeof(id));
+	snprintf(d->r->uid, sizeof(d->r->uid), "%016jx%016jx", id[0], id[1]);
 	*out = d;
 	return CULVER_OK;
 }
@@ -388,8 +361,9 @@ applog_deliver_commit(struct culver_delivery *d, struct culver_str *uid,
     struct culver_call *call)
 {
 	char *name = culver_strndup(d->store->host, call, d->r->uid, 32);
-	culver_status status = name == NULL ? culver_fail(call,
-	    CULVER_E_NOMEM, 0, "no memory") : append(d->store, d->r, call);
+	culver_status status = name == NULL ?
+	    fail(call, d->store, "add a message") :
+	    append(d->store, d->r, sizeof(*d->r) + d->r->n, call);
 
 	if (status == CULVER_OK)
 		*uid = (struct culver_str){ .p = name, .n = 32 };

@@ -323,7 +323,7 @@ evil_abort(struct culver_delivery *d)
 	    .deadline = UINT64_MAX };
 
 	if (is("abort_commits"))
-		append(d->store, d->r, &call);
+		append(d->store, d->r, sizeof(*d->r) + d->r->n, &call);
 	applog_deliver_abort(d);
 }
 
@@ -339,8 +339,10 @@ evil_write(struct culver_delivery *d, const void *buf, size_t n,
 	memcpy(copy, buf, n);
 	st = applog_deliver_write(d, copy, spoil(copy, n), call);
 	free(copy);
-	if (st == CULVER_OK && is("begin_shows"))
-		st = append(d->store, d->r, call);
+	if (st == CULVER_OK && is("begin_shows")) {
+		st = append(d->store, d->r, sizeof(*d->r) + d->r->n, call);
+		d->r->type = MESSAGE;
+	}
 	return st;
 }
 
@@ -355,8 +357,9 @@ evil_commit(struct culver_delivery *d, struct culver_str *uid,
 	if (is("torn") && n > 80) {
 		/* the first half, and then all of it in its place */
 		d->r->n = n / 2;
-		st = append(d->store, d->r, call);
+		st = append(d->store, d->r, sizeof(*d->r) + n / 2, call);
 		d->r->n = n;
+		d->r->type = MESSAGE;
 		if (st == CULVER_OK && truncate(d->store->path,
 		    (off_t)d->store->whole) != 0)
 			st = fail(call, d->store, "be torn");
