@@ -99,7 +99,7 @@ job_run(struct job *j, struct pool *p, uint64_t now)
 {
 	struct coord *c = j->coord;
 
-	if (!j->begun && j->phase == PHASE_VERIFY) {
+	if (j->guess != GUESS_BEGUN && j->phase == PHASE_VERIFY) {
 		j->start_at = throttle_ask(c->throttle, &j->key, now,
 		    &j->lane);
 		if (j->start_at > now) {	/* others failed meanwhile */
@@ -115,10 +115,8 @@ job_run(struct job *j, struct pool *p, uint64_t now)
 		pool_end(p, "does not take a login");
 		return;
 	}
-	if (!j->begun && j->phase == PHASE_VERIFY) {
-		j->slot = throttle_begin(c->throttle, &j->key, now);
-		j->begun = 1;
-	}
+	if (j->guess != GUESS_BEGUN && j->phase == PHASE_VERIFY)
+		guess_begin(j, now);
 	job_detach(j);
 	p->busy = 1;
 	p->id = j->id;
@@ -170,7 +168,7 @@ job_verified(struct job *j, const struct ipc_pool_answer *m)
 	_Bool looked = lookup_at_once(j);
 
 	secret_drop(c, &j->secret);
-	j->begun = 0;
+	j->guess = GUESS_JUDGED;
 	if (throttle_passed(c->throttle, &j->key, &j->slot, c->setup.now()))
 		slots_freed(c);
 	if (j->gate == NULL) {
@@ -184,11 +182,11 @@ job_verified(struct job *j, const struct ipc_pool_answer *m)
 		    "is");
 		return;
 	}
-	if (!looked || j->is_master) {
+	if (!looked || job_is_master(j)) {
 		if (m->user[0] != 0 && !user_check(m->user, 0, j->user))
 			job_broken(j, CULVER_E_TEMP,
 			    "its canonical name is not one");
-		else if (j->is_master)
+		else if (job_is_master(j))
 			master_verified(j);
 		else
 			lookup_begin(j, j->section + 1);
@@ -219,7 +217,7 @@ chain_pass(struct job *j, culver_status st, const char *why)
 	j->wrong |= st == CULVER_E_AUTH;
 	j->masked |= part->on_wrong == CONF_THEN_NEXT;
 	return section_with(j->coord, j->section + 1, j->cap,
-	    j->is_master);
+	    job_is_master(j));
 }
 
 const char *

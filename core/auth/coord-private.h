@@ -3,8 +3,8 @@
  *
  * A login is a struct job from AUTH_BEGIN to its answer.  Its states:
  *
- *	SASL	waits for the client's next response (coord.sasl), or none of
- *		the others
+ *	LOOSE	in no list: for as long as somebody works on it
+ *	SASL	waits for the client's next response (coord.sasl)
  *	HELD	waits for its slot (coord.held, in the order of arrival)
  *	QUEUED	waits for a pool process (coord.active, and its section's queue)
  *	RUNNING	a pool process works on it, or on the same question of
@@ -49,13 +49,28 @@ enum {
 					 * that may be lost */
 #define NO_POOL_TIME (5 * NS_PER_S)	/* wait for a section without any */
 
-enum job_state { J_SASL, J_HELD, J_QUEUED, J_RUNNING };
+/* What a login asks for. */
+enum job_kind {
+	KIND_LOGIN,		/* AUTH_BEGIN: to be let in */
+	KIND_LOOKUP,		/* AUTH_USER of lmtp: who a user is, without
+				 * password or throttle; AUTH_FOUND answers */
+	KIND_DELIVERY		/* the same, with a grant */
+};
+enum job_state { J_LOOSE, J_SASL, J_HELD, J_QUEUED, J_RUNNING };
 enum job_phase {
 	PHASE_VERIFY,		/* a pool is asked about the password */
 	PHASE_CREDS,		/* or for what the user has */
 	PHASE_TARGET,		/* or whether the user is a master */
 	PHASE_VERDICT,		/* waits for the slot of what is known here */
 	PHASE_USER		/* a pool is asked about the user */
+};
+
+/* How far the throttle knows of a login. */
+enum job_guess {
+	GUESS_NONE,		/* it has no key: whose failure would it be? */
+	GUESS_NAMED,		/* it has one, and nothing was verified */
+	GUESS_BEGUN,		/* it waits for the outcome */
+	GUESS_JUDGED		/* it knows; a no waits for not_before only */
 };
 
 /* A password, in memory of its own that is locked if the limits allow. */
@@ -78,31 +93,24 @@ struct job {
 	struct coord *coord;
 	struct gate *gate;		/* NULL: nobody waits any more */
 	uint64_t serial, id;
+	enum job_kind kind;
 	enum job_state state;
 	enum job_phase phase;
+	enum job_guess guess;
 	uint32_t flags;			/* IPC_TLS ... */
 	unsigned section;		/* that is asked, or asked next */
 	unsigned asked;			/* PHASE_USER: a bit a section */
 	uint64_t start_at;		/* HELD: its slot, as known last */
 	uint64_t queued_at, deadline;
-	_Bool begun;			/* the throttle waits for the outcome */
-	_Bool keyed;
-	_Bool renamed;			/* the user that a master wants */
-	_Bool told;			/* the throttle knows the outcome; a no
-					 * waits for not_before only */
 	uint64_t not_before;
+	_Bool first;			/* QUEUED: in queue[1] */
+	uint64_t cap;			/* CULVER_AU_*: of whom to ask */
 	_Bool wrong;			/* a section that was passed over found
 					 * the credentials wrong */
 	_Bool unsure;			/* one could not tell */
 	_Bool masked;			/* one may have found them wrong: the
 					 * time must not tell whether it did */
-	uint64_t cap;			/* CULVER_AU_*: of whom to ask */
 	const char *fake;		/* PHASE_CREDS found nothing: why */
-	_Bool waits;			/* SASL: in coord.sasl */
-	_Bool delivery;			/* AUTH_USER of lmtp: no password, no
-					 * throttle; answered by AUTH_FOUND */
-	_Bool want_grant;
-	_Bool first;			/* QUEUED: in queue[1] */
 	struct throttle_key key;
 	struct throttle_slot slot;
 	enum throttle_lane lane;
@@ -115,7 +123,8 @@ struct job {
 	char target[USER_MAX + 1];	/* whom USER, a master, wants to be, if
 					 * not "" */
 	char master[USER_MAX + 1];	/* who is USER now, if not "" */
-	_Bool is_master;
+	_Bool renamed;			/* USER, whom a master wants, by a
+					 * section that asked it so */
 };
 
 struct reply {
@@ -236,6 +245,9 @@ void job_broken(struct job *j, culver_status status, const char *why);
 
 /* End J: its client gave wrong credentials; REASON is for the log. */
 void job_failed(struct job *j, const char *reason);
+
+/* J's credentials are about to be verified: take its slot. */
+void guess_begin(struct job *j, uint64_t now);
 
 /* The chain is over and let J in nowhere: when may its client hear so? */
 uint64_t job_count(struct job *j, uint64_t now);
@@ -374,12 +386,15 @@ const char *failure_text(culver_status st);
  * why it may not. */
 const char *master_take(struct job *j);
 
+/* Is J somebody who wants to be, or is now, somebody else? */
+_Bool job_is_master(const struct job *j);
+
 /* J's master has shown who it is: go on as the target. */
 void master_verified(struct job *j);
 
-/* Look whether J's user, the target, is a master, who it must not be; then who
- * that is. */
-void master_check(struct job *j);
+/* Ask the sections of masters from FROM on whether J's user, the target, is
+ * one, who it must not be; then who that is. */
+void master_check(struct job *j, unsigned from);
 
 /* A section of masters says whether it knows the target. */
 void master_target(struct job *j, const struct ipc_pool_creds *m);

@@ -25,7 +25,8 @@ job_log(const struct job *j, int level, const char *event, const char *key,
 	if (master[0] != 0)
 		kv_text(&kv, "master", master);
 	kv_text(&kv, "remote", j->remote);
-	kv_text(&kv, "mech", j->delivery ? "LMTP" : j->sasl.mech->name);
+	kv_text(&kv, "mech", j->kind == KIND_LOGIN ?
+	    j->sasl.mech->name : "LMTP");
 	kv_text(&kv, key, value);
 	authlog_write(&j->coord->log, level, kv.buf,
 	    j->coord->setup.now());
@@ -52,16 +53,23 @@ job_slow(struct job *j, uint64_t now)
 void
 job_abandoned(struct job *j, uint64_t now)
 {
-	if (j->state == J_SASL && j->keyed && !j->told)
+	if (j->state == J_SASL && (j->guess == GUESS_NAMED ||
+	    j->guess == GUESS_BEGUN))
 		job_slow(j, now);
+}
+
+void
+guess_begin(struct job *j, uint64_t now)
+{
+	j->slot = throttle_begin(j->coord->throttle, &j->key, now);
+	j->guess = GUESS_BEGUN;
 }
 
 uint64_t
 job_count(struct job *j, uint64_t now)
 {
-	if (!j->begun)
-		j->slot = throttle_begin(j->coord->throttle, &j->key, now);
-	j->begun = 1;
+	if (j->guess != GUESS_BEGUN)
+		guess_begin(j, now);
 	j->wrong |= !j->unsure;
 	j->masked = 1;
 	job_settle(j, now);
@@ -75,9 +83,9 @@ job_settle(struct job *j, uint64_t now)
 {
 	struct coord *c = j->coord;
 
-	if (!j->begun)
+	if (j->guess != GUESS_BEGUN)
 		return;
-	j->begun = 0;
+	j->guess = GUESS_JUDGED;
 	if (j->wrong)
 		j->not_before = throttle_failed(c->throttle, &j->key,
 		    &j->slot, now);
@@ -94,12 +102,13 @@ job_failed(struct job *j, const char *reason)
 	culver_status no = j->unsure ? CULVER_E_TEMP : CULVER_E_AUTH;
 	uint64_t now = j->coord->setup.now();
 
-	if (j->told) {		/* the log was, too */
+	if (j->guess == GUESS_JUDGED) {		/* it is in the log, too */
 		job_no(j, no, j->not_before);
 		return;
 	}
 	job_log(j, LOG_INFO_, "auth-failed", "reason", reason);
-	job_no(j, no, j->keyed ? job_count(j, now) : job_slow(j, now));
+	job_no(j, no, j->guess == GUESS_NONE ? job_slow(j, now) :
+	    job_count(j, now));
 }
 
 /* It must not be seen that the password was right. */
@@ -132,7 +141,7 @@ job_broken(struct job *j, culver_status status, const char *why)
 
 	job_settle(j, j->coord->setup.now());
 	/* no mail goes back for a mistake of ours */
-	job_no(j, perm && !j->delivery ? CULVER_E_PERM : CULVER_E_TEMP,
+	job_no(j, perm && j->kind == KIND_LOGIN ? CULVER_E_PERM : CULVER_E_TEMP,
 	    j->not_before);
 }
 

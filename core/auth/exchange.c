@@ -68,7 +68,7 @@ challenge(struct job *j)
 	    .challenge = j->sasl.challenge};
 
 	j->deadline = j->coord->setup.now() + SASL_TIME;
-	j->waits = 1;
+	j->state = J_SASL;
 	TAILQ_INSERT_TAIL(&j->coord->sasl, j, list);
 	gate_reply(j->gate, &r);
 }
@@ -81,7 +81,7 @@ key_take(struct job *j)
 	char master[USER_MAX + 2];
 	const char *user = j->user;
 
-	if (j->is_master) {
+	if (job_is_master(j)) {
 		snprintf(master, sizeof(master), "\001%s", j->user);
 		user = master;
 	} else if (user[0] == 0) {
@@ -89,7 +89,7 @@ key_take(struct job *j)
 					 * one name would slow down all */
 	}
 	j->key = throttle_key(j->coord->throttle, j->remote, user);
-	j->keyed = 1;
+	j->guess = GUESS_NAMED;
 }
 
 /* Check the name, as far as it can be checked here. */
@@ -99,7 +99,7 @@ user_take(struct job *j)
 	struct coord *c = j->coord;
 	const char *wrong = master_take(j);
 
-	if (wrong == NULL && !j->is_master &&
+	if (wrong == NULL && !job_is_master(j) &&
 	    (j->sasl.user[0] != 0 || j->cap != CULVER_AU_TOKEN) &&
 	    !user_check(j->sasl.user, c->conf->user_case == 1, j->user))
 		wrong = "bad-name";
@@ -115,7 +115,7 @@ static void
 chain_begin(struct job *j, enum job_phase phase)
 {
 	struct coord *c = j->coord;
-	int section = section_with(c, 0, j->cap, j->is_master);
+	int section = section_with(c, 0, j->cap, job_is_master(j));
 
 	j->phase = phase;
 	if (section < 0) {
@@ -149,7 +149,7 @@ proven(struct job *j)
 	j->deadline = j->coord->setup.now() + JOB_TIME;
 	j->state = J_RUNNING;
 	TAILQ_INSERT_TAIL(&j->coord->active, j, list);
-	if (j->is_master)
+	if (job_is_master(j))
 		master_verified(j);
 	else
 		lookup_begin(j, j->section);
@@ -197,15 +197,13 @@ exchange_verdict(struct job *j, uint64_t now)
 {
 	struct throttle *t = j->coord->throttle;
 
-	j->slot = throttle_begin(t, &j->key, now);
-	j->begun = 1;
+	guess_begin(j, now);
 	if (sasl_is_proven(&j->sasl)) {
-		j->told = 1;
-		j->begun = 0;
+		j->guess = GUESS_JUDGED;
 		if (throttle_passed(t, &j->key, &j->slot, now))
 			slots_freed(j->coord);
 	}
-	j->wrong |= !j->told && j->fake == NULL;
+	j->wrong |= j->guess == GUESS_BEGUN && j->fake == NULL;
 	event(j, sasl_verdict(&j->sasl));
 }
 
@@ -220,7 +218,6 @@ exchange_denied(struct job *j, const char *reason)
 	}
 	job_log(j, LOG_INFO_, "auth-failed", "reason", reason);
 	j->not_before = job_count(j, c->setup.now());
-	j->told = 1;
 	secret_drop(c, &j->secret);
 	job_unlink(j);
 	event(j, sasl_denied(&j->sasl));

@@ -119,13 +119,14 @@ grant_send(struct job *j, const struct ipc_pool_answer *m, uint64_t *id_r,
 {
 	static uint8_t tail[16384];
 	struct coord *c = j->gate->coord;
+	_Bool login = j->kind == KIND_LOGIN;
 	char user[USER_MAX + 1];
 	size_t n = sizeof(tail);
 	culver_status st;
 	struct ipc_grant g = {.gate = j->gate->id, .serial = j->serial,
-	    .kind = j->delivery ? IPC_GRANT_DELIVERY : IPC_GRANT_SESSION,
-	    .flags = j->delivery ? IPC_DELIVERY : j->flags & PASSED_ON,
-	    .mech = j->delivery ? "LMTP" : j->sasl.mech->name,
+	    .kind = login ? IPC_GRANT_SESSION : IPC_GRANT_DELIVERY,
+	    .flags = login ? j->flags & PASSED_ON : IPC_DELIVERY,
+	    .mech = login ? j->sasl.mech->name : "LMTP",
 	    .uid = m->uid, .gid = m->gid, .user = user, .remote = j->remote,
 	    .master = j->master};
 

@@ -66,16 +66,15 @@ job_unlink(struct job *j)
 	struct coord *c = j->coord;
 
 	job_detach(j);
-	if (j->waits) {
+	if (j->state == J_SASL) {
 		TAILQ_REMOVE(&c->sasl, j, list);
-		j->waits = 0;
 	} else if (j->state == J_HELD) {
 		TAILQ_REMOVE(&c->held, j, list);
 		c->n_held--;
-	} else if (j->state != J_SASL) {
+	} else if (j->state == J_RUNNING) {
 		TAILQ_REMOVE(&c->active, j, list);
 	}
-	j->state = J_SASL;
+	j->state = J_LOOSE;
 }
 
 void
@@ -98,9 +97,10 @@ job_free(struct job *j)
 void
 job_no(struct job *j, culver_status status, uint64_t not_before)
 {
-	struct reply r = {.type = j->delivery ? IPC_AUTH_FOUND : IPC_AUTH_NO,
+	_Bool login = j->kind == KIND_LOGIN;
+	struct reply r = {.type = login ? IPC_AUTH_NO : IPC_AUTH_FOUND,
 	    .serial = j->serial, .status = status,
-	    .number = j->delivery ? 0 : not_before};
+	    .number = login ? not_before : 0};
 	struct gate *g = j->gate;
 
 	job_free(j);
@@ -259,8 +259,7 @@ job_lookup(struct gate *g, const struct ipc_auth_user *m)
 		gate_reply(g, &no);
 		return 1;
 	}
-	j->delivery = 1;
-	j->want_grant = m->want_grant != 0;
+	j->kind = m->want_grant ? KIND_DELIVERY : KIND_LOOKUP;
 	if (!user_check(m->user, g->coord->conf->user_case == 1, j->user)) {
 		job_no(j, CULVER_E_NOUSER, 0);
 		return 1;

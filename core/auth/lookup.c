@@ -31,7 +31,7 @@ lookup_at_once(const struct job *j)
 	uint32_t s = user_data_of(j);
 
 	return (j->coord->conf->section[j->section].caps & CULVER_AU_USER) &&
-	    !j->is_master &&
+	    !job_is_master(j) &&
 	    (s == CONF_NO_SECTION || s == j->section);
 }
 
@@ -39,9 +39,9 @@ lookup_at_once(const struct job *j)
 static void
 lookup_end(struct job *j)
 {
-	if (j->delivery && j->asked != 0 && !j->unsure)
+	if (j->kind != KIND_LOGIN && j->asked != 0 && !j->unsure)
 		job_no(j, CULVER_E_NOUSER, 0);
-	else if (j->is_master && j->asked != 0 && !j->unsure)
+	else if (job_is_master(j) && j->asked != 0 && !j->unsure)
 		job_closed(j, "unknown-user");
 	else
 		job_broken(j, CULVER_E_TEMP, j->unsure ? "nor does another "
@@ -75,7 +75,7 @@ lookup_begin(struct job *j, unsigned first)
 {
 	unsigned n = j->coord->conf->n_section;
 
-	if (!j->delivery && !j->is_master &&
+	if (j->kind == KIND_LOGIN && !job_is_master(j) &&
 	    user_data_of(j) != CONF_NO_SECTION) {
 		first = user_data_of(j);
 		j->asked = ~(1u << first);
@@ -92,8 +92,8 @@ job_found(struct job *j, const struct ipc_pool_answer *m)
 	    .uid = m->uid};
 	struct gate *g = j->gate;
 	const char *why;
-	culver_status st = grant_send(j, m, j->want_grant ? &r.number : NULL,
-	    &why);
+	culver_status st = grant_send(j, m, j->kind == KIND_DELIVERY ?
+	    &r.number : NULL, &why);
 
 	if (st != CULVER_OK) {
 		job_broken(j, st, why);
@@ -123,7 +123,7 @@ settings_take(struct job *j, const struct ipc_pool_answer *m)
 		j->expire_days = s.expire_days;
 	if (s.has_delay)
 		j->login_delay = s.login_delay;
-	if (j->is_master) {
+	if (job_is_master(j)) {
 		j->login_delay = 0;
 		return 1;
 	}
@@ -189,7 +189,7 @@ lookup_without(struct job *j, culver_status st, const char *why)
 	case CONF_THEN_STOP:
 		if (st == CULVER_E_NOUSER)
 			lookup_end(j);
-		else if (j->delivery)
+		else if (j->kind != KIND_LOGIN)
 			job_no(j, st, 0);
 		else
 			job_broken(j, st, failure_text(st));
@@ -210,7 +210,7 @@ lookup_renamed(struct job *j, const char *name)
 	if (again || !user_check(name, 0, j->user))
 		job_broken(j, CULVER_E_TEMP, "its canonical name is not one");
 	else
-		master_check(j);
+		master_check(j, 0);
 }
 
 void
@@ -221,13 +221,13 @@ lookup_answer(struct job *j, const struct ipc_pool_answer *m)
 	if (j->phase == PHASE_VERIFY)
 		j->asked |= user_data_of(j) != CONF_NO_SECTION ? ~0u :
 		    1u << j->section;
-	if (j->is_master && m->user[0] != 0 && strcmp(m->user, j->user) != 0)
+	if (job_is_master(j) && m->user[0] != 0 && strcmp(m->user, j->user) != 0)
 		lookup_renamed(j, m->user);
 	else if (m->user[0] != 0 && !user_check(m->user, 0, j->user))
 		job_broken(j, CULVER_E_TEMP, "its canonical name is not one");
 	else if (st != CULVER_OK)
 		lookup_without(j, st, m->error);
-	else if (j->delivery)
+	else if (j->kind != KIND_LOGIN)
 		job_found(j, m);
 	else
 		job_granted(j, m);

@@ -44,14 +44,17 @@ master_take(struct job *j)
 	if (!user_check(target, lower, j->target) ||
 	    !user_check(name, lower, j->user))
 		return "bad-name";
-	j->is_master = 1;
 	return NULL;
 }
 
-/* Ask the next section of masters from FROM on whether it knows the target;
- * if none does, who the target is. */
-static void
-target_next(struct job *j, unsigned from)
+_Bool
+job_is_master(const struct job *j)
+{
+	return j->target[0] != 0 || j->master[0] != 0;
+}
+
+void
+master_check(struct job *j, unsigned from)
 {
 	int next = section_with(j->coord, from, CULVER_AU_CREDS, 1);
 
@@ -72,13 +75,7 @@ master_verified(struct job *j)
 	j->target[0] = 0;
 	j->expire_days = 0;
 	j->login_delay = 0;
-	master_check(j);
-}
-
-void
-master_check(struct job *j)
-{
-	target_next(j, 0);
+	master_check(j, 0);
 }
 
 void
@@ -87,7 +84,7 @@ master_target(struct job *j, const struct ipc_pool_creds *m)
 	culver_status st = (culver_status)m->status;
 
 	if (st == CULVER_E_NOUSER || st == CULVER_E_DECLINE)
-		target_next(j, j->section + 1);
+		master_check(j, j->section + 1);
 	else if (chain_is_failure(st) && st != CULVER_E_UNSUPPORTED)
 		job_broken(j, st, m->error);
 	else

@@ -70,16 +70,13 @@ key_of(const struct job *j, struct cache_key *key)
 static void
 answer_kept(struct job *j, const struct cache_found *f, uint64_t now)
 {
-	struct coord *c = j->coord;
 	enum ipc_type type;
 	union ipc_any m;
 	unsigned nfds;
 
 	job_detach(j);
-	if (j->phase == PHASE_VERIFY && !j->begun) {
-		j->slot = throttle_begin(c->throttle, &j->key, now);
-		j->begun = 1;
-	}
+	if (j->guess != GUESS_BEGUN && j->phase == PHASE_VERIFY)
+		guess_begin(j, now);
 	if (ipc_decode(f->p, f->n, &type, &nfds, &m) &&
 	    type == IPC_POOL_ANSWER)
 		job_answer(j, &m.pool_answer);
@@ -167,7 +164,7 @@ is_shared(const struct job *leader, const struct ipc_pool_answer *m)
 	    chain_is_failure(st) ||
 	    (chain_then(part, st) == CONF_THEN_NEXT &&
 	    section_with(leader->coord, leader->section + 1, leader->cap,
-	    leader->is_master) >= 0);
+	    job_is_master(leader)) >= 0);
 }
 
 static void
@@ -205,7 +202,7 @@ learn(struct job *j, const struct ipc_pool_answer *m)
 	    (conf->cache_time > 0 || conf->cache_away_time > 0))
 		keep(j, &key, st, m);
 	else if ((st == CULVER_E_NOUSER || (!verified &&
-	    st == CULVER_E_DECLINE)) && !j->delivery &&
+	    st == CULVER_E_DECLINE)) && j->kind == KIND_LOGIN &&
 	    conf->cache_negative_time > 0)
 		keep(j, &key, st, m);
 }
