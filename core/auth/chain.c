@@ -6,9 +6,6 @@
  */
 #include "config.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include <culver/auth.h>
 
 #include "core/auth/coord-private.h"
@@ -25,119 +22,6 @@ section_with(const struct coord *c, unsigned from, uint64_t cap,
 	return -1;
 }
 
-/* --- to and from the pools ----------------------------------------------- */
-
-/* An idle process, if possible one that has shown that it works. */
-static struct pool *
-pool_idle(struct section *s)
-{
-	struct pool *p, *idle = NULL;
-
-	LIST_FOREACH(p, &s->pools, link) {
-		if (p->busy)
-			continue;
-		if (p->proven)
-			return p;
-		idle = p;
-	}
-	return idle;
-}
-
-/* What J wants to know of its user. */
-static void
-creds_want(const struct job *j, struct ipc_pool_login *m, uint8_t *salt)
-{
-	unsigned has = j->sasl.mech->has;
-
-	m->want = IPC_WANT_CREDS;
-	m->form = CULVER_CRED_PLAIN;
-	if (j->phase == PHASE_TARGET)
-		return;
-	m->form = has & SASL_HAS_SHA_256 ? CULVER_CRED_SCRAM_SHA256 :
-	    has & SASL_HAS_SHA_1 ? CULVER_CRED_SCRAM_SHA1 :
-	    CULVER_CRED_PLAIN;
-	if (m->form == CULVER_CRED_PLAIN)
-		return;
-	sasl_salt(j->coord->salt_secret, sizeof(j->coord->salt_secret),
-	    j->sasl.id, j->user, salt);
-	m->salt = (struct ipc_bytes){.p = salt, .n = SASL_SALT};
-	m->iterations = SASL_ITERATIONS;
-}
-
-static culver_status
-job_send(struct job *j, struct pool *p)
-{
-	struct ipc_pool_login m = {.id = j->id, .deadline = j->deadline,
-	    .flags = j->flags & (IPC_TLS | IPC_LOOPBACK), .user = j->user,
-	    .service = j->service, .remote = j->remote, .local = j->local};
-	uint8_t salt[SASL_SALT];
-	char session[24];
-
-	p->expects = IPC_POOL_ANSWER;
-	if (j->phase == PHASE_CREDS || j->phase == PHASE_TARGET) {
-		creds_want(j, &m, salt);
-		p->expects = IPC_POOL_CREDS;
-	} else if (j->phase == PHASE_VERIFY) {
-		m.want = IPC_WANT_VERIFY;
-		m.flags |= j->cap == CULVER_AU_TOKEN ? IPC_TOKEN :
-		    j->cap == CULVER_AU_EXTERNAL ? IPC_CERT : 0u;
-		m.password = (struct ipc_bytes){.p = j->secret->token != NULL ?
-		    j->secret->token : j->secret->password,
-		    .n = (uint32_t)j->secret->n};
-	}
-	if (j->phase == PHASE_USER || (j->phase == PHASE_VERIFY &&
-	    lookup_at_once(j)))
-		m.want |= IPC_WANT_USER;
-	snprintf(session, sizeof(session), "%llx", (unsigned long long)j->id);
-	m.session = session;
-	return ipc_send(p->io.fd, IPC_POOL_LOGIN, &m, NULL, 0);
-}
-
-/* J is first in the queue of S, and P has time for it. */
-static void
-job_run(struct job *j, struct pool *p, uint64_t now)
-{
-	struct coord *c = j->coord;
-
-	if (j->guess != GUESS_BEGUN && j->phase == PHASE_VERIFY) {
-		j->start_at = throttle_ask(c->throttle, &j->key, now,
-		    &j->lane);
-		if (j->start_at > now) {	/* others failed meanwhile */
-			job_unlink(j);
-			job_ask(j, now);
-			return;
-		}
-	}
-	if (remember_answer(j, now) || remember_follow(j, now))
-		return;
-	j->flushes = c->flushes;
-	if (job_send(j, p) != CULVER_OK) {	/* it never saw the job */
-		pool_end(p, "does not take a login");
-		return;
-	}
-	if (j->guess != GUESS_BEGUN && j->phase == PHASE_VERIFY)
-		guess_begin(j, now);
-	job_detach(j);
-	p->busy = 1;
-	p->id = j->id;
-	p->job = j;
-}
-
-void
-section_pump(struct coord *c, unsigned section)
-{
-	struct section *s = &c->section[section];
-	uint64_t now = c->setup.now();
-	struct pool *p;
-	struct job *j;
-
-	while ((p = pool_idle(s)) != NULL &&
-	    ((j = TAILQ_FIRST(&s->queue[1])) != NULL ||
-	    (j = TAILQ_FIRST(&s->queue[0])) != NULL))
-		job_run(j, p, now);
-	coord_schedule(c);
-}
-
 void
 job_next(struct job *j, unsigned section)
 {
@@ -149,16 +33,6 @@ job_next(struct job *j, unsigned section)
 }
 
 /* --- is the password right? ----------------------------------------------- */
-
-void
-slots_freed(struct coord *c)
-{
-	struct job *h;
-
-	TAILQ_FOREACH(h, &c->held, list)
-		h->start_at = 0;
-	c->held_next = 0;
-}
 
 /* The password was right. */
 static void

@@ -221,7 +221,8 @@ lookup_answer(struct job *j, const struct ipc_pool_answer *m)
 	if (j->phase == PHASE_VERIFY)
 		j->asked |= user_data_of(j) != CONF_NO_SECTION ? ~0u :
 		    1u << j->section;
-	if (job_is_master(j) && m->user[0] != 0 && strcmp(m->user, j->user) != 0)
+	if (job_is_master(j) && m->user[0] != 0 &&
+	    strcmp(m->user, j->user) != 0)
 		lookup_renamed(j, m->user);
 	else if (m->user[0] != 0 && !user_check(m->user, 0, j->user))
 		job_broken(j, CULVER_E_TEMP, "its canonical name is not one");
