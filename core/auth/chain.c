@@ -101,6 +101,15 @@ chain_reason(const struct job *j, culver_status st)
 	    CULVER_E_AUTH : st);
 }
 
+void
+chain_broken(struct job *j, culver_status st, const char *why)
+{
+	if (st == CULVER_E_NOUSER)
+		job_broken(j, CULVER_E_TEMP, failure_text(st));
+	else
+		job_broken(j, st, why);
+}
+
 static void
 verify_answer(struct job *j, const struct ipc_pool_answer *m)
 {
@@ -134,8 +143,7 @@ verify_answer(struct job *j, const struct ipc_pool_answer *m)
 		exchange_denied(j, chain_reason(j, st));
 		break;
 	case CONF_THEN_TEMP:
-		job_broken(j, st == CULVER_E_NOUSER ? CULVER_E_TEMP : st,
-		    st == CULVER_E_NOUSER ? failure_text(st) : m->error);
+		chain_broken(j, st, m->error);
 	}
 }
 

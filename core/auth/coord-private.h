@@ -200,6 +200,9 @@ void job_next(struct job *j, unsigned section);
 /* J's section passed it over with ST; whom to ask next (-1: nobody). */
 int chain_pass(struct job *j, culver_status st, const char *why);
 
+/* J's section said ST and WHY, and nobody else is to be asked. */
+void chain_broken(struct job *j, culver_status st, const char *why);
+
 /* Why J was not let in when ST, as a no, was the last word. */
 const char *chain_reason(const struct job *j, culver_status st);
 

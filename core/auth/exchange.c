@@ -315,7 +315,6 @@ exchange_creds(struct job *j, const struct ipc_pool_creds *m)
 		creds_fake(j, failure_text(st));
 		break;
 	case CONF_THEN_TEMP:
-		job_broken(j, st == CULVER_E_NOUSER ? CULVER_E_TEMP : st,
-		    st == CULVER_E_NOUSER ? failure_text(st) : m->error);
+		chain_broken(j, st, m->error);
 	}
 }

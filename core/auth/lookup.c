@@ -195,8 +195,7 @@ lookup_without(struct job *j, culver_status st, const char *why)
 			job_broken(j, st, failure_text(st));
 		break;
 	case CONF_THEN_TEMP:
-		job_broken(j, st == CULVER_E_NOUSER ? CULVER_E_TEMP : st,
-		    st == CULVER_E_NOUSER ? failure_text(st) : why);
+		chain_broken(j, st, why);
 	}
 }
 
