@@ -88,7 +88,7 @@ unpack_package() {
 # What a build needs.
 build_packages=(gcc libc6-dev make autoconf automake libtool pkg-config
     libltdl-dev libssl-dev libseccomp-dev libcrypt-dev libsqlite3-dev
-    libpam0g-dev)
+    libpam0g-dev libargon2-dev)
 
 # Configure (once) and build in the folder $1; further words are configure's.
 build_in() {

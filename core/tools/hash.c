@@ -14,16 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/random.h>
 #include <sysexits.h>
 
-#include <openssl/evp.h>
-
-#include "core/tools/kit/scram.h"
+#include "core/tools/hash_make.h"
 #include "core/tools/password.h"
-
-enum { SALT = 16, ITERATIONS = 4096 };	/* what SCRAM answers for unknown users,
-					 * too: others would stand out */
 
 /* As the passwdfile plugin names them; cost 0 is crypt(3)'s choice, which for
  * bcrypt is that of 1999. */
@@ -33,7 +27,18 @@ static const struct {
 } schemes[] = {
 	{"YESCRYPT", "$y$", 0},
 	{"SHA512-CRYPT", "$6$", 0},
+	{"SHA256-CRYPT", "$5$", 0},
 	{"BLF-CRYPT", "$2b$", 11},
+	{"SCRYPT", "$7$", 0},
+#ifdef WITH_ARGON2
+	{"ARGON2ID", NULL, 0},
+	{"ARGON2I", NULL, 0},
+#endif
+	{"PBKDF2", NULL, 0},
+	{"SSHA512", NULL, 0},
+	{"SSHA256", NULL, 0},
+	{"SHA512", NULL, 0},
+	{"SHA256", NULL, 0},
 	{"SCRAM-SHA-256", NULL, 0},
 	{"SCRAM-SHA-1", NULL, 0},
 };
@@ -48,7 +53,7 @@ scheme_find(const char *name)
 		if (strcasecmp(name, schemes[i].name) == 0)
 			return i;
 	if (strcasecmp(name, "bcrypt") == 0)
-		return 2;
+		return scheme_find("BLF-CRYPT");
 	fprintf(stderr, "culverctl: hash: no scheme %s; there are", name);
 	for (int i = 0; i < N_SCHEMES; i++)
 		fprintf(stderr, " %s", schemes[i].name);
@@ -75,29 +80,6 @@ ask(char password[PASSWORD_MAX])
 	return n;
 }
 
-/* The keys of SCRAM as Dovecot writes them; NULL: they cannot be made. */
-static const char *
-scram_hash(_Bool sha256, const char *password)
-{
-	static char out[320];
-	unsigned char salt[SALT], stored[SCRAM_KEY], server[SCRAM_KEY];
-	unsigned char text[3][96];
-	size_t n;
-
-	if (getrandom(salt, sizeof(salt), 0) != sizeof(salt))
-		return NULL;
-	n = scram_keys(sha256, password, strlen(password), salt, sizeof(salt),
-	    ITERATIONS, stored, server);
-	if (n == 0)
-		return NULL;
-	EVP_EncodeBlock(text[0], salt, sizeof(salt));
-	EVP_EncodeBlock(text[1], stored, (int)n);
-	EVP_EncodeBlock(text[2], server, (int)n);
-	snprintf(out, sizeof(out), "%d,%s,%s,%s", ITERATIONS,
-	    (char *)text[0], (char *)text[1], (char *)text[2]);
-	return out;
-}
-
 int
 main(int argc, char **argv)
 {
@@ -115,8 +97,7 @@ main(int argc, char **argv)
 	}
 	status = EX_SOFTWARE;
 	if (schemes[scheme].prefix == NULL)
-		hash = scram_hash(strcmp(schemes[scheme].name,
-		    "SCRAM-SHA-256") == 0, password);
+		hash = hash_make(schemes[scheme].name, password);
 	else if (crypt_gensalt_rn(schemes[scheme].prefix, schemes[scheme].cost,
 	    NULL, 0, setting, sizeof(setting)) != NULL)
 		hash = crypt_rn(password, setting, &data, sizeof(data));

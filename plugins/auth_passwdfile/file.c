@@ -132,7 +132,7 @@ struct kinds {
 	unsigned n;
 	struct {
 		const struct method *method;
-		struct span prefix;	/* hash_cost_prefix() */
+		struct hash_cost cost;
 		struct span text;	/* of the first of its kind */
 		size_t count;
 	} kind[PF_KINDS];
@@ -141,20 +141,20 @@ struct kinds {
 static void
 kinds_count(struct kinds *k, const struct hash *h)
 {
-	struct span prefix = {h->text.p, hash_cost_prefix(h)};
+	struct hash_cost cost = hash_cost(h->method, h->text);
 	unsigned i;
 
 	for (i = 0; i < k->n; i++)
 		if (k->kind[i].method == h->method &&
-		    k->kind[i].prefix.n == prefix.n &&
-		    memcmp(k->kind[i].prefix.p, prefix.p, prefix.n) == 0)
+		    k->kind[i].cost.usec == cost.usec &&
+		    k->kind[i].cost.kib == cost.kib)
 			break;
 	if (i == PF_KINDS)
 		return;
 	if (i == k->n) {
 		k->n++;
 		k->kind[i].method = h->method;
-		k->kind[i].prefix = prefix;
+		k->kind[i].cost = cost;
 		k->kind[i].text = h->text;
 		k->kind[i].count = 0;
 	}

@@ -35,13 +35,20 @@ struct method {
 	const char *setting;	/* costs as much as a usual hash */
 	_Bool weak;
 	unsigned scram;		/* 1, 256: keys of SCRAM with this SHA */
+	unsigned digest;	/* octets of a digest, with or without salt */
+	/* Of those that crypt(3) does not know: is TEXT one?  Is PASSWORD
+	 * right, as of hash_verify()? */
+	_Bool (*good)(const struct method *m, struct span text);
+	culver_status (*verify)(const struct method *m, const char *hash,
+	    const struct culver_str *password);
 };
 
 enum hash_state {
 	HASH_GOOD,
 	HASH_LOCKED,		/* empty, "!...", "*...", "x" */
 	HASH_UNKNOWN,		/* a scheme that is not supported here */
-	HASH_BROKEN		/* not of the scheme that it claims */
+	HASH_BROKEN,		/* not of the scheme that it claims */
+	HASH_COSTLY		/* would take too much time or memory */
 };
 
 struct hash {
@@ -61,10 +68,6 @@ _Bool scheme_known(struct span name);
 /* Read the field PASSWORD; SCHEME is the one of fields that name none. */
 struct hash hash_parse(struct span password, struct span scheme);
 
-/* Octets at the front of H that say scheme and cost, the same for hashes that
- * take equally long. */
-size_t hash_cost_prefix(const struct hash *h);
-
 /*
  * Is PASSWORD (NUL-terminated) right for the method and hash?  OK, E_AUTH, or
  * E_TEMP if crypt(3) cannot tell.  Takes the same time for every password.
@@ -73,12 +76,48 @@ size_t hash_cost_prefix(const struct hash *h);
 culver_status hash_verify(const struct method *method, const char *hash,
     const struct culver_str *password, struct crypt_data *work);
 
+/* --- auth_digest.c: schemes of libcrypto and libargon2 --------------------- */
+
+/* The members `good' and `verify' of SHA256 and its kin, with and without
+ * salt, in base64 or hexadecimal digits; of Dovecot's PBKDF2; of Argon2. */
+_Bool digest_good(const struct method *m, struct span text);
+culver_status digest_verify(const struct method *m, const char *hash,
+    const struct culver_str *password);
+_Bool pbkdf2_good(const struct method *m, struct span text);
+culver_status pbkdf2_verify(const struct method *m, const char *hash,
+    const struct culver_str *password);
+_Bool argon_good(const struct method *m, struct span text);
+culver_status argon_verify(const struct method *m, const char *hash,
+    const struct culver_str *password);
+
+/* Equal?  Takes as long for every INPUT of N octets. */
+_Bool secret_equal(const void *input, size_t n, const void *stored,
+    size_t stored_n);
+
+/* A number of up to nine digits at *P, which is moved behind it, before END;
+ * false: there is none. */
+_Bool text_number(const char **p, const char *end, uint32_t *out);
+
+/* --- auth_cost.c: what checking a password takes --------------------------- */
+
+struct hash_cost {
+	uint64_t usec, kib;	/* about, on a machine of 2020 */
+};
+
+/* That of the good hash TEXT of METHOD; equal for those with equal
+ * parameters.  Parameters that are not known here cost UINT64_MAX. */
+struct hash_cost hash_cost(const struct method *method, struct span text);
+
+/* Less than one process has to give for any login? */
+_Bool hash_cost_bearable(const struct hash_cost *c);
+
 /* --- auth_login.c: may this client log in? -------------------------------- */
 
 /* What checking a password has to cost where there is none to check. */
 struct auth_costs {
 	_Bool has_plain;	/* keys of SCRAM have to be made for some */
 	const struct method *method;
+	struct hash_cost cost;
 	char hash[CRYPT_OUTPUT_SIZE];
 };
 

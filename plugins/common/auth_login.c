@@ -25,12 +25,15 @@ auth_costs_usual(struct auth_costs *c, struct span scheme)
 	if (c->method == NULL)
 		c->method = method_find((struct span){"YESCRYPT", 8});
 	snprintf(c->hash, sizeof(c->hash), "%s", c->method->setting);
+	c->cost = hash_cost(c->method, (struct span){c->hash,
+	    strlen(c->hash)});
 }
 
 void
 auth_costs_like(struct auth_costs *c, const struct hash *h)
 {
 	c->method = h->method;
+	c->cost = hash_cost(h->method, h->text);
 	snprintf(c->hash, sizeof(c->hash), "%.*s",
 	    h->method == method_plain ? 0 : (int)h->text.n, h->text.p);
 }
@@ -38,11 +41,11 @@ auth_costs_like(struct auth_costs *c, const struct hash *h)
 void
 auth_costs_learn(struct auth_costs *c, const struct hash *h)
 {
-	size_t n = hash_cost_prefix(h);
+	struct hash_cost cost = hash_cost(h->method, h->text);
 
 	c->has_plain |= h->method == method_plain;
-	if (c->method != h->method || strlen(c->hash) < n ||
-	    memcmp(c->hash, h->text.p, n) != 0)
+	if (c->method != h->method || c->cost.usec != cost.usec ||
+	    c->cost.kib != cost.kib)
 		auth_costs_like(c, h);
 }
 
@@ -109,6 +112,10 @@ auth_hash(const struct auth_check *c, struct auth_account *a,
 		return culver_fail(call, CULVER_E_TEMP, 0, "%s: the hash "
 		    "of user %s is not one of {%.*s}", a->where, a->user,
 		    (int)h->scheme.n, h->scheme.p);
+	case HASH_COSTLY:
+		return culver_fail(call, CULVER_E_TEMP, 0, "%s: to check the "
+		    "hash of user %s would take too much time or memory",
+		    a->where, a->user);
 	case HASH_GOOD:
 		break;
 	}

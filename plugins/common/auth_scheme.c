@@ -1,6 +1,6 @@
 /*
- * auth_scheme.c - password schemes: crypt(3) through libxcrypt, the keys of
- * SCRAM through libcrypto, and PLAIN.
+ * auth_scheme.c - password schemes: which there are, what a field says, and
+ * those of crypt(3) through libxcrypt, the keys of SCRAM and PLAIN.
  *
  * Runs in a pool process; sees passwords, keeps none.
  */
@@ -12,22 +12,69 @@
 #include "plugins/common/auth.h"
 #include "plugins/common/scram.h"
 
+static _Bool
+scram_good(const struct method *m, struct span text)
+{
+	struct plug_scram k;
+	_Bool ok = plug_scram_parse(m->scram == 256, text.p, text.n, &k);
+
+	explicit_bzero(&k, sizeof(k));
+	return ok;
+}
+
+/* Do the keys of PASSWORD, made as those of HASH, fit? */
+static culver_status
+scram_verify(const struct method *method, const char *hash,
+    const struct culver_str *password)
+{
+	struct plug_scram k, made;
+	culver_status st = CULVER_E_TEMP;
+
+	if (plug_scram_parse(method->scram == 256, hash, strlen(hash), &k)) {
+		made = k;
+		if (plug_scram_make(&made, password->p, password->n))
+			st = secret_equal(made.stored, made.key_n, k.stored,
+			    k.key_n) ? CULVER_OK : CULVER_E_AUTH;
+		explicit_bzero(&made, sizeof(made));
+	}
+	explicit_bzero(&k, sizeof(k));
+	return st;
+}
+
+#define A8	"AAAAAAAA"
+#define A40	A8 A8 A8 A8 A8
+#define SALT	"Y3VsdmVyY3VsdmVyY3VsZA"	/* "culverculverculd" */
+#define KEYS	.good = scram_good, .verify = scram_verify
+#define DIGEST	.good = digest_good, .verify = digest_verify
+#define ARGON2	.good = argon_good, .verify = argon_verify
+
 /* The settings cost what the tools that make such hashes choose themselves. */
 static const struct method methods[] = {
-	{"YESCRYPT", "$y$", "$y$j9T$culverculver", 0, 0},
-	{"SHA512-CRYPT", "$6$", "$6$culverculver", 0, 0},
-	{"SHA256-CRYPT", "$5$", "$5$culverculver", 0, 0},
-	{"BLF-CRYPT", "$2", "$2b$10$culverculverculverculv.", 0, 0},
-	{"SCRYPT", "$7$", "$7$CU..../....culverculverculver", 0, 0},
-	{"PLAIN", NULL, "", 0, 0},
-	{"MD5-CRYPT", "$1$", "$1$culver", 1, 0},
-	{"DES-CRYPT", NULL, "cu", 1, 0},
-	{"SCRAM-SHA-256", NULL, "4096,Y3VsdmVyY3VsdmVyY3VsZA==,"
-	    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,"
-	    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", 0, 256},
-	{"SCRAM-SHA-1", NULL, "4096,Y3VsdmVyY3VsdmVyY3VsZA==,"
-	    "AAAAAAAAAAAAAAAAAAAAAAAAAAA=,AAAAAAAAAAAAAAAAAAAAAAAAAAA=", 0,
-	    1},
+	{"YESCRYPT", "$y$", "$y$j9T$culverculver"},
+	{"SHA512-CRYPT", "$6$", "$6$culverculver"},
+	{"SHA256-CRYPT", "$5$", "$5$culverculver"},
+	{"BLF-CRYPT", "$2", "$2b$10$culverculverculverculv."},
+	{"SCRYPT", "$7$", "$7$CU..../....culverculverculver"},
+	{"PLAIN", NULL, ""},
+	{"MD5-CRYPT", "$1$", "$1$culver", .weak = 1},
+	{"DES-CRYPT", NULL, "cu", .weak = 1},
+	{"SCRAM-SHA-256", NULL, "4096," SALT "==," A40 "AAA=," A40 "AAA=",
+	    .scram = 256, KEYS},
+	{"SCRAM-SHA-1", NULL, "4096," SALT "==," A8 A8 A8 "AAA=," A8 A8 A8
+	    "AAA=", .scram = 1, KEYS},
+#ifdef WITH_ARGON2
+	{"ARGON2ID", NULL, "$argon2id$v=19$m=65536,t=3,p=1$" SALT "$" A40
+	    "AAA", ARGON2},
+	{"ARGON2I", NULL, "$argon2i$v=19$m=32768,t=4,p=1$" SALT "$" A40 "AAA",
+	    ARGON2},
+#endif
+	{"PBKDF2", NULL, "$1$culverculverculv$600000$"
+	    "0000000000000000000000000000000000000000",
+	    .good = pbkdf2_good, .verify = pbkdf2_verify},
+	{"SSHA512", NULL, A40 A40 A8 "AAA=", .digest = 64, DIGEST},
+	{"SSHA256", NULL, A40 A8, .digest = 32, DIGEST},
+	{"SHA512", NULL, A40 A40 "AAAAAA==", .digest = 64, DIGEST},
+	{"SHA256", NULL, A40 "AAA=", .digest = 32, DIGEST},
 };
 enum { N_METHODS = sizeof(methods) / sizeof(methods[0]), M_PLAIN = 5,
 	M_DES = 7 };
@@ -43,13 +90,33 @@ name_is(struct span s, const char *name)
 	return s.n == strlen(name) && strncasecmp(s.p, name, s.n) == 0;
 }
 
+/* Without ".HEX", ".B64", ".BASE64", by which Dovecot tells how a digest is
+ * written; the digest itself tells, too. */
+static struct span
+strip_encoding(struct span name)
+{
+	static const char *const ends[] = {".HEX", ".B64", ".BASE64"};
+	size_t n;
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		n = strlen(ends[i]);
+		if (name.n > n && strncasecmp(name.p + name.n - n, ends[i],
+		    n) == 0)
+			return (struct span){name.p, name.n - n};
+	}
+	return name;
+}
+
 const struct method *
 method_find(struct span name)
 {
+	struct span digest = strip_encoding(name);
+
 	if (name_is(name, "CLEAR") || name_is(name, "CLEARTEXT"))
 		return method_plain;
 	for (unsigned i = 0; i < N_METHODS; i++)
-		if (name_is(name, methods[i].name))
+		if (name_is(methods[i].digest != 0 ? digest : name,
+		    methods[i].name))
 			return &methods[i];
 	return NULL;
 }
@@ -137,16 +204,18 @@ locked(struct span field)
 	return field.n == 0;
 }
 
-static _Bool
-scram_is_good(const struct hash *h)
+/* H, unless to check it would take more than one login may. */
+static struct hash
+cost_check(struct hash h)
 {
-	struct plug_scram k;
-	_Bool ok = h->text.n < CRYPT_OUTPUT_SIZE &&
-	    plug_scram_parse(h->method->scram == 256, h->text.p, h->text.n,
-		&k);
+	struct hash_cost cost;
 
-	explicit_bzero(&k, sizeof(k));
-	return ok;
+	if (h.state != HASH_GOOD)
+		return h;
+	cost = hash_cost(h.method, h.text);
+	if (!hash_cost_bearable(&cost))
+		h.state = HASH_COSTLY;
+	return h;
 }
 
 struct hash
@@ -167,11 +236,12 @@ hash_parse(struct span password, struct span scheme)
 		h.method = named;
 		return h;
 	}
-	if (named != NULL && named->scram != 0) {
+	if (named != NULL && named->good != NULL) {
 		h.method = named;
-		if (!scram_is_good(&h))
+		if (h.text.n >= CRYPT_OUTPUT_SIZE ||
+		    !named->good(named, h.text))
 			h.state = HASH_BROKEN;
-		return h;
+		return cost_check(h);
 	}
 	h.method = method_detect(h.text);
 	if (h.text.p[0] == '!' || h.text.p[0] == '*')
@@ -182,62 +252,7 @@ hash_parse(struct span password, struct span scheme)
 		h.state = HASH_BROKEN;
 	else if (h.method == NULL || h.text.n >= CRYPT_OUTPUT_SIZE)
 		h.state = HASH_UNKNOWN;
-	return h;
-}
-
-size_t
-hash_cost_prefix(const struct hash *h)
-{
-	const char *p = h->text.p, *end;
-
-	if (h->method->scram != 0) {
-		end = memchr(p, ',', h->text.n);
-		return end != NULL ? (size_t)(end - p) + 1 : 0;
-	}
-	if (h->method->prefix == NULL)
-		return 0;
-	if (p[1] == '2')
-		return h->text.n < 7 ? h->text.n : 7;
-	if (p[1] == '7')
-		return h->text.n < 14 ? h->text.n : 14;
-	if (p[1] == 'y' || starts(h->text, "$5$rounds=") ||
-	    starts(h->text, "$6$rounds=")) {
-		end = memchr(p + 3, '$', h->text.n - 3);
-		return end != NULL ? (size_t)(end - p) + 1 : h->text.n;
-	}
-	return 3;
-}
-
-/* Equal?  Takes as long for every input of N octets. */
-static _Bool
-equal(const char *input, size_t n, const char *stored, size_t stored_n)
-{
-	unsigned char diff = n != stored_n;
-
-	for (size_t i = 0; i < n; i++)
-		diff |= (unsigned char)(input[i] ^
-		    stored[stored_n > 0 ? i % stored_n : 0]);
-	return diff == 0;
-}
-
-/* Do the keys of PASSWORD, made as those of HASH, fit? */
-static culver_status
-scram_verify(const struct method *method, const char *hash,
-    const struct culver_str *password)
-{
-	struct plug_scram k, made;
-	culver_status st = CULVER_E_TEMP;
-
-	if (plug_scram_parse(method->scram == 256, hash, strlen(hash), &k)) {
-		made = k;
-		if (plug_scram_make(&made, password->p, password->n))
-			st = equal((const char *)made.stored, made.key_n,
-			    (const char *)k.stored, k.key_n) ? CULVER_OK :
-			    CULVER_E_AUTH;
-		explicit_bzero(&made, sizeof(made));
-	}
-	explicit_bzero(&k, sizeof(k));
-	return st;
+	return cost_check(h);
 }
 
 culver_status
@@ -247,20 +262,20 @@ hash_verify(const struct method *method, const char *hash,
 	const char *made;
 
 	if (method == method_plain)
-		return equal(password->p, password->n, hash, strlen(hash)) ?
-		    CULVER_OK : CULVER_E_AUTH;
+		return secret_equal(password->p, password->n, hash,
+		    strlen(hash)) ? CULVER_OK : CULVER_E_AUTH;
 	/* crypt(3) would stop at a NUL without looking at the hash, and to
 	 * HMAC NULs at the end of a key are nothing. */
 	if (memchr(password->p, 0, password->n) != NULL)
 		return CULVER_E_AUTH;
-	if (method->scram != 0)
-		return scram_verify(method, hash, password);
+	if (method->verify != NULL)
+		return method->verify(method, hash, password);
 	/* it would refuse this without looking, too */
 	if (password->n >= CRYPT_MAX_PASSPHRASE_SIZE)
 		return CULVER_E_AUTH;
 	made = crypt_rn(password->p, hash, work, sizeof(*work));
 	if (made == NULL || made[0] == '*')
 		return CULVER_E_TEMP;
-	return equal(made, strlen(made), hash, strlen(hash)) ? CULVER_OK :
-	    CULVER_E_AUTH;
+	return secret_equal(made, strlen(made), hash, strlen(hash)) ?
+	    CULVER_OK : CULVER_E_AUTH;
 }

@@ -11,26 +11,25 @@
 
 #include "plugins/common/scram.h"
 
-enum { MAX_ITERATIONS = 10000000, MAX_BASE64 = 88 };
+enum { MAX_ITERATIONS = 10000000 };
 
-/* Decode the N characters at P, which must be base64 of 1 to CAP octets and
- * nothing else; how many, or 0. */
-static size_t
-base64_decode(const char *p, size_t n, unsigned char *out, size_t cap)
+size_t
+plug_base64(const char *p, size_t n, unsigned char *out, size_t cap)
 {
-	unsigned char data[MAX_BASE64], again[MAX_BASE64 + 1];
+	unsigned char data[PLUG_BASE64], again[PLUG_BASE64 + 1];
 	size_t len = n / 4 * 3;
 
-	if (n == 0 || n % 4 != 0 || n > MAX_BASE64 ||
+	if (n == 0 || n % 4 != 0 || n > PLUG_BASE64 ||
 	    EVP_DecodeBlock(data, (const unsigned char *)p, (int)n) < 0)
 		return 0;
 	len -= p[n - 1] != '=' ? 0 : p[n - 2] == '=' ? 2 : 1;
 	/* what OpenSSL is lenient with does not come out the same again */
 	if (len > cap || EVP_EncodeBlock(again, data, (int)len) != (int)n ||
 	    memcmp(again, p, n) != 0)
-		return 0;
+		len = 0;
 	memcpy(out, data, len);
 	explicit_bzero(data, sizeof(data));
+	explicit_bzero(again, sizeof(again));
 	return len;
 }
 
@@ -73,12 +72,12 @@ plug_scram_parse(bool sha256, const char *text, size_t n,
 	if (!number(start, len, &out->iterations))
 		return false;
 	len = field(&p, end, &start);
-	out->salt_n = base64_decode(start, len, out->salt, sizeof(out->salt));
+	out->salt_n = plug_base64(start, len, out->salt, sizeof(out->salt));
 	len = field(&p, end, &start);
-	if (out->salt_n == 0 || base64_decode(start, len, out->stored,
+	if (out->salt_n == 0 || plug_base64(start, len, out->stored,
 	    sizeof(out->stored)) != out->key_n)
 		return false;
-	return base64_decode(p, (size_t)(end - p), out->server,
+	return plug_base64(p, (size_t)(end - p), out->server,
 	    sizeof(out->server)) == out->key_n;
 }
 

@@ -18,6 +18,12 @@ struct plug_scram {
 	unsigned char salt[64], stored[32], server[32];
 };
 
+enum { PLUG_BASE64 = 384 };	/* characters */
+
+/* Decode the N characters at P, which must be base64 of 1 to CAP octets as it
+ * is written, with padding, and nothing else; how many octets, or 0. */
+size_t plug_base64(const char *p, size_t n, unsigned char *out, size_t cap);
+
 /* Read "ITERATIONS,SALT,STORED_KEY,SERVER_KEY", the last three in base64, as
  * Dovecot writes it behind {SCRAM-SHA-256}.  False: it is not that. */
 bool plug_scram_parse(bool sha256, const char *text, size_t n,

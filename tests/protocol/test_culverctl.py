@@ -155,15 +155,18 @@ def test_login_test_says_what_a_login_would_meet(instance):
     assert "not a path" in odd and "no auth section" not in odd
 
 
-@pytest.mark.parametrize("scheme", (None, "SHA512-CRYPT", "BLF-CRYPT",
-                                    "SCRAM-SHA-256", "SCRAM-SHA-1"))
+@pytest.mark.parametrize("scheme", (
+    None, "SHA512-CRYPT", "SHA256-CRYPT", "BLF-CRYPT", "SCRYPT", "ARGON2ID",
+    "ARGON2I", "PBKDF2", "SSHA512", "SSHA256", "SHA512", "SHA256",
+    "SCRAM-SHA-256", "SCRAM-SHA-1"))
 def test_hash_is_one_that_logs_in(instance, scheme):
     user = instance.users[3]
     args = ("--scheme", scheme) if scheme else ()
     done = instance.ctl("hash", *args, input="ein Wort\n")
     assert done.returncode == 0
     text = done.stdout.strip()
-    end = "4096," if scheme and "SCRAM" in scheme else "$"
+    end = "4096," if scheme and "SCRAM" in scheme else \
+        "" if scheme and "SHA" in scheme and "CRYPT" not in scheme else "$"
     assert text.startswith("{" + (scheme or "YESCRYPT") + "}" + end)
     user.password = "ein Wort"
     instance.write_users({user.name: text})

@@ -198,7 +198,13 @@ static void
 test_dummy_settings(void **state)
 {
 	static const char *const names[] = {"YESCRYPT", "SHA512-CRYPT",
-	    "SHA256-CRYPT", "BLF-CRYPT", "SCRYPT", "MD5-CRYPT", "DES-CRYPT"};
+	    "SHA256-CRYPT", "BLF-CRYPT", "SCRYPT", "MD5-CRYPT", "DES-CRYPT",
+	    "PBKDF2", "SHA256", "SSHA256", "SHA512", "SSHA512",
+	    "SCRAM-SHA-256", "SCRAM-SHA-1",
+#ifdef WITH_ARGON2
+	    "ARGON2I", "ARGON2ID",
+#endif
+	    };
 	struct culver_str pw = authtest_str("p");
 	static struct crypt_data cd;
 
