@@ -78,16 +78,25 @@ check_user_data(const struct cf_config *c, struct cf_section *s)
 
 /* A master's name is the user's, this character, and the master's. */
 static void
-check_separator(struct cf_section *top, _Bool any)
+check_separator(struct cf_section *top, const struct cf_section *master)
 {
 	const char *sep = top->v[O_MASTER_SEPARATOR].u.s.p;
 
-	if (!cf_is_good(top, O_MASTER_SEPARATOR) || sep[0] == 0)
+	if (top->bad[O_MASTER_SEPARATOR])
 		return;
+	if (top->set[O_MASTER_SEPARATOR] == NULL || sep[0] == 0) {
+		if (master != NULL && cf_is_good(master, O_MASTERS))
+			diag_warning(master->set[O_MASTERS]->at,
+			    cf_where(master, "masters"), "without "
+			    "`master_separator = \"*\"' masters log in only "
+			    "by mechanisms that name the user besides them, "
+			    "as PLAIN, and not by USER and PASS");
+		return;
+	}
 	if (strchr("!#$%&*+,:;<=>?^`|~", sep[0]) == NULL)
 		cf_blame(top, O_MASTER_SEPARATOR, "\"%s\" could be part of a "
 		    "name: wanted a character as * or %%", sep);
-	else if (!any)
+	else if (master == NULL)
 		cf_blame(top, O_MASTER_SEPARATOR, "there are no masters: add "
 		    "a section with `masters = yes'");
 }
@@ -116,7 +125,7 @@ check_masters(struct cf_config *c)
 	if (user == NULL && master != NULL)
 		cf_blame(master, O_MASTERS, "there is no other section, so "
 		    "nobody has a mailbox");
-	check_separator(&c->top, master != NULL);
+	check_separator(&c->top, master);
 }
 
 void

@@ -127,3 +127,15 @@ def test_login_test(instance):
 def test_mistakes(make_instance, top, more, why):
     done = make_instance(users=1, top=top, auth=more).run("-t")
     assert done.returncode == 78 and why in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("top", ("", 'master_separator = ""',
+                                 'master_separator = "*"'))
+def test_masters_without_a_separator(make_instance, top):
+    """They can log in, but not with USER and PASS: -t says so."""
+    done = make_instance(users=1, top=top, extra='auth masters { plugin = '
+                         'passwdfile path = "{dir}/masters" masters = yes }'
+                         ).run("-t")
+    assert done.returncode == 0, done.stderr
+    assert ("auth masters: masters: without" in done.stdout + done.stderr) \
+        == ("*" not in top)
