@@ -4,7 +4,7 @@
  * The config role compiles the lists with libseccomp, once; each role gets
  * its program in its snapshot and installs it on itself.  Only the config
  * role and manager, which run before there is a snapshot, compile their own.
- * To change what a role may do, change its list in filter.c and say there why.
+ * To change what a role may do, change its list in calls.c and say there why.
  */
 #ifndef CONFIG_FILTER_H
 #define CONFIG_FILTER_H

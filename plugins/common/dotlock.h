@@ -12,7 +12,7 @@
 
 #include <fcntl.h>
 
-/* How files are opened; core/config/filter.c allows the locker no other. */
+/* How files are opened; core/config/calls.c allows the locker no other. */
 #define DOTLOCK_MAKE	(O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC)
 #define DOTLOCK_LOOK	(O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
 #define DOTLOCK_MODE	0600
