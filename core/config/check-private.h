@@ -1,5 +1,7 @@
 /*
- * check-private.h - what check.c and check_listen.c share.
+ * check-private.h - what check.c and its parts share.
+ *
+ * Runs in the config role.
  */
 #ifndef CONFIG_CHECK_PRIVATE_H
 #define CONFIG_CHECK_PRIVATE_H
@@ -19,6 +21,12 @@ cf_is_lmtp(const struct cf_section *s)
 {
 	return !s->bad[O_PROTOCOL] && s->v[O_PROTOCOL].u.i == 1;
 }
+
+/* Is S what a host can be called? */
+_Bool cf_hostname_ok(const char *s);
+
+/* Report what is wrong with sections tls and host; they are converted. */
+void cf_check_tls(struct cf_config *c);
 
 /* Without a section listen: make pop3, and pop3s if there is a certificate.
  * With one for LMTP: add culver-deliver's. */

@@ -17,7 +17,6 @@
 #include "core/config/conf.h"
 #include "core/config/convert.h"
 #include "core/config/load.h"
-#include "core/config/mem.h"
 
 #define RUN_DIR_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - \
     sizeof("/control"))
@@ -73,8 +72,8 @@ convert_all(struct cf_section *s)
 
 /* --- top level and limits -------------------------------------------- */
 
-static _Bool
-hostname_ok(const char *s)
+_Bool
+cf_hostname_ok(const char *s)
 {
 	size_t n = strlen(s);
 
@@ -93,7 +92,7 @@ check_top(struct cf_section *s, const struct cf_env *env)
 	if (!cf_is_good(s, O_HOSTNAME))
 		s->v[O_HOSTNAME].u.s = (struct culver_str){.p = env->hostname,
 		    .n = strlen(env->hostname)};
-	if (!s->bad[O_HOSTNAME] && !hostname_ok(s->v[O_HOSTNAME].u.s.p))
+	if (!s->bad[O_HOSTNAME] && !cf_hostname_ok(s->v[O_HOSTNAME].u.s.p))
 		cf_blame(s, O_HOSTNAME, "\"%.80s\" is no host name: wanted "
 		    "letters, digits, dots and dashes, as in "
 		    "\"mail.example.org\"", s->v[O_HOSTNAME].u.s.p);
@@ -203,94 +202,6 @@ fit_limits(struct cf_config *c, const struct cf_env *env)
 	    n > CONF_GATE_FDS + 2 ? (n - CONF_GATE_FDS) / 2 * gates : 1, n);
 	fit(s, O_SESSIONS, "limits: sessions", n > 2 * CONF_MASTER_FDS ?
 	    n - CONF_MASTER_FDS : n / 2 + 1, n);
-}
-
-/* --- TLS ------------------------------------------------------------- */
-
-static void
-check_files(struct cf_section *s, enum cf_opt o)
-{
-	static const struct culver_option path = {.name = "path",
-	    .type = CULVER_OPT_PATH};
-	const struct culver_value *v = &s->v[o];
-	struct culver_str *clean;
-
-	if (!cf_is_good(s, o))
-		return;
-	clean = mem_get((v->u.list.n + 1) * sizeof(*clean));
-	for (size_t i = 0; i < v->u.list.n; i++) {
-		struct cf_value raw = {.n = 1,
-		    .text = (const char *[]){v->u.list.v[i].p}};
-		struct culver_value out;
-		char err[CONVERT_ERR];
-
-		if (!convert_value(&path, &raw, &out, err)) {
-			cf_blame(s, o, "%s", err);
-			return;
-		}
-		clean[i] = out.u.s;
-	}
-	s->v[o].u.list.v = clean;
-	if (v->u.list.n == 0)
-		cf_blame(s, o, "the list is empty: wanted at least one file");
-}
-
-/* One certificate, one key. */
-static void
-check_pairs(struct cf_section *s, enum cf_opt cert, enum cf_opt key)
-{
-	size_t n = s->v[cert].u.list.n, m = s->v[key].u.list.n;
-
-	check_files(s, cert);
-	check_files(s, key);
-	if (s->bad[cert] || s->bad[key])
-		return;
-	if (n > 0 && m == 0)
-		cf_blame(s, cert, "it has no key: add `key = \"...\"'");
-	else if (m > 0 && n == 0)
-		cf_blame(s, key, "it has no certificate: add `certificate = "
-		    "\"...\"'");
-	else if (n != m)
-		cf_blame(s, key, "there are %zu certificates and %zu keys: "
-		    "wanted as many, in the same order", n, m);
-}
-
-static _Bool
-sni_name_ok(const char *name)
-{
-	if (name[0] == '*' && name[1] == '.')
-		name += 2;
-	return hostname_ok(name);
-}
-
-static void
-check_tls(struct cf_config *c)
-{
-	size_t certs = c->tls.v[O_CERTIFICATE].u.list.n, hosts = 1;
-
-	check_pairs(&c->tls, O_CERTIFICATE, O_KEY);
-	for (struct cf_section *s = c->host; s != NULL; s = s->next) {
-		check_pairs(s, O_HOST_CERTIFICATE, O_HOST_KEY);
-		if (!sni_name_ok(s->name))
-			diag_error(s->at, cf_where(s, NULL), "this is no host "
-			    "name: wanted \"mail.example.org\" or "
-			    "\"*.example.org\"");
-		certs += s->v[O_HOST_CERTIFICATE].u.list.n;
-		hosts++;
-	}
-	if (cf_is_good(&c->tls, O_CLIENT_CA) &&
-	    c->tls.set[O_CERTIFICATE] == NULL)
-		cf_blame(&c->tls, O_CLIENT_CA, "there is no TLS without a "
-		    "certificate: add `certificate = \"...\" key = "
-		    "\"...\"'");
-	if (certs > CONF_MAX_CERT || hosts > CONF_MAX_HOST)
-		diag_error(c->tls.at, "tls", "there are %zu certificates of "
-		    "%zu hosts: wanted at most %d of %d", certs, hosts,
-		    CONF_MAX_CERT, CONF_MAX_HOST);
-	if (c->host != NULL && c->tls.set[O_CERTIFICATE] == NULL &&
-	    c->tls.set[O_KEY] == NULL)
-		diag_error(c->tls.at, "tls: certificate", "required option is "
-		    "missing: it is for clients that ask for no host");
 }
 
 /* --- auth and storage ------------------------------------------------ */
@@ -440,7 +351,7 @@ cf_check(struct cf_config *c, const struct cf_env *env)
 	check_top(&c->top, env);
 	check_limits(&c->limits);
 	fit_limits(c, env);
-	check_tls(c);
+	cf_check_tls(c);
 	cf_check_listeners(c, env);
 	check_sections(c, env);
 	cf_check_sasl(c);
