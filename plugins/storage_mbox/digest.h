@@ -1,8 +1,8 @@
 /*
- * digest.h - the two hashes that the mbox plugin needs.
+ * digest.h - the hash that names messages.
  *
- * Pure functions over memory.  SipHash with a key that senders of mail do
- * not know names messages; MD5 is only what popa3d made its UIDLs of.
+ * Pure functions over memory.  SipHash, with a key that senders of mail do
+ * not know.
  */
 #ifndef STORAGE_MBOX_DIGEST_H
 #define STORAGE_MBOX_DIGEST_H
@@ -21,16 +21,5 @@ struct sip {
 void sip_init(struct sip *s, const unsigned char key[16]);
 void sip_add(struct sip *s, const void *buf, size_t n);
 void sip_end(struct sip *s, uint64_t out[2]);
-
-/* RFC 1321; for names that another program gave, never for security. */
-struct md5 {
-	uint32_t h[4];
-	uint64_t total;
-	unsigned char block[64];
-};
-
-void md5_init(struct md5 *m);
-void md5_add(struct md5 *m, const void *buf, size_t n);
-void md5_end(struct md5 *m, unsigned char out[16]);
 
 #endif /* STORAGE_MBOX_DIGEST_H */

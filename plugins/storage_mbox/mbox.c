@@ -17,6 +17,10 @@
 
 #include <culver/util.h>
 
+/* What an mbox has of Dovecot's variables; g is m. */
+#define FORMAT_HAS (PLUG_FMT_UID | PLUG_FMT_VALIDITY | PLUG_FMT_MD5 | \
+    PLUG_FMT_GUID)
+
 enum { OPT_PATH, OPT_INDEX, OPT_CREATE, OPT_UIDL, OPT_FORMAT, OPT_QUOTING,
     OPT_LOCKS, OPT_DOTLOCK, OPT_COUNT };
 
@@ -133,7 +137,7 @@ mbox_check_options(const struct culver_host *host,
 	unsigned char locks[MB_LOCKS];
 
 	*bad = OPT_FORMAT;
-	if (mb_format_uses(format_of(vals)) == 0)
+	if (plug_format_uses(format_of(vals), FORMAT_HAS) == 0)
 		return culver_fail(call, CULVER_E_CONFIG, 0, "%%u, %%v, %%m "
 		    "and %%g, among them %%u, %%m or %%g; hexadecimal or with "
 		    "zeros, in full width, %%08Xu or %%010u");
@@ -209,7 +213,8 @@ mbox_create(struct culver_store **out, const struct culver_host *host,
 	store->dir = plug_parent(store->path);
 	store->format = strdup(format_of(vals));
 	if (store->format != NULL)
-		store->uses = mb_format_uses(store->format);
+		store->uses = plug_format_uses(store->format,
+		    FORMAT_HAS);
 	if (store->dir == NULL || store->format == NULL ||
 	    asprintf(&store->dot, "%s.lock", store->path) < 0) {
 		store->dot = NULL;

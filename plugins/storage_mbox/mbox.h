@@ -14,6 +14,8 @@
 #define STORAGE_MBOX_H
 
 #include "plugins/common/dotlock.h"
+#include "plugins/common/format.h"
+#include "plugins/common/md5.h"
 #include "plugins/common/plug.h"
 #include "plugins/storage_mbox/digest.h"
 
@@ -157,17 +159,6 @@ void mb_seal(const unsigned char key[16], const char *uid,
  * 16 or 32 digits.  After mb_msg_end(), with look->md5.
  */
 void mb_msg_headers(struct mb_msg *m, char out[33]);
-
-/* --- UIDLs of Dovecot (format.c) ------------------------------------------- */
-
-enum { MB_USES_UID = 1, MB_USES_VALIDITY = 2, MB_USES_MD5 = 4 };
-
-/* What a format uses; 0 if it is none, or makes UIDLs that are not legal. */
-unsigned mb_format_uses(const char *format);
-
-/* Make a UIDL; false if it is not legal. */
-bool mb_format_make(const char *format, uint32_t uid, uint32_t validity,
-    const char *md5, char out[PLUG_UID_MAX + 1]);
 
 /* --- lists of messages (list.c) ------------------------------------------- */
 

@@ -56,7 +56,7 @@ set_look(const struct culver_store *store, unsigned style,
 {
 	mb_look_set(look, style == MB_AUTO ? MB_OWN : style, store->quoting);
 	if (style == MB_DOVECOT)
-		look->md5 = (store->uses & MB_USES_MD5) != 0;
+		look->md5 = (store->uses & (PLUG_FMT_MD5 | PLUG_FMT_GUID)) != 0;
 }
 
 culver_status

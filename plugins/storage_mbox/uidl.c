@@ -210,6 +210,10 @@ old_uidl(const struct culver_store *store, const struct mb_list *l,
     const struct mb_rec *r, unsigned style, uint32_t *before,
     char out[PLUG_UID_MAX + 1])
 {
+	const char *hint = r->hint != 0 ? l->blob.p + r->hint : "";
+	const struct plug_format_vars vars = { .uid = r->x_uid,
+	    .validity = l->validity, .md5 = hint, .guid = hint };
+
 	out[0] = '\0';
 	switch (style) {
 	case MB_DOVECOT:
@@ -219,17 +223,15 @@ old_uidl(const struct culver_store *store, const struct mb_list *l,
 		    r->x_uid > l->last_uid || (r->flags & MB_SEALED) != 0)
 			return;
 		*before = r->x_uid;
-		if (!mb_format_make(style == MB_UW ? "%08Xv%08Xu" :
-		    store->format, r->x_uid, l->validity, r->hint != 0 ?
-		    l->blob.p + r->hint : "", out))
+		if (!plug_format_make(style == MB_UW ? "%08Xv%08Xu" :
+		    store->format, &vars, out))
 			out[0] = '\0';
 		return;
 	case MB_POPA3D:
 	case MB_QPOPPER:
 	case MB_MAILUTILS:
-		if (r->hint != 0 && (r->flags & MB_SEALED) == 0)
-			snprintf(out, PLUG_UID_MAX + 1, "%s",
-			    l->blob.p + r->hint);
+		if ((r->flags & MB_SEALED) == 0)
+			snprintf(out, PLUG_UID_MAX + 1, "%s", hint);
 		return;
 	default:
 		return;

@@ -146,45 +146,6 @@ test_views(void **state)
 	mbtest_fetch_is(0, "From b\r\nS: 1\r\n\r\nFrom c\r\n");
 }
 
-/* Dovecot's formats: what can be told from an mbox, and nothing else. */
-static void
-test_formats(void **state)
-{
-	static const struct {
-		const char *format;
-		unsigned uses;
-		const char *uid;	/* of UID 10 and validity 171 */
-	} good[] = {
-		{ "%08Xu%08Xv", 3, "0000000a000000ab" },
-		{ "%v.%u", 3, "171.10" },
-		{ "%u", 1, "10" },
-		{ "UID%u-%v", 3, "UID10-171" },
-		{ "%010u/%Xv", 3, "0000000010/ab" },
-		{ "%m", 4, "0123456789abcdef0123456789abcdef" },
-		{ "%g-%u", 5, "0123456789abcdef0123456789abcdef-10" },
-	};
-	static const char *const bad[] = { "", "uid", "%v", "%f", "%", "%8Xu",
-	    "%04Xu", "%0u", "%099u", "%u %v", "%u%%", "%Xm", "%m%m%m", "%Lu",
-	    "\303\274%u", "%{uid}",
-	    "%u012345678901234567890123456789012345678901234567890123456789"
-	    "0" };
-	char uid[PLUG_UID_MAX + 1];
-	size_t i;
-
-	(void)state;
-	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
-		assert_int_equal(mb_format_uses(good[i].format),
-		    good[i].uses);
-		assert_true(mb_format_make(good[i].format, 10, 171,
-		    "0123456789abcdef0123456789abcdef", uid));
-		assert_string_equal(uid, good[i].uid);
-	}
-	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		print_message("  not %s\n", bad[i]);
-		assert_int_equal(mb_format_uses(bad[i]), 0);
-	}
-}
-
 /* The hashes are those that Dovecot 2.3.19 gave for these headers. */
 static void
 test_dovecot_hash(void **state)
@@ -212,7 +173,6 @@ main(void)
 		    mbtest_teardown),
 		cmocka_unit_test_setup_teardown(test_views, mbtest_setup,
 		    mbtest_teardown),
-		cmocka_unit_test(test_formats),
 		cmocka_unit_test_setup_teardown(test_dovecot_hash,
 		    mbtest_setup, mbtest_teardown),
 	};
