@@ -47,6 +47,7 @@ swap_rec(struct md_rec *r)
 	r->mtime = (int64_t)htole64((uint64_t)r->mtime);
 	r->name = htole32(r->name);
 	r->uid = htole32(r->uid);
+	r->rank = htole32(r->rank);
 }
 
 /*
@@ -60,8 +61,8 @@ rec_ok(const struct md_rec *r, const char *blob, size_t len)
 	const char *base, *info, *uid;
 
 	if (r->name == 0 || r->name + n + 1 + info_n >= len ||
-	    n + info_n >= NAME_MAX || r->reserved != 0 ||
-	    r->dir >= MD_DIRS || (r->flags & ~(unsigned)MD_KEPT) != 0)
+	    n + info_n >= NAME_MAX || r->dir >= MD_DIRS ||
+	    (r->flags & ~(unsigned)MD_KEPT) != 0)
 		return false;
 	base = blob + r->name;
 	info = base + n + 1;

@@ -42,7 +42,7 @@ static culver_status
 remove_one(struct culver_mailbox *mb, uint32_t index, struct removed *rm,
     struct culver_call *call)
 {
-	struct md_rec *r = &mb->list.rec[index];
+	struct md_rec *r = md_rec_of(mb, index);
 	bool again = false;
 	char name[NAME_MAX + 1];
 	culver_status status;

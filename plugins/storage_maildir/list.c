@@ -197,6 +197,8 @@ inherit_one(struct md_list *l, struct md_rec *r, const struct md_list *from,
 		r->octets = old->octets;
 		r->flags |= old->flags & keep;
 	}
+	if (r->rank == 0)
+		r->rank = old->rank;
 	if (r->uid == 0 && old->uid != 0)
 		return md_list_set_uid(l, r, md_uid(from, old));
 	return true;
@@ -222,6 +224,49 @@ md_list_inherit(struct md_list *l, const struct md_list *from)
 			return -1;
 	}
 	return missing;
+}
+
+/* Ranked ones first; equal ranks leave the order as it is. */
+static int
+number_order(const void *va, const void *vb)
+{
+	const uint64_t *a = va, *b = vb;
+
+	return *a < *b ? -1 : *a > *b;
+}
+
+bool
+md_list_number(const struct md_list *l, uint32_t **order)
+{
+	uint64_t *key, before = 0;
+	bool sorted = true;
+	size_t i;
+
+	*order = NULL;
+	for (i = 0; i < l->n; i++) {
+		/* 0 becomes the last one */
+		uint64_t rank = l->rec[i].rank - UINT32_C(1);
+
+		sorted &= rank >= before;
+		before = rank;
+	}
+	if (sorted)
+		return true;
+	key = malloc(l->n * sizeof(*key));
+	*order = malloc(l->n * sizeof(**order));
+	if (key == NULL || *order == NULL) {
+		free(key);
+		free(*order);
+		*order = NULL;
+		return false;
+	}
+	for (i = 0; i < l->n; i++)
+		key[i] = (uint64_t)(l->rec[i].rank - UINT32_C(1)) << 32 | i;
+	qsort(key, l->n, sizeof(*key), number_order);
+	for (i = 0; i < l->n; i++)
+		(*order)[i] = (uint32_t)key[i];
+	free(key);
+	return true;
 }
 
 const char *

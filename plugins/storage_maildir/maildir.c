@@ -8,6 +8,7 @@
  */
 #include "config.h"
 
+#include "plugins/common/format.h"
 #include "maildir.h"
 
 #include <errno.h>
@@ -17,7 +18,8 @@
 
 #include <culver/util.h>
 
-enum { OPT_PATH, OPT_INDEX, OPT_CREATE, OPT_TRUST, OPT_COUNT };
+enum { OPT_PATH, OPT_INDEX, OPT_CREATE, OPT_TRUST, OPT_UIDL, OPT_FORMAT,
+    OPT_COUNT };
 
 static const struct culver_option maildir_options[OPT_COUNT] = {
 	[OPT_PATH] = { .name = "path", .type = CULVER_OPT_TEMPLATE,
@@ -31,11 +33,39 @@ static const struct culver_option maildir_options[OPT_COUNT] = {
 	[OPT_TRUST] = { .name = "trust_sizes", .type = CULVER_OPT_BOOL,
 	    .def = "yes",
 	    .help = "believe W= in file names until a message is read" },
+	[OPT_UIDL] = { .name = "uidl", .type = CULVER_OPT_ENUM,
+	    .def = "auto", .choices = md_styles,
+	    .help = "the server whose UIDLs and order of messages to keep" },
+	[OPT_FORMAT] = { .name = "uidl_format", .type = CULVER_OPT_STRING,
+	    .def = "%08Xu%08Xv",
+	    .help = "what pop3_uidl_format was, of a mailbox of Dovecot" },
 };
+
+static const char *
+format_of(const struct culver_values *vals)
+{
+	const char *s = plug_opt_text(vals, OPT_FORMAT);
+
+	return s != NULL ? s : "";
+}
+
+static culver_status
+maildir_check_options(const struct culver_host *host,
+    const struct culver_values *vals, uint32_t *bad, struct culver_call *call)
+{
+	(void)host;
+	*bad = OPT_FORMAT;
+	if (plug_format_uses(format_of(vals), MD_FORMAT_HAS) == 0)
+		return culver_fail(call, CULVER_E_CONFIG, 0, "%%u, %%v, %%f "
+		    "and %%g, among them %%u, %%f or %%g; hexadecimal or with "
+		    "zeros, in full width, %%08Xu or %%010u; %%Mf");
+	return CULVER_OK;
+}
 
 static void
 maildir_destroy(struct culver_store *store)
 {
+	free(store->format);
 	free(store->path);
 	free(store->index);
 	free(store);
@@ -57,6 +87,8 @@ maildir_create(struct culver_store **out, const struct culver_host *host,
 	*store = (struct culver_store){ .host = host, .uid = user->uid,
 	    .path = plug_make_path(path, user->home),
 	    .index = plug_make_path(index, user->home),
+	    .format = strdup(format_of(vals)),
+	    .style = (unsigned)vals->v[OPT_UIDL].u.i,
 	    .quota_octets = user->quota_octets,
 	    .quota_messages = user->quota_messages,
 	    .create = vals->v[OPT_CREATE].u.i != 0,
@@ -66,6 +98,10 @@ maildir_create(struct culver_store **out, const struct culver_host *host,
 		return plug_fail_as(call, CULVER_E_PERM,
 		    "%s or %s is no absolute path; has the user a home?",
 		    path, index);
+	}
+	if (store->format == NULL) {
+		maildir_destroy(store);
+		return culver_fail(call, CULVER_E_NOMEM, ENOMEM, "no memory");
 	}
 	*out = store;
 	return CULVER_OK;
@@ -92,7 +128,7 @@ maildir_list(struct culver_mailbox *mb, uint32_t first,
 {
 	(void)call;
 	for (*n = 0; *n < cap && first + *n < mb->list.n; (*n)++)
-		fill_message(mb, &mb->list.rec[first + *n], &out[*n]);
+		fill_message(mb, md_rec_of(mb, first + *n), &out[*n]);
 	return first < mb->list.n ? CULVER_OK : CULVER_DONE;
 }
 
@@ -106,7 +142,7 @@ maildir_put_octets(struct culver_mailbox *mb, uint32_t index,
 		return plug_fail_as(call, CULVER_E_TEMP,
 		    "%s: there is no message %lu", mb->store->path,
 		    (unsigned long)index);
-	r = &mb->list.rec[index];
+	r = md_rec_of(mb, index);
 	if (r->octets == octets && ((r->flags & MD_COUNTED) != 0 ||
 	    ((r->flags & MD_NAMED) != 0 && mb->store->trust_sizes)))
 		return CULVER_OK;
@@ -151,5 +187,6 @@ CULVER_PLUGIN(storage_maildir) = {
 	.options = maildir_options,
 	.n_options = OPT_COUNT,
 	.option_size = sizeof(struct culver_option),
+	.check_options = maildir_check_options,
 	.ops = { .storage = &maildir_ops },
 };

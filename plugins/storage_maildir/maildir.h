@@ -31,7 +31,8 @@ enum {				/* md_rec.flags */
 	MD_DUP = 1u << 4,	/* several files have this base name */
 	MD_KEPT = MD_STAT | MD_COUNTED | MD_NAMED | MD_INFO | MD_DUP,
 	MD_FRESH = 1u << 5,	/* its UIDL is not on disk yet */
-	MD_GONE = 1u << 6	/* removed since the snapshot */
+	MD_GONE = 1u << 6,	/* removed since the snapshot */
+	MD_SURE = 1u << 7	/* the server before us showed this UIDL */
 };
 
 /*
@@ -47,10 +48,11 @@ struct md_rec {
 	uint8_t base_len, info_len;
 	uint8_t dir;		/* MD_NEW or MD_CUR */
 	uint8_t flags;
-	uint32_t reserved;
+	uint32_t rank;		/* where the server before us showed it, from
+				 * 1; 0: it comes behind those */
 };
 
-/* Records in the order of arrival; see md_order(). */
+/* Records sorted by md_order(). */
 struct md_list {
 	struct md_rec *rec;
 	size_t n, cap;
@@ -81,16 +83,23 @@ struct md_rec *md_list_find(const struct md_list *l, const char *base);
 
 /*
  * Copy to L what FROM knows about the same files: sizes if the inode is
- * the same, and UIDLs.  Returns how many messages of FROM are not in L, or
- * -1 without memory.  Both are sorted.
+ * the same, UIDLs and ranks.  Returns how many messages of FROM are not in L,
+ * or -1 without memory.  Both are sorted.
  */
 long md_list_inherit(struct md_list *l, const struct md_list *from);
 
 /*
- * The order in which messages are numbered: by the number that a base name
- * begins with, which is the time of delivery, then bytewise.
+ * By the number that a base name begins with, which is the time of delivery,
+ * then bytewise.
  */
 int md_order(const char *a, const char *b);
+
+/*
+ * The order in which messages are numbered: those with a rank by that, then
+ * the others.  *ORDER, indices into L to be free()d, is NULL if it is that of
+ * the list.  False without memory.
+ */
+bool md_list_number(const struct md_list *l, uint32_t **order);
 
 const char *md_base(const struct md_list *l, const struct md_rec *r);
 const char *md_uid(const struct md_list *l, const struct md_rec *r);
@@ -111,6 +120,8 @@ struct culver_store {
 	const struct culver_host *host;
 	char *path;		/* of the Maildir; absolute */
 	char *index;		/* where state, lock and cache are */
+	char *format;		/* of Dovecot's UIDLs */
+	unsigned style;		/* of the server before us */
 	uint32_t uid;
 	bool create, trust_sizes;
 	uint64_t quota_octets, quota_messages;	/* 0: none */
@@ -165,6 +176,7 @@ struct culver_mailbox {
 	int dir[MD_DIRS], lock;
 	struct plug_index index;
 	struct md_list list;	/* the frozen snapshot */
+	uint32_t *order;	/* see md_rec_of() */
 	struct md_snap snap;
 	struct plug_stamp uidl;	/* of the culver-uidl that was used */
 	struct md_list names;	/* a later listing, for names only */
@@ -173,6 +185,13 @@ struct culver_mailbox {
 	bool dirty;		/* the cache is worth writing */
 	struct culver_content content;
 };
+
+/* Message INDEX, which is below list.n. */
+static inline struct md_rec *
+md_rec_of(const struct culver_mailbox *mb, uint32_t index)
+{
+	return &mb->list.rec[mb->order != NULL ? mb->order[index] : index];
+}
 
 culver_status md_open(struct culver_store *store, uint32_t flags,
     struct culver_mailbox **out, struct culver_call *call);
@@ -236,6 +255,25 @@ culver_status md_fail_replaced(const struct culver_mailbox *mb,
  */
 culver_status md_uidl_assign(struct culver_mailbox *mb,
     const struct md_cache *cache, struct culver_call *call);
+
+/* --- the server before us (takeover.c) ------------------------------------ */
+
+/* Whose UIDLs and order to keep; the names are those of option `uidl'. */
+enum { MD_AUTO, MD_NAME, MD_DOVECOT, MD_COURIER, MD_QMAIL, MD_TPOP3D };
+extern const char *const md_styles[];
+
+/* What a Maildir has of Dovecot's variables. */
+#define MD_FORMAT_HAS (PLUG_FMT_UID | PLUG_FMT_VALIDITY | PLUG_FMT_NAME | \
+    PLUG_FMT_GUID)
+
+/*
+ * Give the messages of MB->list, which no client of ours has seen yet, the
+ * UIDLs and ranks that the server before us had for them; they are MD_FRESH
+ * then.  *STYLE is whose they are: the store's, or what `auto' found.  Reads
+ * that server's files; CULVER_E_TEMP if they cannot be understood.
+ */
+culver_status md_takeover(struct culver_mailbox *mb, unsigned *style,
+    struct culver_call *call);
 
 /* Stamp of culver-uidl now; all zero if there is none. */
 culver_status md_uidl_stamp(const struct plug_index *ix, struct plug_stamp *out,

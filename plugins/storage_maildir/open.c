@@ -110,6 +110,7 @@ release(struct culver_mailbox *mb)
 	md_done(&mb->content);
 	md_list_free(&mb->list);
 	md_list_free(&mb->names);
+	free(mb->order);
 	for (i = 0; i < MD_DIRS; i++)
 		if (mb->dir[i] >= 0)
 			close(mb->dir[i]);
@@ -165,6 +166,8 @@ md_open(struct culver_store *store, uint32_t flags,
 		    call);
 	if (status == CULVER_OK)
 		status = take_snapshot(mb, call);
+	if (status == CULVER_OK && !md_list_number(&mb->list, &mb->order))
+		status = plug_fail(call, ENOMEM, "%s", store->path);
 	if (status == CULVER_OK)
 		*out = mb;
 	else

@@ -49,7 +49,7 @@ culver_status
 md_locate(struct culver_mailbox *mb, uint32_t index, bool again,
     unsigned *dir, char name[NAME_MAX + 1], struct culver_call *call)
 {
-	const struct md_rec *r = &mb->list.rec[index];
+	const struct md_rec *r = md_rec_of(mb, index);
 	const char *base = md_base(&mb->list, r);
 	const struct md_list *l = &mb->list;
 	culver_status status;
@@ -131,10 +131,10 @@ md_read(struct culver_mailbox *mb, uint32_t index,
 		    "%s: read of message %lu out of turn", mb->store->path,
 		    (unsigned long)index);
 	*c = (struct culver_content){ .mb = mb, .fd = -1,
-	    .index = index, .size = mb->list.rec[index].size };
+	    .index = index, .size = md_rec_of(mb, index)->size };
 	status = open_message(mb, index, &c->fd, call);
 	if (status == CULVER_OK)
-		status = check_size(c, &mb->list.rec[index], call);
+		status = check_size(c, md_rec_of(mb, index), call);
 	if (status == CULVER_OK)
 		*out = c;
 	else
@@ -151,7 +151,7 @@ md_next(struct culver_content *c, struct culver_extent *out, uint32_t cap,
 	*n = 0;
 	if (c->given || c->size == 0) {
 		/* before the core ends the message: did it read all of it? */
-		status = check_size(c, &c->mb->list.rec[c->index], call);
+		status = check_size(c, md_rec_of(c->mb, c->index), call);
 		return status == CULVER_OK ? CULVER_DONE : status;
 	}
 	if (cap == 0)

@@ -6,8 +6,9 @@
  * culver-uidl: state, not a cache, so it is on disk before a client sees a
  * line of it, and a damaged one is an error, never made anew.
  *
- * What the file says goes before the name, so that another source of UIDLs
- * (a mailbox that came from another server) only has to put them there.
+ * What the file says goes before the name.  The first session of a mailbox
+ * that came from another server puts that server's there (takeover.c), and
+ * each first session notes whose it took, so that no later one takes others.
  */
 #include "config.h"
 
@@ -104,6 +105,8 @@ set_unknown(const struct culver_host *host, const struct uidl_state *s,
 {
 	char brought[PLUG_UID_MAX + 1];
 
+	if ((r->flags & MD_SURE) != 0)	/* just taken over */
+		return true;
 	if (r->uid != 0) {	/* the cache knew it: save it again */
 		r->flags |= MD_FRESH;
 		return true;
@@ -119,11 +122,22 @@ set_unknown(const struct culver_host *host, const struct uidl_state *s,
 	return set_random(host, l, r);
 }
 
+/* A message that has, or wants to have, a UIDL. */
 struct owner {
 	const char *uid;
 	size_t index;
-	bool fresh;
+	unsigned claim;		/* the lowest has the best one */
 };
+
+static unsigned
+claim_of(const struct md_rec *r)
+{
+	if (r->uid != 0 && (r->flags & MD_FRESH) == 0)
+		return 0;		/* it is in the state */
+	if ((r->flags & MD_SURE) != 0)
+		return 1;		/* the server before us showed it */
+	return (r->flags & MD_FRESH) != 0 ? 3 : 2;
+}
 
 static int
 owner_order(const void *a, const void *b)
@@ -131,11 +145,11 @@ owner_order(const void *a, const void *b)
 	const struct owner *x = a, *y = b;
 	int c = strcmp(x->uid, y->uid);
 
-	return c != 0 ? c : (int)x->fresh - (int)y->fresh;
+	return c != 0 ? c : x->claim < y->claim ? -1 : x->claim > y->claim;
 }
 
-/* What was brought may be another message's already: whoever is new gives
- * way, and gets a UIDL that nobody has. */
+/* What was brought or taken over may be another message's already: whoever
+ * has the worse claim gives way, and gets a UIDL that nobody has. */
 static bool
 settle(const struct culver_host *host, struct md_list *l)
 {
@@ -146,11 +160,11 @@ settle(const struct culver_host *host, struct md_list *l)
 	ok = ok && twice != NULL;
 	for (i = 0; ok && i < l->n; i++)
 		own[i] = (struct owner){ .uid = md_uid(l, &l->rec[i]),
-		    .index = i, .fresh = (l->rec[i].flags & MD_FRESH) != 0 };
+		    .index = i, .claim = claim_of(&l->rec[i]) };
 	if (ok && l->n > 0)
 		qsort(own, l->n, sizeof(*own), owner_order);
 	for (i = 1; ok && i < l->n; i++)
-		twice[own[i].index] = own[i].fresh &&
+		twice[own[i].index] = own[i].claim > 0 &&
 		    strcmp(own[i - 1].uid, own[i].uid) == 0;
 	for (i = 0; ok && i < l->n; i++)	/* moves what OWN points to */
 		if (twice[i])
@@ -160,7 +174,10 @@ settle(const struct culver_host *host, struct md_list *l)
 	return ok;
 }
 
-/* Go through state and messages, both in order; how many are new, or -1. */
+/*
+ * Go through state and messages, both in order; how many are new, or -1.  What
+ * R has already is from the cache or taken over: the state goes before it.
+ */
 static long
 match(const struct culver_host *host, struct uidl_state *s, struct md_list *l)
 {
@@ -178,7 +195,11 @@ match(const struct culver_host *host, struct uidl_state *s, struct md_list *l)
 			i++;
 		if (i < s->n && c == 0) {
 			s->ent[i].here = true;
-			r->flags &= ~(unsigned)MD_FRESH;
+			r->flags &= ~(unsigned)(MD_FRESH | MD_SURE);
+			if (s->ent[i].rank != 0)
+				r->rank = s->ent[i].rank;
+			else if (r->rank != 0)
+				r->flags |= MD_FRESH;
 			if ((r->uid == 0 ||
 			    strcmp(md_uid(l, r), s->ent[i].uid) != 0) &&
 			    !md_list_set_uid(l, r, s->ent[i].uid))
@@ -186,18 +207,22 @@ match(const struct culver_host *host, struct uidl_state *s, struct md_list *l)
 		} else if (!set_unknown(host, s, l, r))
 			return -1;
 		fresh += (r->flags & MD_FRESH) != 0;
-		any |= (r->flags & MD_FRESH) != 0 &&
-		    md_uid_brought(md_base(l, r), brought);
+		any |= (r->flags & MD_SURE) != 0 ||
+		    ((r->flags & MD_FRESH) != 0 &&
+		    md_uid_brought(md_base(l, r), brought));
 	}
 	if (any && !settle(host, l))
 		return -1;
 	return fresh;
 }
 
-/* All entries and all new messages, in order. */
+/*
+ * All entries and all new messages, in order.  A new one that has an entry
+ * takes its place.
+ */
 static culver_status
 save(const struct culver_mailbox *mb, const struct uidl_state *s,
-    struct culver_call *call)
+    unsigned from, struct culver_call *call)
 {
 	const struct md_list *l = &mb->list;
 	struct uidl_text t = { 0 };
@@ -212,23 +237,27 @@ save(const struct culver_mailbox *mb, const struct uidl_state *s,
 	for (i = 0; i < s->n; i++)
 		absent += !s->ent[i].here;
 	drop = absent > KEEP_ABSENT + l->n ? absent - KEEP_ABSENT - l->n : 0;
-	uidl_text_begin(&t, &mb->snap, &st);
+	uidl_text_begin(&t, &mb->snap, &st, from);
 	for (i = 0; i < s->n || j < l->n;) {
-		if (j < l->n && (l->rec[j].flags & MD_FRESH) == 0)
+		const struct md_rec *r = &l->rec[j];
+		int c;
+
+		if (j < l->n && (r->flags & MD_FRESH) == 0) {
 			j++;
-		else if (j == l->n || (i < s->n && md_order(s->ent[i].base,
-		    md_base(l, &l->rec[j])) < 0)) {
-			if (s->ent[i].here || drop == 0)
-				uidl_text_add(&t, s->ent[i].uid,
-				    s->ent[i].base);
-			else
-				drop--;
-			i++;
-		} else {
-			uidl_text_add(&t, md_uid(l, &l->rec[j]),
-			    md_base(l, &l->rec[j]));
-			j++;
+			continue;
 		}
+		c = i == s->n ? 1 : j == l->n ? -1 :
+		    md_order(s->ent[i].base, md_base(l, r));
+		if (c >= 0) {
+			uidl_text_add(&t, md_uid(l, r), md_base(l, r),
+			    r->rank);
+			j++;
+		} else if (s->ent[i].here || drop == 0)
+			uidl_text_add(&t, s->ent[i].uid, s->ent[i].base,
+			    s->ent[i].rank);
+		else
+			drop--;
+		i += c <= 0;
 	}
 	uidl_text_end(&t);
 	status = plug_file_commit(&mb->index, MD_UIDL, fd, (struct culver_str){
@@ -269,40 +298,95 @@ load(struct culver_mailbox *mb, const struct md_cache *cache,
 	return CULVER_OK;
 }
 
-/* One pass; *SAVE is set if the state has to be written, under the lock. */
+/* A pass over state and messages. */
+struct pass {
+	struct uidl_state state;
+	unsigned from;		/* whose UIDLs and order the messages have */
+	bool need_save;		/* under the lock */
+	bool note_only;		/* to say whose; nothing depends on it yet */
+};
+
+/* Whose UIDLs has the mailbox?  Before its first session, take them over. */
+static culver_status
+take_over(struct culver_mailbox *mb, const struct md_cache *cache,
+    struct pass *p, struct culver_call *call)
+{
+	const unsigned want = mb->store->style;
+
+	p->from = p->state.from;
+	if (p->from == MD_AUTO && mb->list.n > 0 && cache->list.n == 0)
+		return md_takeover(mb, &p->from, call);
+	if (p->from == MD_AUTO && cache->list.n > 0)
+		p->from = MD_NAME;	/* shown, but the state is lost */
+	if (want != MD_AUTO && p->from != MD_AUTO && want != p->from)
+		culver_logf(mb->store->host, CULVER_LOG_WARN, "%s: uidl = %s "
+		    "comes too late: the first session took those of \"%s\"",
+		    mb->store->path, md_styles[want], md_styles[p->from]);
+	return CULVER_OK;
+}
+
 static culver_status
 assign(struct culver_mailbox *mb, const struct md_cache *cache,
-    struct uidl_state *s, bool *need_save, struct culver_call *call)
+    struct pass *p, struct culver_call *call)
 {
+	struct uidl_state *s = &p->state;
 	culver_status status;
+	bool moved;
 	long fresh;
 
 	uidl_state_free(s);
 	status = load(mb, cache, s, call);
 	if (status != CULVER_OK)
 		return status;
-	if (cache->list.block == NULL && mb->list.n == 0 && s->n > 0 &&
-	    md_memory_differs(&s->mem, &mb->snap))
+	moved = s->exists && md_memory_differs(&s->mem, &mb->snap);
+	if (cache->list.block == NULL && mb->list.n == 0 && s->n > 0 && moved)
 		return md_fail_replaced(mb, MD_UIDL, call);
+	status = take_over(mb, cache, p, call);
+	if (status != CULVER_OK)
+		return status;
 	fresh = match(mb->store->host, s, &mb->list);
 	if (fresh < 0)
 		return plug_fail(call, ENOMEM, "%s", mb->store->path);
-	*need_save = fresh > 0 || (mb->lock >= 0 && s->exists &&
-	    md_memory_differs(&s->mem, &mb->snap));
+	p->need_save = fresh > 0 ||
+	    (mb->lock >= 0 && (moved || s->from != p->from));
+	p->note_only = fresh == 0 && p->from == MD_NAME;
+	if (mb->lock < 0 && s->from != p->from) {
+		/* no session: the other server may go on for a while */
+		p->need_save = fresh > 0 && p->from == MD_NAME;
+		p->from = s->from;
+	}
 	return CULVER_OK;
+}
+
+/* Save what P found.  Where it is only a note, a full disk is no reason to
+ * keep the user from removing mail. */
+static culver_status
+keep(struct culver_mailbox *mb, const struct pass *p,
+    struct culver_call *call)
+{
+	culver_status status = save(mb, &p->state, p->from, call);
+
+	if (status == CULVER_E_NOSPACE && p->note_only) {
+		plug_warn(mb->store->host, call->err, "the next session will "
+		    "look again whose UIDLs these are");
+		status = CULVER_OK;
+	}
+	if (status == CULVER_OK)
+		status = md_uidl_stamp(&mb->index, &mb->uidl, call);
+	return status;
 }
 
 culver_status
 md_uidl_assign(struct culver_mailbox *mb, const struct md_cache *cache,
     struct culver_call *call)
 {
-	struct uidl_state s = { 0 };
-	bool need_save = false, made = false;
+	struct pass p = { .from = MD_AUTO };
 	culver_status status;
+	bool made = false;
 	int lock = -1;
 
-	status = assign(mb, cache, &s, &need_save, call);
-	if (status == CULVER_OK && need_save && mb->lock < 0) {
+	status = assign(mb, cache, &p, call);
+	if (status == CULVER_OK && p.need_save && mb->lock < 0) {
 		/* not a POP3 session, but this must not race with one */
 		status = plug_lock(&mb->index, PLUG_LOCK, &lock, &made, call);
 		if (status == CULVER_E_IN_USE)
@@ -310,19 +394,17 @@ md_uidl_assign(struct culver_mailbox *mb, const struct md_cache *cache,
 			    "%s has messages without a UIDL and is in use",
 			    mb->store->path);
 		if (status == CULVER_OK)
-			status = assign(mb, cache, &s, &need_save, call);
+			status = assign(mb, cache, &p, call);
 	}
-	if (status == CULVER_OK && need_save) {
-		status = save(mb, &s, call);
-		if (status == CULVER_OK)
-			status = md_uidl_stamp(&mb->index, &mb->uidl, call);
-	} else
-		mb->uidl = s.stamp;
+	if (status == CULVER_OK && p.need_save)
+		status = keep(mb, &p, call);
+	else
+		mb->uidl = p.state.stamp;
 	/* a lock file that another session locked first is that session's */
 	if (lock >= 0 && made)
 		unlinkat(mb->index.fd, PLUG_LOCK, 0);
 	if (lock >= 0)
 		close(lock);
-	uidl_state_free(&s);
+	uidl_state_free(&p.state);
 	return status;
 }

@@ -2,12 +2,13 @@
  * uidl.h - the text of culver-uidl, shared by uidl.c and uidlfile.c.
  *
  *	culver-uidl 1
- *	dirs DEV:INO DEV:INO self DEV:INO
- *	UIDL BASENAME
+ *	dirs DEV:INO DEV:INO self DEV:INO [from STYLE]
+ *	UIDL BASENAME [RANK]
  *	...
  *	end COUNT CHECKSUM
  *
- * In the order of md_order(); bytes of a base name outside 0x21..0x7E, and
+ * STYLE is whose UIDLs and order were taken over, RANK the place in that.  In
+ * the order of md_order(); bytes of a base name outside 0x21..0x7E, and
  * '%', are written as %XX.
  */
 #ifndef STORAGE_MAILDIR_UIDL_H
@@ -17,6 +18,7 @@
 
 struct uidl_ent {
 	const char *base, *uid;
+	uint32_t rank;
 	bool here;		/* the message is in the mailbox */
 };
 
@@ -24,6 +26,7 @@ struct uidl_state {
 	bool exists;
 	struct plug_stamp stamp;
 	struct md_memory mem;
+	unsigned from;		/* MD_NAME and so on; 0: not decided yet */
 	struct uidl_ent *ent;	/* in md_order() */
 	size_t n;
 	const char **by_uid;	/* sorted */
@@ -46,8 +49,9 @@ struct uidl_text {
 };
 
 void uidl_text_begin(struct uidl_text *t, const struct md_snap *snap,
-    const struct stat *self);
-void uidl_text_add(struct uidl_text *t, const char *uid, const char *base);
+    const struct stat *self, unsigned from);
+void uidl_text_add(struct uidl_text *t, const char *uid, const char *base,
+    uint32_t rank);
 void uidl_text_end(struct uidl_text *t);
 
 #endif /* STORAGE_MAILDIR_UIDL_H */

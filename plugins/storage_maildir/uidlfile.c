@@ -60,30 +60,68 @@ unescape(char *s)
 	return true;
 }
 
-/* Split "UIDL BASENAME"; what is wrong with it, or NULL. */
+/* The rank behind a base name, which is cut off; false if it is none. */
+static bool
+parse_rank(char *base, uint32_t *rank)
+{
+	char *space = strchr(base, ' '), want[16];
+
+	*rank = 0;
+	if (space == NULL)
+		return true;
+	*space++ = '\0';
+	*rank = (uint32_t)strtoul(space, NULL, 10);
+	snprintf(want, sizeof(want), "%" PRIu32, *rank);
+	return *rank > 0 && strcmp(space, want) == 0;
+}
+
+/* Split "UIDL BASENAME [RANK]"; what is wrong with it, or NULL. */
 static const char *
 parse_entry(char *line, struct uidl_ent *ent, const struct uidl_ent *before)
 {
 	char *space = strchr(line, ' ');
+	uint32_t rank;
 
 	if (space == NULL || !plug_uid_legal(line, (size_t)(space - line)))
 		return "no legal UIDL";
 	*space = '\0';
+	if (!parse_rank(space + 1, &rank))
+		return "no rank";
 	if (!unescape(space + 1) || strlen(space + 1) > NAME_MAX ||
 	    strchr(space + 1, ':') != NULL)
 		return "no legal base name";
-	*ent = (struct uidl_ent){ .uid = line, .base = space + 1 };
+	*ent = (struct uidl_ent){ .uid = line, .base = space + 1,
+	    .rank = rank };
 	if (before != NULL && md_order(before->base, ent->base) >= 0)
 		return "not in order";
 	return NULL;
 }
 
+/* What stands behind the directories: who had the mailbox before us. */
+static bool
+parse_from(const char *s, unsigned *from)
+{
+	const char word[] = " from ";
+
+	*from = MD_AUTO;
+	if (*s == '\0')
+		return true;
+	if (strncmp(s, word, sizeof(word) - 1) != 0)
+		return false;
+	for (*from = MD_NAME; md_styles[*from] != NULL; (*from)++)
+		if (strcmp(s + sizeof(word) - 1, md_styles[*from]) == 0)
+			return true;
+	return false;
+}
+
 /* The line that tells of what the state was written for. */
 static bool
-parse_dirs(const char *line, const struct stat *st, struct md_memory *mem)
+parse_dirs(const char *line, const struct stat *st, struct md_memory *mem,
+    unsigned *from)
 {
 	uint64_t v[6];
 	char want[256];
+	size_t n;
 
 	if (sscanf(line, "dirs %" SCNu64 ":%" SCNu64 " %" SCNu64 ":%" SCNu64
 	    " self %" SCNu64 ":%" SCNu64, &v[0], &v[1], &v[2], &v[3], &v[4],
@@ -95,7 +133,8 @@ parse_dirs(const char *line, const struct stat *st, struct md_memory *mem)
 	*mem = (struct md_memory){
 	    .valid = v[4] == st->st_dev && v[5] == st->st_ino,
 	    .dev = { v[0], v[2] }, .ino = { v[1], v[3] } };
-	return strcmp(line, want) == 0;
+	n = strlen(want);
+	return strncmp(line, want, n) == 0 && parse_from(line + n, from);
 }
 
 /* Parse the lines after the first; NULL or what is wrong in the last one. */
@@ -105,7 +144,8 @@ parse_lines(struct uidl_state *s, struct plug_state *file)
 	char *line = plug_state_line(file);
 	const char *wrong;
 
-	if (line != NULL && !parse_dirs(line, &file->st, &s->mem))
+	if (line != NULL && !parse_dirs(line, &file->st, &s->mem,
+	    &s->from))
 		return "not the directories";
 	while (line != NULL && (line = plug_state_line(file)) != NULL) {
 		if (s->n == file->count)
@@ -169,21 +209,26 @@ text_put(struct uidl_text *t, const char *s, size_t n)
 
 void
 uidl_text_begin(struct uidl_text *t, const struct md_snap *snap,
-    const struct stat *self)
+    const struct stat *self, unsigned from)
 {
 	char line[256];
 	int n = snprintf(line, sizeof(line), UIDL_VERSION "\ndirs %" PRIu64
 	    ":%" PRIu64 " %" PRIu64 ":%" PRIu64 " self %" PRIu64 ":%" PRIu64
-	    "\n", snap->dir[MD_NEW].dev, snap->dir[MD_NEW].ino,
+	    "%s%s\n", snap->dir[MD_NEW].dev, snap->dir[MD_NEW].ino,
 	    snap->dir[MD_CUR].dev, snap->dir[MD_CUR].ino,
-	    (uint64_t)self->st_dev, (uint64_t)self->st_ino);
+	    (uint64_t)self->st_dev, (uint64_t)self->st_ino,
+	    from != MD_AUTO ? " from " : "",
+	    from != MD_AUTO ? md_styles[from] : "");
 
 	text_put(t, line, (size_t)n);
 }
 
 void
-uidl_text_add(struct uidl_text *t, const char *uid, const char *base)
+uidl_text_add(struct uidl_text *t, const char *uid, const char *base,
+    uint32_t rank)
 {
+	char number[16];
+
 	text_put(t, uid, strlen(uid));
 	text_put(t, " ", 1);
 	for (; *base != '\0'; base++) {
@@ -197,6 +242,10 @@ uidl_text_add(struct uidl_text *t, const char *uid, const char *base)
 			    (unsigned char)*base);
 			text_put(t, esc, 3);
 		}
+	}
+	if (rank != 0) {
+		snprintf(number, sizeof(number), " %" PRIu32, rank);
+		text_put(t, number, strlen(number));
 	}
 	text_put(t, "\n", 1);
 	t->count++;
