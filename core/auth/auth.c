@@ -12,6 +12,8 @@
 #include <linux/filter.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "core/auth/coord.h"
@@ -35,6 +37,18 @@ generation_parse(const char *text, uint32_t *out)
 		return 0;
 	*out = (uint32_t)v;
 	return 1;
+}
+
+/* No page of this process goes to swap, as what libcrypto and the C library
+ * make of passwords.  Where a limit is set, only what is kept for longer than a
+ * login has its pages locked: secret.c and cache.c say if that fails. */
+static void
+memory_lock(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_MEMLOCK, &l) == 0 && l.rlim_cur == RLIM_INFINITY)
+		(void)mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
 }
 
 /* Everything is open that this process will ever open: shut the rest. */
@@ -90,6 +104,7 @@ main(int argc, char **argv)
 		log_error("cannot limit itself");
 		return 1;
 	}
+	memory_lock();
 	setup.one_user = !conf.shared_uid &&
 	    (sandbox_missing() & SANDBOX_APART) != 0;
 	if (fcntl(FD_MEMORY, F_GETFD) >= 0)

@@ -37,7 +37,7 @@ struct cache {
 	uint32_t cap, head, tail, end, n;
 };
 
-/* Best effort: not every kernel and limit grants it. */
+/* Memory that is neither swapped nor dumped, or none. */
 static void *
 map(size_t size)
 {
@@ -46,17 +46,27 @@ map(size_t size)
 
 	if (p == MAP_FAILED)
 		return NULL;
-	(void)mlock2(p, size, MLOCK_ONFAULT);
-	(void)madvise(p, size, MADV_DONTDUMP);
-	return p;
+	if (mlock2(p, size, MLOCK_ONFAULT) == 0 &&
+	    madvise(p, size, MADV_DONTDUMP) == 0)
+		return p;
+	munmap(p, size);
+	return NULL;
+}
+
+size_t
+cache_size(const struct cache *c)
+{
+	return c->size - sizeof(*c);
 }
 
 struct cache *
 cache_new(size_t size)
 {
-	struct cache *c = map(sizeof(*c) + size);
+	struct cache *c = NULL;
 	size_t rest;
 
+	while ((c = map(sizeof(*c) + size)) == NULL && size > CACHE_MIN)
+		size = size / 2 > CACHE_MIN ? size / 2 : CACHE_MIN;
 	if (c == NULL)
 		return NULL;
 	c->size = sizeof(*c) + size;

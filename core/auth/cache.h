@@ -1,8 +1,8 @@
 /*
  * cache.h - what sections answered, for a while.
  *
- * Runs in the auth coordinator.  Memory of a fixed size that is locked as far
- * as the limits allow and left out of core dumps; what is oldest gives way.
+ * Runs in the auth coordinator.  Memory of a fixed size that is locked and
+ * left out of core dumps; what is oldest gives way.
  * Passwords are there as HMACs under a key that nobody else has and that ends
  * with the process.  Pure: the caller passes the time.
  */
@@ -40,8 +40,12 @@ struct cache_found {
 	size_t n;
 };
 
-/* SIZE octets (at least 64 KiB); NULL: no memory or no random octets. */
+enum { CACHE_MIN = 65536 };	/* octets */
+
+/* SIZE octets (at least CACHE_MIN), or as many as can be locked; NULL: not even
+ * so many, or no random octets. */
 struct cache *cache_new(size_t size);
+size_t cache_size(const struct cache *c);
 void cache_destroy(struct cache **c);
 
 /* False: libcrypto failed, and nothing can be kept or found. */

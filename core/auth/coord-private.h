@@ -148,8 +148,9 @@ void section_pump(struct coord *c, unsigned section);
 
 /* --- remember.c: what was answered, and what is asked already -------------- */
 
-/* The cache, if the configuration wants one; false: no memory. */
-_Bool remember_new(struct coord *c);
+/* The cache, if the configuration wants one and there is memory for it; the log
+ * says if not. */
+void remember_new(struct coord *c);
 
 /* Forget all about USER (a name as it was asked for or answered), or all. */
 void remember_flush(struct coord *c, const char *user);

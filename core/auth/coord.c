@@ -129,9 +129,12 @@ coord_new(const struct coord_setup *setup)
 		throttle_secret(c->throttle, c->salt_secret);
 	c->logins = delay_new();
 	if (c->throttle == NULL || c->logins == NULL || !secrets_new(c) ||
-	    !remember_new(c) || !sasl_warm() ||
-	    !loop_watch(setup->loop, &c->manager, LOOP_READ))
+	    !sasl_warm() ||
+	    !loop_watch(setup->loop, &c->manager, LOOP_READ)) {
 		coord_destroy(&c);
+		return NULL;
+	}
+	remember_new(c);	/* takes what those of logins leave to lock */
 	return c;
 }
 

@@ -20,16 +20,23 @@
 
 #define IMPORTANT (IPC_TLS | IPC_LOOPBACK)	/* what a plugin is told */
 
-_Bool
+void
 remember_new(struct coord *c)
 {
 	const struct conf_auth *conf = c->conf;
 
 	if (conf->cache_time == 0 && conf->cache_negative_time == 0 &&
 	    conf->cache_away_time == 0)
-		return 1;
+		return;
 	c->cache = cache_new(conf->cache_size);
-	return c->cache != NULL;
+	if (c->cache == NULL)
+		log_warn("auth_cache: nothing is remembered: not even %d KiB "
+		    "of memory can be locked (RLIMIT_MEMLOCK)",
+		    CACHE_MIN / 1024);
+	else if (cache_size(c->cache) < conf->cache_size)
+		log_warnx("auth_cache: only %zu KiB of memory can be locked "
+		    "(RLIMIT_MEMLOCK): less than its size is remembered",
+		    cache_size(c->cache) / 1024);
 }
 
 void

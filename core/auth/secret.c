@@ -2,8 +2,9 @@
  * secret.c - the passwords of logins that are being checked, in one place.
  *
  * Runs in the auth coordinator.  The memory is locked as far as the limits
- * allow, left out of core dumps, and wiped when a password is given back.
- * Tokens, which are longer and end by themselves, are on the heap.
+ * allow (the log says if they do not), left out of core dumps, and wiped when a
+ * password is given back.  Tokens, which are longer and end by themselves, are
+ * on the heap.
  */
 #include "config.h"
 
@@ -12,6 +13,7 @@
 #include <sys/mman.h>
 
 #include "core/auth/coord-private.h"
+#include "core/base/log.h"
 
 #define SECRETS_SIZE (MAX_SECRETS * sizeof(struct secret))
 
@@ -23,8 +25,9 @@ secrets_new(struct coord *c)
 
 	if (p == MAP_FAILED)
 		return 0;
-	/* Best effort: not every kernel and limit grants it. */
-	(void)mlock2(p, SECRETS_SIZE, MLOCK_ONFAULT);
+	if (mlock2(p, SECRETS_SIZE, MLOCK_ONFAULT) != 0)
+		log_warn("passwords may reach the swap space: cannot lock "
+		    "%zu KiB (RLIMIT_MEMLOCK)", SECRETS_SIZE / 1024);
 	(void)madvise(p, SECRETS_SIZE, MADV_DONTDUMP);
 	c->secrets = p;
 	c->free_secret = NULL;

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -162,6 +163,7 @@ child(const struct spawn_env *env, const struct spawn *s)
 	char *envp[] = {(char *)(uintptr_t)"PATH=/usr/bin:/bin", NULL, NULL};
 	struct priv_ids ids = env->ids[spawn_index(s->role)];
 	char *tz = getenv("TZ");
+	const struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
 	sigset_t none;
 
 	sigemptyset(&none);
@@ -174,6 +176,8 @@ child(const struct spawn_env *env, const struct spawn *s)
 		argv[2 + i] = (char *)(uintptr_t)s->arg[i];
 	if (tz != NULL)
 		envp[1] = tz - strlen("TZ=");
+	if (s->role == R_AUTH)	/* it looks what became of that */
+		(void)setrlimit(RLIMIT_MEMLOCK, &all);
 	if (s->group != 0)
 		ids.groups[ids.n_groups++] = s->group;
 	if (!spawn_std_null() || !fds_place(s) ||

@@ -1,7 +1,9 @@
 """What each role really has, read from /proc: uid, gid, groups, capabilities,
 no_new_privs, seccomp, root directory and open descriptors (DESIGN section 3).
 """
+import hashlib
 import os
+import re
 import signal
 import stat
 
@@ -11,6 +13,7 @@ from culver import ROLE_IDS, Failure, cmdline, numbered, proc_status, until
 
 ROLE_USER = {"gate": "gate", "auth": "auth", "pool": "auth", "log": "log",
              "manager": "config"}
+CAP_SYS_RESOURCE = 24
 pytestmark = pytest.mark.needs_root
 
 
@@ -238,6 +241,67 @@ def test_master_memory_holds_no_password(instance, sessions):
     """master is no way to a secret (DESIGN section 3)."""
     for needle in (b"$6$rounds=1000$", b"geheim", b"PRIVATE KEY"):
         assert not memory_holds(instance.pid, needle), needle
+
+
+def mappings(pid):
+    """(first line, VmFlags) of each."""
+    head = None
+    with open(f"/proc/{pid}/smaps") as f:
+        for line in f:
+            if line.startswith("VmFlags:"):
+                yield head, line.split()[1:]
+            elif re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+                head = line
+
+
+def test_what_is_remembered_stays_in_the_coordinator(make_instance):
+    """Of right passwords there is an HMAC, in memory that neither swap nor a
+    core dump gets; nor does anything else of the coordinator, where master may
+    raise a limit."""
+    inst = make_instance(users=1, extra="auth_cache { time = 1h size = 2M }")
+    user = inst.users[0]
+    user.password = "ganz-geheimes-Wort"
+    inst.write_users()
+    inst.start()
+    for _ in range(3):
+        inst.login(user).quit()
+    # the file says no by now, so it is the cache that lets in
+    inst.write_users({user.name: "{PLAIN}x"})
+    inst.login(user).quit()
+    pid, = inst.role("auth")
+    secret = user.password.encode()
+    for needle in (secret, hashlib.sha256(secret).digest(),
+                   hashlib.sha1(secret).digest(), hashlib.md5(secret).digest()):
+        assert not memory_holds(pid, needle), needle
+    found = list(mappings(pid))
+    assert any("lo" in flags and "dd" in flags and
+               2 << 20 <= size(head) for head, flags in found)
+    assert os.stat(f"/proc/{pid}/status").st_uid == 0   # not dumpable
+    with open(f"/proc/{pid}/limits") as f:
+        limits = f.read()
+    assert re.search(r"^Max core file size +0 +0 ", limits, re.M)
+    may = int(proc_status(inst.pid)["CapEff"], 16) >> CAP_SYS_RESOURCE & 1
+    if may:
+        assert re.search(r"^Max locked memory +unlimited +unlimited ", limits,
+                         re.M)
+    for head, flags in found:
+        if may and "w" in head.split()[1]:
+            assert "lo" in flags, head
+
+
+def test_what_cannot_be_locked_is_not_remembered(make_instance):
+    inst = make_instance(users=1, extra="auth_cache { time = 1h size = 512M }")
+    inst.start()
+    inst.login(inst.users[0]).quit()
+    pid, = inst.role("auth")
+    for head, flags in mappings(pid):
+        if "dd" in flags and "[v" not in head:
+            assert "lo" in flags, head
+
+
+def size(head):
+    start, end = (int(x, 16) for x in head.split()[0].split("-"))
+    return end - start
 
 
 def memory_holds(pid, needle):

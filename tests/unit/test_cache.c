@@ -102,6 +102,28 @@ test_what_an_answer_depends_on(void **state)
 	assert_string_equal(got(&others[2]), "-21 z");
 }
 
+/* What two caches have of one password has nothing in common. */
+static void
+test_every_key_is_another(void **state)
+{
+	const struct cache_ask ask = {.user = "tim", .service = "pop3",
+	    .remote = "", .local = "", .password = (const uint8_t *)"pw",
+	    .n = 2};
+	struct cache *other = cache_new(65536);
+	struct cache_key a, b;
+
+	(void)state;
+	assert_non_null(other);
+	assert_true(cache_key(c, &ask, &a));
+	assert_true(cache_key(other, &ask, &b));
+	assert_memory_not_equal(a.password, b.password, sizeof(a.password));
+	assert_memory_not_equal(a.ask, b.ask, sizeof(a.ask));
+	assert_int_not_equal(a.user, b.user);
+	assert_true(cache_key(c, &ask, &b));
+	assert_memory_equal(a.password, b.password, sizeof(a.password));
+	cache_destroy(&other);
+}
+
 static void
 test_forget(void **state)
 {
@@ -191,7 +213,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_what_an_answer_depends_on), T(test_forget),
+		T(test_what_an_answer_depends_on),
+		T(test_every_key_is_another), T(test_forget),
 		T(test_round_and_round),
 	};
 
