@@ -2,20 +2,24 @@
  * popload.c - the benchmarks' program: its commands and what they share.
  *
  *     popload load|sham|mail [-option value]...
+ *     popload forks MILLISECONDS UID
  *
  * popload.h says what it is.
  */
 #include "config.h"
 
-#include <ctype.h>
 #include <errno.h>
+#include <grp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "core/base/clock.h"
 #include "tests/bench/popload.h"
 
 void
@@ -112,6 +116,31 @@ descriptors_raise(unsigned long n)
 	setrlimit(RLIMIT_NOFILE, &rl);
 }
 
+/* `popload forks ms uid': how many processes a second the machine can start
+ * that only become somebody and end. */
+static int
+forks_main(int argc, char **argv)
+{
+	long ms = argc == 3 ? number_read(argv[1], 1, 3600000) : 0, n;
+	uid_t id = argc == 3 ? (uid_t)number_read(argv[2], 0, 1L << 31) : 0;
+	uint64_t start = clock_now(), end = start + (uint64_t)ms * NS_PER_MS;
+	int status;
+	pid_t pid;
+
+	for (n = 0; clock_now() < end; n++) {
+		pid = fork();
+		if (pid == 0)
+			_exit(setgroups(0, NULL) != 0 ||
+			    setresgid(id, id, id) != 0 ||
+			    setresuid(id, id, id) != 0);
+		if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+			die("cannot start processes, or not as %ld", (long)id);
+	}
+	printf("{\"forks\": %ld, \"seconds\": %.6f}\n", n,
+	    (double)(clock_now() - start) / 1e9);
+	return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -120,12 +149,14 @@ main(int argc, char **argv)
 		int (*run)(int argc, char **argv);
 	} commands[] = {
 		{"load", load_main}, {"sham", sham_main}, {"mail", mail_main},
+		{"forks", forks_main},
 	};
 	size_t i;
 
 	for (i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].run(argc - 1, argv + 1);
-	fputs("usage: popload load|sham|mail [-option value]...\n", stderr);
+	fputs("usage: popload load|sham|mail [-option value]...\n"
+	    "       popload forks ms uid\n", stderr);
 	return 2;
 }

@@ -80,13 +80,15 @@ class Scenario:
     name = None
     storage = None      # or the only one that it is about
     options = {}        # of a server's running()
+    inetd = False       # for servers that are started for each connection
 
     def __init__(self, bench):
         self.bench, self.scale = bench, bench.scale
         self.load = bench.load
 
     def fits(self, server, storage):
-        return storage in server.storages
+        return storage in server.storages and (self.inetd or
+                                               not server.inetd)
 
     def prepare(self, server, storage):
         """The boxes that it is to be started with."""
@@ -103,13 +105,8 @@ class Scenario:
 
     def small(self, server, storage, users=None):
         return self.bench.mailboxes.small(
-            server.owner, storage, users or self.scale["users"],
+            server.name, storage, users or self.scale["users"],
             self.scale["messages"])
-
-    def large(self, server, storage, messages, **kw):
-        box = self.bench.mailboxes.large(storage, messages, **kw)
-        return [self.bench.mailboxes.copy_for(server.owner, box)
-                if server.copies and server.name != "sham" else box]
 
 
 class Sessions(Scenario):
@@ -194,12 +191,27 @@ class Poll(Sessions):
         self.bench.mailboxes.spoiled(boxes)
 
 
-class Retr(Scenario):
-    """Every message of a large mailbox."""
+class Large(Scenario):
+    """One user's large mailbox."""
+
+    def fits(self, server, storage):
+        return server.one_user and super().fits(server, storage)
+
+    def large(self, server, storage, messages, **kw):
+        box = self.bench.mailboxes.large(server.keeps or storage, messages,
+                                         **kw)
+        return [self.bench.mailboxes.copy_for(server.name, box)
+                if server.copies and server.name != "sham" else box]
+
+
+class Retr(Large):
+    """Every message."""
 
     def __init__(self, bench, tls, ahead):
         super().__init__(bench)
         self.tls, self.ahead = tls, ahead
+        # replies in pieces make it wait for acknowledgements, one by one
+        self.inetd = not tls and ahead > 1
         self.name = "retr-tls" if tls else \
             "retr-plain" if ahead > 1 else "retr-lockstep"
 
@@ -222,14 +234,15 @@ class Retr(Scenario):
         return {**rate, "server ms": r["cpu"]}
 
 
-class Open(Scenario):
-    """A session that lists a large mailbox, which did not change."""
+class Open(Large):
+    """A session that lists it, when it did not change."""
     PLAN = "LOGIN STAT LIST UIDL QUIT"
 
     def __init__(self, bench, storage, name="unchanged", messages=None, **kw):
         super().__init__(bench)
         self.name = f"{storage}-{name}"
         self.storage, self.mailbox = storage, kw
+        self.inetd = storage == "mbox"
         self.messages = messages or self.scale[storage]
 
     def prepare(self, server, storage):
@@ -319,7 +332,7 @@ class OpenFresh(Open):
 
 
 class Idle(Scenario):
-    """Memory of connections that do nothing."""
+    """Memory of connections that do nothing; only root may look."""
 
     def __init__(self, bench, name, plan, clients, tls=False):
         super().__init__(bench)
@@ -327,10 +340,11 @@ class Idle(Scenario):
         self.clients = self.scale[clients]
 
     def fits(self, server, storage):
-        return server.name != "sham" and super().fits(server, storage)
+        return ROOT and server.name != "sham" and \
+            super().fits(server, storage)
 
     def prepare(self, server, storage):
-        return self.small(server, storage, self.scale["users"])
+        return self.small(server, storage)
 
     def warm(self, server, boxes):
         self.load(server, "LOGIN STAT QUIT", clients=8, sessions=len(boxes))

@@ -1,5 +1,5 @@
 """servers.py - the servers that tests/bench/run measures: Culver, the sham
-one, Dovecot where it is installed.
+one, Dovecot and popa3d where they are installed.
 
 Each has an address of its own on loopback and, where there is cgroup v2 and
 it may be used, a cgroup of its own: what a server's processes cost is counted
@@ -15,8 +15,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
-from culver import (PORT, ROOT, TLS_PORT, Failure, Instance, Pop,
+import peers
+from culver import (PASSWORD, PORT, ROOT, TLS_PORT, Failure, Instance, Pop,
                     all_processes, alive, free_address, make_certificate, modules,
                     proc_stat, tempdir, until)
 
@@ -70,11 +72,12 @@ class Server:
     the pids by other means than the cgroup."""
     name = None
     storages = ("maildir",)
-    owner = None        # of small mailboxes
-    copies = True       # it needs copies of the large ones
+    keeps = None        # the only storage that it has, whatever others have
+    inetd = False       # it is started for each connection
+    one_user = True     # it is worth measuring with one user only
+    copies = True       # it needs copies of the large mailboxes
 
     def __init__(self):
-        self.owner = self.owner or self.name
         self.address = free_address()
         self.cgroup = None
         self.files = None
@@ -87,7 +90,7 @@ class Server:
                                            dir=tempdir("culver-bench-")))
         os.chmod(self.files, 0o711)
         (self.files / "users").write_text(
-            "".join(f"{box.name}:pw\n" for box in boxes))
+            "".join(f"{box.name}:{PASSWORD}\n" for box in boxes))
         self.boxes, self.options = boxes, kw
         try:
             self.start(boxes, **kw)
@@ -108,7 +111,7 @@ class Server:
     def only(self, number):
         """A file with only this one of its users."""
         path = self.files / f"user-{number}"
-        path.write_text(f"{self.boxes[number].name}:pw\n")
+        path.write_text(f"{self.boxes[number].name}:{PASSWORD}\n")
         return path
 
     def start(self, boxes, **kw):
@@ -153,7 +156,8 @@ class Server:
         """KiB."""
         total = 0
         for pid in self.pids():
-            with contextlib.suppress(OSError):
+            # it may have ended
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 with open(f"/proc/{pid}/smaps_rollup") as f:
                     total += sum(int(line.split()[1]) for line in f
                                  if line.startswith("Pss:"))
@@ -194,7 +198,7 @@ limits {{
     def write_boxes(self, boxes):
         with open(self.userfile, "w") as f:
             for b in boxes:
-                f.write(f"{b.name}:{{PLAIN}}pw:{b.uid}:{b.gid}::{b.home}::"
+                f.write(f"{b.name}:{{PLAIN}}{PASSWORD}:{b.uid}:{b.gid}::{b.home}::"
                         f"storage={b.storage}\n")
 
 
@@ -224,7 +228,7 @@ class Culver(Server):
         self.make(boxes)
         with open(self.instance.userfile, "a") as f:
             for i in range(more_users):
-                f.write(f"x{i:07}:{{PLAIN}}pw:{300000 + i}:{300000 + i}::"
+                f.write(f"x{i:07}:{{PLAIN}}{PASSWORD}:{300000 + i}:{300000 + i}::"
                         f"/nonexistent::\n")
         self.instance.start(prefix=self.cgroup.prefix())
 
@@ -377,7 +381,7 @@ class Dovecot(Spawned):
         (self.files / "state").mkdir(exist_ok=True)
         with open(self.files / "passwd", "w") as f:
             for box in boxes:
-                f.write(f"{box.name}:{{PLAIN}}pw:{box.uid}:{box.gid}::"
+                f.write(f"{box.name}:{{PLAIN}}{PASSWORD}:{box.uid}:{box.gid}::"
                         f"{box.home}::\n")
         (self.files / "passwd").chmod(0o644)
         conf = self.files / "conf"
@@ -392,6 +396,7 @@ class DovecotVmail(Dovecot):
     any separation of users."""
     name = "dovecot-vmail"
     pop3 = "  service_count = 200"
+    one_user = False    # the other one does the same then
 
     def start(self, boxes, **kw):
         one = boxes[0]
@@ -403,15 +408,52 @@ class DovecotVmail(Dovecot):
         super().start(boxes, **kw)
 
 
-def peers(names, tree, popload):
+class Popa3d(Server):
+    """Its processes are started by a thread here, for each connection: only
+    what takes much longer than that is worth measuring."""
+    name = "popa3d"
+    storages = ("maildir", "mbox")
+    keeps = "mbox"
+    inetd = True
+    PROGRAM = "popa3d"
+
+    def start(self, boxes, **kw):
+        box, cgroup = boxes[0], self.cgroup
+        spool = box.home / box.name
+        if not spool.exists():
+            os.link(box.path, spool)
+
+        class InCgroup(peers.Popa3d):
+            def argv(self):
+                return [*cgroup.prefix(), *super().argv()]
+
+        self.peer = InCgroup(SimpleNamespace(
+            name=box.name, uid=box.uid, gid=box.gid, home=box.home,
+            file=spool, instance=SimpleNamespace(dir=self.files)))
+        self.peer.address = self.address
+        self.peer.__enter__()
+
+    def end(self):
+        self.peer.__exit__()
+
+    def processes(self):
+        return [p.pid for p in self.peer.started if alive(p.pid)]
+
+
+def installed(names, tree, popload):
     """The servers of these names that there are, Culver first."""
     made = [Culver(tree)]
     for name in names:
         if name == "sham":
             made.append(Sham(popload))
-        elif not ROOT or not os.path.exists(Dovecot.PROGRAM):
-            print(f"NOT RUN {name}: not installed, or not root", flush=True)
+            continue
+        kind = {"dovecot-hp": Dovecot, "dovecot-vmail": DovecotVmail,
+                "popa3d": Popa3d}.get(name)
+        if kind is None:
+            sys.exit(f"{name}: no server that is known here")
+        if ROOT and shutil.which(kind.PROGRAM):
+            made.append(kind())
         else:
-            made.append({"dovecot-hp": Dovecot,
-                         "dovecot-vmail": DovecotVmail}[name]())
+            print(f"NOT RUN {name}: not installed, or not root",
+                  file=sys.stderr, flush=True)
     return made

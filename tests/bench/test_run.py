@@ -53,6 +53,7 @@ def test_all_kinds_of_scenarios_are_measured(tree, build, work):
     assert result["figures"]["idle-many"]["culver"]["held"] == [200]
 
 
+@pytest.mark.needs_root
 def test_growth_has_an_exponent_for_each_cost(tree, build, work):
     out = work / "out.json"
     done = benchmark(tree, build, work, "--peers", "", "--growth", "--json",
