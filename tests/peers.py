@@ -1,10 +1,10 @@
-"""peers.py - POP3 servers of Debian that serve one mbox beside Culver.
+"""peers.py - POP3 servers of Debian that serve one mailbox beside Culver.
 
-Dovecot, Mailutils and popa3d, each started by the test itself, on loopback
-and with configuration, accounts and data in a directory of its own, and
-ended by pid.  The last two look users up in /etc and mail in /var/mail: they
-see a mount namespace with an /etc/passwd, /etc/pam.d and /var/mail of the
-test's.  Needs root.
+Dovecot, Mailutils and popa3d with an mbox, Dovecot and Courier with a Maildir,
+each started by the test itself, on loopback and with configuration, accounts
+and data in a directory of its own, and ended by pid.  Mailutils and popa3d
+look users up in /etc and mail in /var/mail: they see a mount namespace with an
+/etc/passwd, /etc/pam.d and /var/mail of the test's.  Needs root.
 """
 import contextlib
 import os
@@ -106,7 +106,7 @@ userdb {{
   args = uid={uid} gid={gid} home={home}
 }}
 first_valid_uid = 1
-mail_location = mbox:~/dovecot:INBOX={file}
+mail_location = {location}
 service pop3-login {{
   inet_listener pop3 {{
     port = {port}
@@ -115,16 +115,25 @@ service pop3-login {{
 {options}
 """
 
+    def location(self):
+        u = self.user
+        (u.home / "dovecot").mkdir(exist_ok=True)
+        u.own(u.home / "dovecot")
+        return f"mbox:~/dovecot:INBOX={u.file}"
+
     def argv(self):
         u = self.user
         (self.dir / "state").mkdir()
         conf = self.write("conf", self.CONF.format(
             address=self.address, port=PORT, dir=self.dir, uid=u.uid,
-            gid=u.gid, home=u.home, file=u.file, password=PASSWORD,
-            options=self.options))
-        (u.home / "dovecot").mkdir(exist_ok=True)
-        u.own(u.home / "dovecot")
+            gid=u.gid, home=u.home, location=self.location(),
+            password=PASSWORD, options=self.options))
         return ["/usr/sbin/dovecot", "-F", "-c", str(conf)]
+
+
+class DovecotMaildir(Dovecot):
+    def location(self):
+        return f"maildir:{self.user.maildir}"
 
 
 class Private(Peer):
@@ -186,12 +195,8 @@ server {address}:{port} {{
         return [*self.mounts(), "/usr/sbin/pop3d", f"--config-file={conf}"]
 
 
-class Popa3d(Private):
-    """By inetd, which is a thread here: a process a connection."""
-    program = "popa3d"
-
-    def argv(self):
-        return [*self.mounts(), shutil.which("popa3d")]
+class Inetd(Peer):
+    """One that inetd starts, which is a thread here: a process a connection."""
 
     def __enter__(self):
         self.sock = socket.create_server((self.address, PORT))
@@ -205,8 +210,11 @@ class Popa3d(Private):
             while True:
                 client, _ = self.sock.accept()
                 with client:
-                    self.started.append(self.spawn(
-                        self.command, stdin=client, stdout=client))
+                    self.serve_one(client)
+
+    def serve_one(self, client):
+        self.started.append(self.spawn(self.command, stdin=client,
+                                       stdout=client))
 
     def __exit__(self, *exc):
         self.sock.shutdown(socket.SHUT_RDWR)
@@ -218,3 +226,52 @@ class Popa3d(Private):
             except subprocess.TimeoutExpired:
                 proc.kill()
                 proc.wait()
+
+
+class Popa3d(Inetd, Private):
+    program = "popa3d"
+
+    def argv(self):
+        return [*self.mounts(), shutil.which("popa3d")]
+
+
+class Courier(Inetd):
+    """courierpop3d, as courierpop3login starts it once it knows the user; that
+    needs a daemon for users and passwords, so the test is that program."""
+    program = "courierpop3d"
+
+    def argv(self):
+        return [shutil.which(self.program), str(self.user.maildir)]
+
+    def libraries(self):
+        """Of the packages that it was unpacked with."""
+        top = Path(self.command[0]).resolve().parents[2]
+        return ":".join(map(str, (top, *top.glob("*-linux-gnu"))))
+
+    def ask(self, client, reply):
+        """Send REPLY; the words of the line that comes."""
+        client.sendall(reply.encode() + b"\r\n")
+        line = b""
+        while not line.endswith(b"\n"):
+            byte = client.recv(1)
+            if not byte:
+                return []
+            line += byte
+        return line.decode().split()
+
+    def serve_one(self, client):
+        u, words = self.user, self.ask(client, "+OK Hello there.")
+        while words and words[0].upper() != "PASS":
+            words = self.ask(client, "-ERR Invalid command."
+                             if words[0].upper() != "USER" else
+                             "+OK Password required.")
+        if words[1:] != [PASSWORD]:
+            return
+        with open(self.dir / "log", "ab") as log:
+            self.started.append(subprocess.Popen(
+                self.command, stdin=client, stdout=client, stderr=log,
+                cwd=u.home, user=u.uid, group=u.gid, extra_groups=[],
+                env={"LD_LIBRARY_PATH": self.libraries(),
+                     "AUTHENTICATED": u.name, "AUTHADDR": u.name,
+                     "TCPREMOTEIP": "127.0.0.1", "TCPREMOTEPORT": "1",
+                     "HOME": str(u.home)}))

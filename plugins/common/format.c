@@ -2,8 +2,7 @@
  * format.c - the UIDLs that Dovecot made by its pop3_uidl_format: format.h.
  *
  * Pure functions over memory, run in the worker as the mailbox's owner.
- * Dovecot 2.3 writes %[0WIDTH]FILTERS LETTER, with %{NAME} for a letter;
- * 2.4 writes %{NAME | FILTER | ...}.
+ * Dovecot 2.3 has %[0WIDTH][FILTERS]LETTER, and 2.4 %{NAME | FILTER | ...}.
  */
 #include "config.h"
 
@@ -158,6 +157,10 @@ static bool
 take_item(const char **p, struct item *it)
 {
 	*it = (struct item){ .letter = '\0' };
+	if (**p == '{') {
+		(*p)++;
+		return take_long(p, it) && item_ok(it);
+	}
 	if (**p == '0') {
 		it->width = take_number(p);
 		if (it->width == 0)
@@ -166,11 +169,7 @@ take_item(const char **p, struct item *it)
 	for (; **p != '\0' && strchr("XMLU", **p) != NULL; (*p)++)
 		if (!add_filter(it, **p))
 			return false;
-	if (**p == '{') {
-		(*p)++;
-		if (!take_long(p, it))
-			return false;
-	} else if (**p != '\0')
+	if (**p != '\0')
 		it->letter = *(*p)++;
 	return item_ok(it);
 }

@@ -105,8 +105,10 @@ old_courier_parse(struct old_file *o, size_t n)
 		wrong = parse_header(line, &version);
 	if (wrong == NULL && version > 0)
 		line = old_line(o);
-	for (; wrong == NULL && line != NULL; line = old_line(o))
+	while (wrong == NULL && line != NULL) {
 		wrong = parse_line(o, line, version);
+		line = wrong == NULL ? old_line(o) : NULL;
+	}
 	if (wrong == NULL && !old_sort(o, is_same))
 		wrong = "a second UID for a file";
 	return wrong;

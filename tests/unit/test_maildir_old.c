@@ -199,7 +199,7 @@ test_damage(void **state)
 		{ true, "a\n", 1, "size" },
 		{ true, "a b\n", 1, "size" },
 		{ true, "/3 9 5\na 1 2:3:4\nb 1 2:3:4:5\n", 3, "UID" },
-		{ true, "/3 9 5\na 1 2\n", 2, "UID" },
+		{ true, "/3 9 5\na 1 2\nb 1 2:3:4\n", 2, "UID" },
 		{ true, "/3 9 5\na 1 :2\n", 2, "UID" },
 		{ true, "/3 9 5\na 2:3:4\n", 2, "size" },
 		{ true, "/3 9 5\n 1 2:3:4\n", 2, "file name" },
@@ -241,7 +241,7 @@ test_formats(void **state)
 		{ "%08Xu%08Xv", MBOX, 3, "0000000a000000ab" },
 		{ "%{uid | hex(8)}%{uidvalidity | hex(8)}", MBOX, 3,
 		    "0000000a000000ab" },
-		{ "%08X{uid}%{ uidvalidity|hex }", MBOX, 3, "0000000aab" },
+		{ "%{uid|hex}%{ uidvalidity|hex(08) }", MBOX, 3, "a000000ab" },
 		{ "%v.%u", MBOX, 3, "171.10" },
 		{ "%{uidvalidity}.%{uid}", MBOX, 3, "171.10" },
 		{ "%u", MBOX, 1, "10" },
@@ -264,7 +264,7 @@ test_formats(void **state)
 	    "%04Xu", "%0u", "%099u", "%u %v", "%u%%", "%Xm", "%m%m%m",
 	    "\303\274%u", "%{uid", "%{uid}}\n", "%{uid | hex(7)}", "%{}",
 	    "%{uid | hex(8}", "%{uid | base64}", "%{uid |}", "%{uid|md5(3)}",
-	    "%{uid | md5 | hex(8)}", "%{uidl}", "%XMXu", "%08MXu",
+	    "%{uid | md5 | hex(8)}", "%{uidl}", "%X{uid}", "%XMXu", "%08MXu",
 	    "%{uid|lower|lower|lower|lower|lower}", "%{filename}",
 	    ("%u01234567890123456789012345678901234567890123456789012345678"
 	    "90") };
