@@ -86,17 +86,20 @@ is_taken(const struct cf_config *c, const struct cf_section *s, size_t i,
 	return 0;
 }
 
+struct kinds {			/* of the addresses of a section */
+	_Bool has_unix, has_inet, all_local;
+};
+
 static void
 check_addresses(const struct cf_config *c, struct cf_section *s,
-    _Bool *has_unix, _Bool *all_local)
+    struct kinds *k)
 {
 	const struct culver_value *v = &s->v[O_ADDRESS];
 	const struct cf_section *who;
 	struct cf_addr a;
 	char err[CONVERT_ERR];
 
-	*has_unix = 0;
-	*all_local = 1;
+	*k = (struct kinds){.all_local = 1};
 	if (!s->bad[O_ADDRESS] && v->u.list.n == 0)
 		cf_blame(s, O_ADDRESS, "the list is empty: wanted at least "
 		    "one address");
@@ -114,9 +117,60 @@ check_addresses(const struct cf_config *c, struct cf_section *s,
 				    who->at.file->path,
 				    (unsigned)who->at.line);
 		}
-		*has_unix |= a.is_unix;
-		*all_local &= a.is_local;
+		k->has_unix |= a.is_unix;
+		k->has_inet |= !a.is_unix;
+		k->all_local &= a.is_local;
 	}
+}
+
+/* The networks of option O. */
+static void
+check_nets(struct cf_section *s, enum cf_opt o, const struct kinds *k)
+{
+	const struct culver_value *v = &s->v[o];
+	struct conf_net net;
+	char err[CONVERT_ERR];
+
+	if (s->set[o] == NULL)
+		return;
+	for (size_t i = 0; i < v->u.list.n && !s->bad[o]; i++)
+		if (!cf_net_parse(v->u.list.v[i].p, &net, err))
+			cf_blame(s, o, "%s", err);
+	if (!s->bad[o] && v->u.list.n > 0 && !k->has_inet &&
+	    !s->bad[O_ADDRESS])
+		cf_blame(s, o, "only an IPV4:PORT or [IPV6]:PORT address has "
+		    "clients with networks, and this section has none");
+}
+
+/* What is there too much would be left out of `deny', too. */
+static void
+count_nets(const struct cf_config *c)
+{
+	static const enum cf_opt lists[] = {O_LISTEN_ALLOW, O_LISTEN_DENY,
+	    O_PROXY};
+	const struct cf_section *last = NULL;
+	size_t n = 0;
+
+	for (struct cf_section *s = c->listen; s != NULL; s = s->next) {
+		n += 2;		/* what `allow' is by default */
+		for (int i = 0; i < 3; i++)
+			n += s->v[lists[i]].u.list.n;
+		last = s;
+	}
+	if (n > CONF_MAX_NET)
+		diag_error(last->at, cf_where(last, NULL), "there are %zu "
+		    "networks with this section (two for `listen' itself): "
+		    "wanted at most %d", n, CONF_MAX_NET);
+}
+
+static void
+check_proxy(struct cf_section *s, const struct kinds *k)
+{
+	check_nets(s, O_PROXY, k);
+	if (cf_is_good(s, O_PROXY_TLS) && s->v[O_PROXY_TLS].u.i != 0 &&
+	    s->v[O_PROXY].u.list.n == 0 && !s->bad[O_PROXY])
+		cf_blame(s, O_PROXY_TLS, "there is no proxy: add `proxy = "
+		    "{\"192.0.2.1\"}' with its address");
 }
 
 static void
@@ -135,6 +189,8 @@ check_tls_use(const struct cf_config *c, struct cf_section *s,
 	if (v->u.i != CONF_TLS_OFF && !has_cert)
 		cf_blame(s, O_TLS, "there is no certificate: add `tls { "
 		    "certificate = \"...\" key = \"...\" }'");
+	if (s->v[O_PROXY_TLS].u.i != 0)
+		return;		/* the proxy has TLS for them */
 	if (v->u.i == CONF_TLS_OFF && !s->bad[O_PLAIN_LOGIN] &&
 	    s->v[O_PLAIN_LOGIN].u.i == CONF_PLAIN_NEVER)
 		cf_blame(s, O_PLAIN_LOGIN, "without TLS nobody can log in: "
@@ -175,47 +231,38 @@ static void
 check_lmtp(const struct cf_config *c, struct cf_section *s,
     const struct cf_env *env)
 {
-	static const enum cf_opt not_ours[] = {O_TLS, O_PLAIN_LOGIN, O_PROXY};
-	const struct culver_value *v = &s->v[O_LISTEN_ALLOW];
-	_Bool has_unix, all_local;
-	char err[CONVERT_ERR];
-	struct conf_net net;
+	static const enum cf_opt not_ours[] = {O_TLS, O_PLAIN_LOGIN, O_PROXY,
+	    O_PROXY_TLS};
+	struct kinds k;
 
-	check_addresses(c, s, &has_unix, &all_local);
-	check_unix(s, env, has_unix);
-	for (size_t i = 0; i < 3; i++)
+	check_addresses(c, s, &k);
+	check_unix(s, env, k.has_unix);
+	for (size_t i = 0; i < 4; i++)
 		if (s->set[not_ours[i]] != NULL && (not_ours[i] != O_TLS ||
 		    s->v[O_TLS].u.i != CONF_TLS_OFF))
 			cf_blame(s, not_ours[i], "this is not for protocol = "
 			    "lmtp: remove this line");
 	s->v[O_TLS].u.i = CONF_TLS_OFF;
-	for (size_t i = 0; i < v->u.list.n && !s->bad[O_LISTEN_ALLOW]; i++)
-		if (!cf_net_parse(v->u.list.v[i].p, &net, err))
-			cf_blame(s, O_LISTEN_ALLOW, "%s", err);
-	if (v->u.list.n > 32)
-		cf_blame(s, O_LISTEN_ALLOW, "there are %zu networks: wanted "
-		    "at most 32", v->u.list.n);
+	check_nets(s, O_LISTEN_ALLOW, &k);
+	check_nets(s, O_LISTEN_DENY, &k);
 }
 
 static void
 check_listen(const struct cf_config *c, struct cf_section *s,
     const struct cf_env *env)
 {
-	_Bool has_unix, all_local;
+	struct kinds k;
 
 	if (cf_is_lmtp(s)) {
 		check_lmtp(c, s, env);
 		return;
 	}
-	if (s->set[O_LISTEN_ALLOW] != NULL)
-		cf_blame(s, O_LISTEN_ALLOW, "this is for protocol = lmtp "
-		    "only: remove this line");
-	if (cf_is_good(s, O_PROXY) && s->v[O_PROXY].u.list.n > 0)
-		cf_blame(s, O_PROXY, "the PROXY protocol is not supported in "
-		    "this version: remove this line");
-	check_addresses(c, s, &has_unix, &all_local);
-	check_tls_use(c, s, all_local);
-	check_unix(s, env, has_unix);
+	check_addresses(c, s, &k);
+	check_nets(s, O_LISTEN_ALLOW, &k);
+	check_nets(s, O_LISTEN_DENY, &k);
+	check_proxy(s, &k);
+	check_tls_use(c, s, k.all_local);
+	check_unix(s, env, k.has_unix);
 }
 
 void
@@ -264,6 +311,7 @@ cf_check_listeners(struct cf_config *c, const struct cf_env *env)
 		check_listen(c, s, env);
 		n += s->v[O_ADDRESS].u.list.n;
 	}
+	count_nets(c);
 	if (n > CONF_MAX_LISTEN && last != NULL)
 		diag_error(last->at, cf_where(last, NULL), "there are %zu "
 		    "addresses with this section: wanted at most %d", n,

@@ -72,16 +72,42 @@ master_check_rest(struct conf_master *c)
 }
 
 static _Bool
+net_table_check(const struct conf_net_table *t)
+{
+	if (t->n > CONF_MAX_NET)
+		return 0;
+	for (uint32_t i = 0; i < t->n; i++)
+		if (t->net[i].bits > (t->net[i].is_v6 ? 128 : 32))
+			return 0;
+	return 1;
+}
+
+static _Bool
+nets_check(const struct conf_nets *nets, const struct conf_net_table *t)
+{
+	return nets->first <= t->n && nets->n <= t->n - nets->first;
+}
+
+static _Bool
+admit_check(const struct conf_admit *a, const struct conf_net_table *t)
+{
+	return nets_check(&a->allow, t) && nets_check(&a->deny, t);
+}
+
+static _Bool
 gate_check(struct conf_gate *c)
 {
 	END_TEXT(c->hostname);
 	if (c->n_listen > CONF_MAX_LISTEN || c->n_cert > CONF_MAX_CERT + 1 ||
-	    c->n_host > CONF_MAX_HOST || c->client_name > CONF_CLIENT_UID)
+	    c->n_host > CONF_MAX_HOST || c->client_name > CONF_CLIENT_UID ||
+	    !net_table_check(&c->nets))
 		return 0;
 	for (uint32_t i = 0; i < c->n_listen; i++) {
 		END_TEXT(c->listen[i].name);
 		if (c->listen[i].tls > CONF_TLS_OFF ||
-		    c->listen[i].plain_login > CONF_PLAIN_ALWAYS)
+		    c->listen[i].plain_login > CONF_PLAIN_ALWAYS ||
+		    !admit_check(&c->listen[i].admit, &c->nets) ||
+		    !nets_check(&c->listen[i].proxy, &c->nets))
 			return 0;
 	}
 	return 1;
@@ -99,14 +125,10 @@ lmtp_check(struct conf_lmtp *c)
 {
 	END_TEXT(c->hostname);
 	END_TEXT(c->delimiters);
-	if (c->n_listen > CONF_MAX_LISTEN || c->n_net > CONF_MAX_NET)
+	if (c->n_listen > CONF_MAX_LISTEN || !net_table_check(&c->nets))
 		return 0;
 	for (uint32_t i = 0; i < c->n_listen; i++)
-		if (c->listen[i].first_net > c->n_net ||
-		    c->listen[i].n_net > c->n_net - c->listen[i].first_net)
-			return 0;
-	for (uint32_t i = 0; i < c->n_net; i++)
-		if (c->net[i].bits > (c->net[i].is_v6 ? 128 : 32))
+		if (!admit_check(&c->listen[i].admit, &c->nets))
 			return 0;
 	return 1;
 }

@@ -38,7 +38,7 @@ enum {
 	CONF_MAX_HOST = 2049,		/* with the default */
 	CONF_MAX_RANGE = 16,
 	CONF_MAX_GROUP = 8,
-	CONF_MAX_NET = 256,
+	CONF_MAX_NET = 1024,		/* of all listeners */
 	CONF_MAX_FILTER = 1024,		/* BPF instructions */
 	CONF_GATE_FDS = 256,		/* besides those of clients */
 	CONF_MASTER_FDS = 1024,		/* besides one a session */
@@ -114,12 +114,37 @@ struct conf_master {
 	struct conf_storage_section storage[CONF_MAX_STORAGE];
 };	/* extra: n_cert times struct conf_cert_files */
 
+/* --- who may connect -------------------------------------------------- */
+
+struct conf_net {			/* an address, how much counts */
+	uint8_t addr[16];		/* IPv4: the first 4 */
+	uint32_t is_v6, bits;
+};
+
+struct conf_net_table {			/* what all listeners of a role share */
+	uint32_t n;
+	struct conf_net net[CONF_MAX_NET];
+};
+
+struct conf_nets {			/* some of those */
+	uint32_t first, n;
+};
+
+struct conf_admit {			/* to a listener */
+	struct conf_nets allow, deny;
+	uint32_t only;			/* nobody who is not in `allow' */
+	uint32_t silent;		/* others get no answer */
+};
+
 /* --- gate ------------------------------------------------------------ */
 
 struct conf_gate_listen {
 	uint32_t tls;			/* enum conf_tls */
 	uint32_t plain_login;		/* enum conf_plain */
 	uint32_t is_unix;
+	struct conf_admit admit;
+	struct conf_nets proxy;		/* whose connections have a header */
+	uint32_t proxy_tls;		/* the header's word on TLS counts */
 	char name[CONF_NAME];		/* of the listen section */
 };
 
@@ -145,20 +170,16 @@ struct conf_gate {
 					 * who vouches for those of clients */
 	uint32_t client_name;		/* enum conf_client_name */
 	struct conf_gate_listen listen[CONF_MAX_LISTEN];
+	struct conf_net_table nets;
 };	/* extra: n_host times struct conf_gate_host */
 
 /* --- lmtp ------------------------------------------------------------ */
-
-struct conf_net {			/* an address, how much counts */
-	uint8_t addr[16];		/* IPv4: the first 4 */
-	uint32_t is_v6, bits;
-};
 
 struct conf_lmtp_listen {
 	uint32_t on;			/* 0: it is not lmtp's */
 	uint32_t is_unix;
 	uint32_t own;			/* run_dir/deliver */
-	uint32_t first_net, n_net;	/* who may connect, in net[] */
+	struct conf_admit admit;
 };
 
 struct conf_lmtp {
@@ -171,9 +192,9 @@ struct conf_lmtp {
 	uint32_t connections;
 	uint64_t idle_time;		/* ns */
 	uint64_t message_size, spool;	/* octets */
-	uint32_t n_listen, n_net;
+	uint32_t n_listen;
 	struct conf_lmtp_listen listen[CONF_MAX_LISTEN];
-	struct conf_net net[CONF_MAX_NET];
+	struct conf_net_table nets;
 };
 
 /* --- certificate checker --------------------------------------------- */

@@ -18,6 +18,7 @@ static const char *const cases[] = {"keep", "lower", NULL};
 static const char *const protocols[] = {"pop3", "lmtp", NULL};
 static const char *const names[] = {"any", "address", "local", NULL};
 static const char *const fulls[] = {"temporary", "permanent", NULL};
+static const char *const refusals[] = {"reply", "close", NULL};
 static const char *const tls_kinds[] = {"starttls", "implicit", "off", NULL};
 static const char *const client_names[] = {"cn", "email", "uid", NULL};
 static const char *const plain_kinds[] = {"local", "never", "always", NULL};
@@ -129,8 +130,14 @@ const struct cf_option cf_options[O_COUNT] = {
 	    "addresses and unix sockets"},
 	LISTEN(O_PROXY, "proxy", CULVER_OPT_LIST),
 	    .computed = "none",
-	    .o.help = "networks whose connections begin with a PROXY header; "
-	    "not there yet"},
+	    .o.help = "networks of proxies, whose connections begin with a "
+	    "header of the PROXY protocol, version 1 or 2: the client that "
+	    "it names is then who counts; not for connections from "
+	    "elsewhere, which are closed if they begin with one"},
+	LISTEN(O_PROXY_TLS, "proxy_tls", CULVER_OPT_BOOL),
+	    .o.def = "no",
+	    .o.help = "whether a client that has TLS with the proxy, as the "
+	    "proxy says, counts as one with TLS here"},
 	LISTEN(O_MODE, "mode", CULVER_OPT_STRING),
 	    .o.min = 3, .o.max = 4, .computed = "0660 for lmtp, 0666 for pop3",
 	    .o.help = "permissions of unix sockets, in octal"},
@@ -142,9 +149,17 @@ const struct cf_option cf_options[O_COUNT] = {
 	    "that starts Culver",
 	    .o.help = "group of unix sockets, a name or a number"},
 	LISTEN(O_LISTEN_ALLOW, "allow", CULVER_OPT_LIST),
-	    .o.min = 1, .o.max = 64, .computed = "127.0.0.0/8 and ::1",
-	    .o.help = "networks that may deliver by LMTP over TCP, as "
+	    .o.min = 1, .o.max = 64, .computed = "127.0.0.0/8 and ::1 for "
+	    "lmtp, all for pop3",
+	    .o.help = "networks that may connect over TCP, as "
 	    "{\"127.0.0.1\", \"192.0.2.0/24\", \"2001:db8::/32\"}"},
+	LISTEN(O_LISTEN_DENY, "deny", CULVER_OPT_LIST),
+	    .o.min = 1, .o.max = 64, .computed = "none",
+	    .o.help = "networks that may not, even if they are in allow"},
+	LISTEN(O_REFUSAL, "refusal", CULVER_OPT_ENUM),
+	    .o.def = "reply", .o.choices = refusals,
+	    .o.help = "what who may not connect gets: a line that says so "
+	    "(where TLS begins at once, nothing), or nothing"},
 
 	TLS(O_CERTIFICATE, "certificate", CULVER_OPT_LIST),
 	    .o.min = 1, .o.max = 1023, .computed = "none",

@@ -54,4 +54,8 @@ _Bool snap_auth(const struct snapper *s);
 _Bool snap_lmtp(const struct snapper *s);
 _Bool snap_log(const struct snapper *s);
 
+/* snap_listen.c: the listeners of gates, and those of lmtp. */
+void snap_gate_listeners(const struct cf_config *c, struct conf_gate *g);
+void snap_lmtp_listeners(const struct cf_config *c, struct conf_lmtp *l);
+
 #endif /* CONFIG_SNAP_PRIVATE_H */

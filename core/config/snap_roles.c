@@ -31,17 +31,7 @@ gate_fill(const struct snapper *s, struct conf_gate *g)
 	g->gate_logins = (uint32_t)lim->v[O_GATE_LOGINS].u.i;
 	g->expire_days = snap_expire_days(s->c);
 	cf_mechs(s->c, &g->mechs, &g->announced);
-	for (const struct cf_section *l = s->c->listen; l != NULL; l = l->next)
-		for (size_t i = 0; i < l->v[O_ADDRESS].u.list.n; i++) {
-			struct conf_gate_listen *out =
-			    &g->listen[g->n_listen++];
-
-			out->tls = (uint32_t)l->v[O_TLS].u.i;
-			out->plain_login = (uint32_t)l->v[O_PLAIN_LOGIN].u.i;
-			out->is_unix = strncmp(l->v[O_ADDRESS].u.list.v[i].p,
-			    "unix:", 5) == 0;
-			TEXT(out->name, l->name);
-		}
+	snap_gate_listeners(s->c, g);
 }
 
 _Bool
@@ -119,43 +109,6 @@ snap_auth(const struct snapper *s)
 	return snap_filter(&p, FILTER_AUTH, 0) && snap_seal(s, &p);
 }
 
-/* The networks of SEC, into the list that all share. */
-static void
-nets_fill(const struct cf_section *sec, struct conf_lmtp *l,
-    struct conf_lmtp_listen *out)
-{
-	static const struct culver_str local[] = {{"127.0.0.0/8", 11},
-	    {"::1", 3}};
-	const struct culver_value *v = &sec->v[O_LISTEN_ALLOW];
-	const struct culver_str *list = v->u.list.v;
-	size_t n = v->u.list.n;
-	char err[CONVERT_ERR];
-
-	if (sec->set[O_LISTEN_ALLOW] == NULL) {
-		list = local;
-		n = 2;
-	}
-	out->first_net = l->n_net;
-	for (size_t i = 0; i < n && l->n_net < CONF_MAX_NET; i++)
-		cf_net_parse(list[i].p, &l->net[l->n_net++], err);
-	out->n_net = l->n_net - out->first_net;
-}
-
-static void
-lmtp_listen_fill(const struct cf_section *sec, struct conf_lmtp *l)
-{
-	struct conf_lmtp_listen first = {.on = sec->v[O_PROTOCOL].u.i == 1,
-	    .own = sec->implied && strcmp(sec->name, CF_OWN_LISTENER) == 0};
-
-	if (first.on)
-		nets_fill(sec, l, &first);
-	for (size_t i = 0; i < sec->v[O_ADDRESS].u.list.n; i++) {
-		first.is_unix = strncmp(sec->v[O_ADDRESS].u.list.v[i].p,
-		    "unix:", 5) == 0;
-		l->listen[l->n_listen++] = first;
-	}
-}
-
 _Bool
 snap_lmtp(const struct snapper *s)
 {
@@ -177,8 +130,7 @@ snap_lmtp(const struct snapper *s)
 	l->idle_time = (uint64_t)lim->v[O_IDLE_TIME].u.i;
 	l->message_size = (uint64_t)lim->v[O_MESSAGE_SIZE].u.i;
 	l->spool = (uint64_t)lim->v[O_SPOOL].u.i;
-	for (const struct cf_section *x = s->c->listen; x != NULL; x = x->next)
-		lmtp_listen_fill(x, l);
+	snap_lmtp_listeners(s->c, l);
 	return snap_filter(&p, FILTER_LMTP, 0) && snap_seal(s, &p);
 }
 

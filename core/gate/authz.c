@@ -24,15 +24,28 @@
 enum { STAMP_TEXT = 320 };	/* "<...@hostname>" and a NUL */
 
 static bool
+has_tls(const struct conn *c)
+{
+	return c->ssl != NULL || c->proxy_tls;
+}
+
+/* Behind a proxy both the client and the proxy must be. */
+static bool
+is_local(const struct conn *c)
+{
+	return !c->far && peer_is_local(&c->peer);
+}
+
+static bool
 may_log_in(const struct conn *c)
 {
-	if (c->ssl != NULL)
+	if (has_tls(c))
 		return true;
 	switch (c->gate->conf.listen[c->listen].plain_login) {
 	case CONF_PLAIN_ALWAYS:
 		return true;
 	case CONF_PLAIN_LOCAL:
-		return peer_is_local(&c->peer);
+		return is_local(c);
 	default:
 		return false;
 	}
@@ -41,7 +54,7 @@ may_log_in(const struct conn *c)
 static bool
 may_start_tls(const struct conn *c)
 {
-	return c->ssl == NULL && tls_ready(c->gate->tls) &&
+	return !has_tls(c) && tls_ready(c->gate->tls) &&
 	    c->gate->conf.listen[c->listen].tls == CONF_TLS_STARTTLS;
 }
 
@@ -76,8 +89,8 @@ uint32_t
 authz_flags(const struct conn *c)
 {
 	return usable(c, c->gate->conf.announced) << IPC_MECHS |
-	    (c->ssl != NULL ? IPC_TLS : 0u) |
-	    (peer_is_local(&c->peer) ? IPC_LOOPBACK : 0u) |
+	    (has_tls(c) ? IPC_TLS : 0u) |
+	    (is_local(c) ? IPC_LOOPBACK : 0u) |
 	    (may_start_tls(c) ? IPC_STLS : 0u);
 }
 

@@ -27,6 +27,9 @@ enum {
 	LINGER_MAX = 65536	/* octets that it may still send */
 };
 
+/* for a proxy to say whom it brings; it does so at once */
+#define PROXY_TIME (10 * NS_PER_S)
+
 _Bool
 conn_listens(const struct conn *c)
 {
@@ -187,6 +190,8 @@ wanted(const struct conn *c)
 	unsigned write = c->out.n > 0 || c->tls_wants_write ? LOOP_WRITE : 0;
 
 	switch ((enum conn_state)c->state) {
+	case CONN_PROXY:
+		return LOOP_READ;
 	case CONN_HANDSHAKE:
 	case CONN_AUTHORIZATION:
 	case CONN_SASL:
@@ -219,7 +224,11 @@ greet(struct conn *c)
 static bool
 advance(struct conn *c)
 {
+	if (c->unproven && !arrive_prove(c))
+		return false;
 	switch ((enum conn_state)c->state) {
+	case CONN_PROXY:
+		return arrive_header(c);
 	case CONN_HANDSHAKE:
 		if (!stream_handshake(c))
 			return false;
@@ -322,6 +331,9 @@ due(struct loop_timer *timer)
 	case CONN_HANDOVER:
 		conn_close(c, "no-worker");
 		return;
+	case CONN_PROXY:
+		conn_close(c, "proxy-header-time");
+		return;
 	default:
 		break;
 	}
@@ -333,6 +345,7 @@ conn_open(struct gate *g, int fd, uint32_t listen, const struct peer *peer,
     struct limit_ip *ip)
 {
 	struct conn *c = calloc(1, sizeof(*c));
+	uint64_t now;
 
 	if (c == NULL) {
 		limit_leave(g, &ip);
@@ -346,14 +359,15 @@ conn_open(struct gate *g, int fd, uint32_t listen, const struct peer *peer,
 		g->all->prev = c;
 	g->all = c;
 	g->n_conn++;
-	c->login_by = clock_now() + g->conf.login_time;
-	conn_enter(c, CONN_HANDSHAKE, c->login_by);
-	if (g->conf.listen[listen].tls != CONF_TLS_IMPLICIT) {
-		authz_greet(c);
-		conn_enter(c, CONN_AUTHORIZATION, 0);
-		stream_flush(c);
-	} else if (!tls_ready(g->tls)) {
-		conn_close(c, "tls-not-available");
+	now = clock_now();
+	c->login_by = now + g->conf.login_time;
+	c->far = !peer_is_local(peer);
+	if (arrive_proxied(g, listen, peer)) {
+		conn_enter(c, CONN_PROXY, g->conf.login_time < PROXY_TIME ?
+		    c->login_by : now + PROXY_TIME);
+	} else {
+		c->unproven = g->conf.listen[listen].proxy.n > 0;
+		arrive_begin(c);
 	}
 	/* nothing can have come yet that is worth a look */
 	if (c->state != CONN_CLOSED &&

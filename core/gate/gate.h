@@ -47,6 +47,7 @@ struct buf {			/* octets on the heap, while there are some */
 };
 
 enum conn_state {
+	CONN_PROXY,		/* a header is to come first */
 	CONN_HANDSHAKE,		/* TLS, implicit or after STLS */
 	CONN_AUTHORIZATION,	/* commands */
 	CONN_SASL,		/* the next line answers a challenge */
@@ -80,11 +81,18 @@ struct conn {
 	uint64_t grant_by;		/* then it is too late for it */
 	const char *reason;		/* why it will close */
 	culver_status status;		/* CONN_DELAY */
-	struct peer peer;
+	struct peer peer;		/* the client, also behind a proxy */
+	struct peer local;		/* what a proxy said that it wanted;
+					 * family 0: ask the kernel */
 	uint8_t state;			/* enum conn_state */
 	uint8_t listen;			/* in conf.listen[] */
 	uint16_t bad;			/* commands */
 	uint32_t lingered;		/* octets dropped in CONN_LINGER */
+	_Bool far;			/* this end of the connection is on
+					 * another machine, client or proxy */
+	_Bool proxy_tls;		/* it has TLS with its proxy, and that
+					 * counts */
+	_Bool unproven;			/* it may begin with a forged header */
 	_Bool closing;			/* when `out` is empty */
 	_Bool tls_wants_write;		/* whatever was asked of it */
 	_Bool eof;			/* the client will send no more */
@@ -183,9 +191,42 @@ _Bool limit_log(struct gate *g, enum limit_event event, uint32_t *hidden);
 void limit_say(struct gate *g, enum limit_event event, const char *name,
     const struct peer *peer, const char *key, const char *value);
 
+/* --- arrive.c: who comes, and whether he may ----------------------------- */
+
+/* What keeps a connection out: a word for the log, and what to say of it. */
+struct arrive_no {
+	const char *event, *key, *why;
+	const char *reply;		/* NULL: nothing */
+};
+
+/* Is a connection from PEER to LISTEN one that has a header first? */
+_Bool arrive_proxied(const struct gate *g, uint32_t listen,
+    const struct peer *peer);
+
+/* May PEER connect to LISTEN?  NULL, and it is counted in *IP; or why not. */
+const struct arrive_no *arrive_refuse(struct gate *g, uint32_t listen,
+    const struct peer *peer, struct limit_ip **ip);
+
+/* Does the gate hold as many as it may? */
+_Bool arrive_full(const struct gate *g);
+
+/* Take FD, just accepted from PEER, or turn it away. */
+void arrive(struct gate *g, int fd, uint32_t listen, const struct peer *peer);
+
+/* C is there and may be: greet, or wait for TLS. */
+void arrive_begin(struct conn *c);
+
+/* CONN_PROXY: go on with the header.  True: it is over, C has begun. */
+_Bool arrive_header(struct conn *c);
+
+/* C's connection must not begin with a header: false if it was closed for
+ * that, or nothing has come yet. */
+_Bool arrive_prove(struct conn *c);
+
 /* --- conn.c: a connection, its input and output -------------------------- */
 
-/* Take the accepted socket FD of LISTEN and the count IP (may be NULL). */
+/* Take the accepted socket FD of LISTEN and the count IP (NULL: none yet, or
+ * it is not counted). */
 void conn_open(struct gate *g, int fd, uint32_t listen,
     const struct peer *peer, struct limit_ip *ip);
 

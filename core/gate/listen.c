@@ -18,7 +18,6 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/gate/gate.h"
-#include "core/pop3/reply.h"
 
 enum {
 	ACCEPTS = 16,		/* of one listener in one round */
@@ -28,12 +27,6 @@ enum {
 };
 
 static bool accept_one(struct listener *l);
-
-static bool
-is_full(const struct gate *g)
-{
-	return g->n_conn >= g->conf.connections;
-}
 
 static void
 stop_watching(struct gate *g)
@@ -70,7 +63,7 @@ resume(struct loop_timer *timer)
 	struct gate *g = (struct gate *)(void *)((char *)timer -
 	    offsetof(struct gate, resume));
 
-	if (is_full(g)) {
+	if (arrive_full(g)) {
 		turn_all_away(g);
 		if (g->resume.where == NULL)
 			pause_accepting(g, FULL_MS);
@@ -93,27 +86,12 @@ out_of_descriptors(struct gate *g)
 	pause_accepting(g, PAUSE_MS);
 }
 
-/* In plain a last word; a TLS client could not read one. */
-static void
-turn_away(struct gate *g, int fd, uint32_t index, const struct peer *peer,
-    const char *what)
-{
-	static const char text[] = POP3_BUSY;
-
-	limit_say(g, LIMIT_REFUSED, "limit", peer, "what", what);
-	if (g->conf.listen[index].tls != CONF_TLS_IMPLICIT)
-		(void)!send(fd, text, sizeof(text) - 1,
-		    MSG_DONTWAIT | MSG_NOSIGNAL);
-	close(fd);
-}
-
 static bool
 accept_one(struct listener *l)
 {
 	struct gate *g = l->gate;
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
-	struct limit_ip *ip;
 	struct peer peer;
 	/* no SOCK_NONBLOCK: a worker may come to own this description */
 	int fd = accept4(l->io.fd, (struct sockaddr *)&ss, &len, SOCK_CLOEXEC);
@@ -125,13 +103,7 @@ accept_one(struct listener *l)
 		return errno == ECONNABORTED || errno == EINTR;
 	}
 	peer_set(&peer, (struct sockaddr *)&ss, len);
-	if (is_full(g)) {
-		turn_away(g, fd, l->index, &peer, "connections");
-	} else if (!limit_enter(g, &peer, &ip)) {
-		turn_away(g, fd, l->index, &peer, "connections-per-ip");
-	} else {
-		conn_open(g, fd, l->index, &peer, ip);
-	}
+	arrive(g, fd, l->index, &peer);
 	return true;
 }
 
@@ -143,7 +115,7 @@ ready(struct loop_io *io, unsigned events)
 
 	(void)events;
 	for (int i = 0; i < ACCEPTS && l->open && io->events != 0; i++) {
-		if (is_full(l->gate)) {
+		if (arrive_full(l->gate)) {
 			pause_accepting(l->gate, FULL_MS);
 			break;
 		}

@@ -113,7 +113,9 @@ local_text(const struct conn *c, char text[PEER_TEXT])
 	socklen_t len = sizeof(ss);
 	struct peer local = {.family = AF_UNIX};
 
-	if (getsockname(c->io.fd, (struct sockaddr *)&ss, &len) == 0)
+	if (c->local.family != 0)
+		local = c->local;
+	else if (getsockname(c->io.fd, (struct sockaddr *)&ss, &len) == 0)
 		peer_set(&local, (struct sockaddr *)&ss, len);
 	peer_text(&local, text);
 }

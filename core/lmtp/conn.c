@@ -434,7 +434,10 @@ conn_open(int fd, uint32_t listen)
 	if (!peer_look(c, fd, listen)) {
 		log_warnx("lmtp-refused remote=%s reason=not-allowed",
 		    c->remote);
-		turn_away(fd, "554 5.7.1", "Not for you");
+		if (server.conf.listen[listen].admit.silent)
+			close(fd);
+		else
+			turn_away(fd, "554 5.7.1", "Not for you");
 		free(c);
 		return;
 	}

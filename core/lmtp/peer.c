@@ -11,22 +11,12 @@
 #include <unistd.h>
 
 #include "core/base/log.h"
+#include "core/config/nets.h"
 #include "core/lmtp/lmtp.h"
 
 #ifndef SO_PEERGROUPS
 #define SO_PEERGROUPS 59
 #endif
-
-static _Bool
-in_net(const struct conf_net *net, _Bool v6, const uint8_t *addr)
-{
-	uint32_t whole = net->bits / 8, rest = net->bits % 8;
-
-	if ((net->is_v6 != 0) != v6 || memcmp(net->addr, addr, whole) != 0)
-		return 0;
-	return rest == 0 || ((net->addr[whole] ^ addr[whole]) &
-	    (0xff00 >> rest) & 0xff) == 0;
-}
 
 static _Bool
 is_member(int fd, gid_t primary, gid_t wanted)
@@ -91,8 +81,5 @@ peer_look(struct conn *c, int fd, uint32_t listen)
 	if (inet_ntop(v6 ? AF_INET6 : AF_INET, addr, c->remote,
 	    sizeof(c->remote)) == NULL)
 		return 0;
-	for (uint32_t i = 0; i < l->n_net; i++)
-		if (in_net(&server.conf.net[l->first_net + i], v6, addr))
-			return 1;
-	return 0;
+	return nets_admit(&server.conf.nets, &l->admit, v6, addr);
 }

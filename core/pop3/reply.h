@@ -37,6 +37,7 @@ enum { POP3_REPLY_MAX = 512 };	/* octets, line end included */
 #define POP3_TOO_SLOW	"-ERR Timeout\r\n"
 #define POP3_BUSY	"-ERR [SYS/TEMP] Too many connections, try again " \
 			"later\r\n"
+#define POP3_KEPT_OUT	"-ERR [SYS/PERM] You may not connect here\r\n"
 #define POP3_SHUTDOWN	"-ERR [SYS/TEMP] Server is shutting down, try again " \
 			"later\r\n"
 #define POP3_OK		"+OK\r\n"

@@ -206,9 +206,11 @@ def test_temporary_failure(inst, lmtp, box):
 def test_tcp_is_for_those_allowed(make_instance):
     networks = '{"127.0.0.0/9", "127.200.0.0/16"}'
     inst = make_instance(users=1, listen=LISTEN.replace(
-        "protocol", f"allow = {networks} protocol")).start()
+        "protocol", f"allow = {networks} deny = {{\"127.200.9.0/24\"}}"
+        " protocol")).start()
     for source, good in (("127.0.0.9", True), ("127.127.1.1", True),
-                         ("127.128.1.1", False), ("127.200.1.1", True)):
+                         ("127.128.1.1", False), ("127.200.1.1", True),
+                         ("127.200.9.1", False)):
         with socket.socket() as s:
             s.settimeout(20)
             s.bind((source, 0))
@@ -251,7 +253,7 @@ def test_config_mistakes(make_instance):
     inst = make_instance(users=1, listen='''
 listen a { protocol = lmtp }
 listen b { address = "unix:/x" protocol = lmtp tls = starttls }
-listen c { address = "127.0.0.1:9" allow = {"127.0.0.1"} }
+listen c { address = "127.0.0.1:9" protocol = lmtp proxy_tls = no }
 listen d { address = "127.0.0.1:10" protocol = lmtp allow = {"x", "::1/200"} }
 listen e { address = "127.0.0.1:11" protocol = lmtp proxy = {"::1"} }
 ''')
@@ -259,7 +261,7 @@ listen e { address = "127.0.0.1:11" protocol = lmtp proxy = {"::1"} }
     assert done.returncode == 78
     for where, what in (("listen a: address", "required"),
                         ("listen b: tls", "not for protocol = lmtp"),
-                        ("listen c: allow", "for protocol = lmtp only"),
+                        ("listen c: proxy_tls", "not for protocol = lmtp"),
                         ("listen d: allow", '"x" is no network'),
                         ("listen e: proxy", "not for protocol = lmtp")):
         assert [x for x in done.stderr.splitlines() if where in x and

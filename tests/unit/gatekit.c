@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -109,7 +110,6 @@ kit_connect(struct kit *k, unsigned listen, const char *address)
 {
 	struct sockaddr_in in = {.sin_family = AF_INET};
 	struct sockaddr un = {.sa_family = AF_UNIX};
-	struct limit_ip *ip;
 	struct peer peer;
 	int pair[2];
 
@@ -119,10 +119,7 @@ kit_connect(struct kit *k, unsigned listen, const char *address)
 		inet_pton(AF_INET, address, &in.sin_addr);
 	peer_set(&peer, address != NULL ? (struct sockaddr *)&in : &un,
 	    address != NULL ? sizeof(in) : sizeof(sa_family_t));
-	if (limit_enter(k->gate, &peer, &ip))
-		conn_open(k->gate, pair[1], listen, &peer, ip);
-	else
-		close(pair[1]);
+	arrive(k->gate, pair[1], listen, &peer);
 	kit_turn(k);
 	return pair[0];
 }
@@ -141,12 +138,14 @@ kit_hear(struct kit *k, int fd)
 	static char text[65536];
 	size_t n = 0;
 	ssize_t got = -1;
+	_Bool over;
 
 	kit_turn(k);
 	while (n < sizeof(text) - 8 &&
 	    (got = recv(fd, text + n, sizeof(text) - 8 - n, 0)) > 0)
 		n += (size_t)got;
-	memcpy(text + n, got == 0 ? "EOF" : "", got == 0 ? 4 : 1);
+	over = got == 0 || (got < 0 && errno == ECONNRESET);
+	memcpy(text + n, over ? "EOF" : "", over ? 4 : 1);
 	return text;
 }
 

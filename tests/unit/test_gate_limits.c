@@ -146,7 +146,7 @@ test_connections_per_ip(void **state)
 	for (int i = 0; i < 4; i++)
 		fd[i] = kit_connect(k, KIT_ALWAYS, "192.0.2.1");
 	kit_expect(k, fd[2], POP3_GREETING);
-	kit_expect(k, fd[3], "EOF");
+	kit_expect(k, fd[3], POP3_BUSY "EOF");
 	close(fd[0]);
 	close(fd[3]);
 	kit_turn(k);
