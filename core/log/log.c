@@ -8,13 +8,10 @@
 #include "config.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <linux/filter.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
@@ -23,13 +20,11 @@
 #include "core/base/sandbox.h"
 #include "core/config/conf.h"
 #include "core/ipc/ipc.h"
-#include "core/log/out.h"
+#include "core/log/lines.h"
 
 enum {
 	MAX_SENDERS = 2048,
-	BATCH = 64,		/* messages of one sender in one round */
-	BURST = 8,		/* identical lines that pass unmerged */
-	MAX_TEXT = 256 * 1024	/* of one LOG_TEXT */
+	BATCH = 64		/* messages of one sender in one round */
 };
 
 static const uint64_t repeat_every = 10 * NS_PER_S;
@@ -40,236 +35,41 @@ struct sender {
 	struct loop_io io;
 	struct sender *next;
 	enum ipc_role role;
-	char name[32];		/* "gate/1" */
-	int level;		/* of its last line: */
-	char who[40];
-	char last[OUT_TEXT_MAX];
-	unsigned same;		/* times in a row */
-	unsigned held;		/* of these not written */
+	struct source from;
 };
 
 static struct loop *loop;
-static struct out out;
+static struct lines lines;
 static struct ipc_in in;
 static struct conf_log conf;
-static struct sender manager = {.role = R_MANAGER, .name = "manager/0"};
+static struct sender manager = {.role = R_MANAGER,
+    .from.name = "manager/0"};
 static struct sender *senders;	/* without the channel's */
 static unsigned n_senders;
 static _Bool draining, done;
 static struct loop_timer repeat_timer, retry_timer, drain_timer;
 
 static void
-write_line(int level, const char *who, const char *text)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	out_line(&out, &now, level, who, text);
-}
-
-static void
 own_line(int level, const char *text)
 {
-	write_line(level, "log/1", text);
-}
-
-/* Write how often the last line of S came again since it was written. */
-static void
-held_write(struct sender *s)
-{
-	char note[64];
-
-	if (s->held > 0) {
-		snprintf(note, sizeof(note),
-		    "the last line was repeated %u times", s->held);
-		write_line(s->level, s->who, note);
-	}
-	s->held = 0;
-	s->same = 0;
+	lines_own(&lines, level, text);
 }
 
 static void
 repeat_due(struct loop_timer *timer)
 {
 	(void)timer;
-	held_write(&manager);
+	lines_held(&lines, &manager.from);
 	for (struct sender *s = senders; s != NULL; s = s->next)
-		held_write(s);
-}
-
-/* A line that S sent, named WHO; a few identical ones in a row are written,
- * since fail2ban and its like count lines. */
-static void
-line(struct sender *s, uint32_t level, const char *who, const char *text)
-{
-	if (level < LOG_DEBUG_ || level > LOG_ERROR_)
-		level = LOG_ERROR_;
-	if (level < conf.level)
-		return;
-	if (s->level == (int)level && strcmp(s->who, who) == 0 &&
-	    strcmp(s->last, text) == 0) {
-		if (++s->same > BURST) {
-			s->held++;
-			if (repeat_timer.where == NULL)
-				loop_timer_set(loop, &repeat_timer,
-				    clock_now() + repeat_every);
-			return;
-		}
-	} else {
-		held_write(s);
-		s->level = (int)level;
-		s->same = 1;
-		snprintf(s->who, sizeof(s->who), "%s", who);
-		snprintf(s->last, sizeof(s->last), "%s", text);
-	}
-	write_line((int)level, who, text);
-}
-
-static const char *
-yes_no(uint32_t flags)
-{
-	return flags & IPC_TLS ? "yes" : "no";
+		lines_held(&lines, &s->from);
 }
 
 static void
-kv_hex(struct kv *kv, const char *key, uint64_t v)
+on_held(void)
 {
-	char text[20];
-
-	snprintf(text, sizeof(text), "%016" PRIx64, v);
-	kv_text(kv, key, text);
-}
-
-/* Whose mailbox, and who is there if that is somebody else. */
-static void
-who(struct kv *kv, const struct ipc_log_session *m)
-{
-	kv_text(kv, "user", m->user);
-	if (*m->master != 0)
-		kv_text(kv, "master", m->master);
-}
-
-static void
-on_login(struct sender *s, const struct ipc_log_session *m)
-{
-	struct kv kv;
-
-	if (m->flags & IPC_DELIVERY)
-		return;			/* its end says all */
-	kv_start(&kv, "login");
-	who(&kv, m);
-	kv_text(&kv, "remote", m->remote);
-	kv_text(&kv, "tls", yes_no(m->flags));
-	kv_text(&kv, "mech", m->mech);
-	kv_hex(&kv, "session", m->session);
-	kv_u64(&kv, "uid", m->uid);
-	kv_u64(&kv, "pid", m->pid);
-	line(s, LOG_INFO_, s->name, kv.buf);
-}
-
-/* Why the session ended: its worker's last word, if it had one in END. */
-static const char *
-end_reason(const struct ipc_log_session *m, union ipc_any *end)
-{
-	static char text[32];
-	int status = (int)m->status;
-	enum ipc_type type;
-	unsigned nfds;
-
-	if (ipc_decode(m->end.p, m->end.n, &type, &nfds, end) &&
-	    type == IPC_WORKER_END)
-		return end->worker_end.reason;
-	memset(end, 0, sizeof(*end));
-	if (*m->refused != 0)
-		return m->refused;
-	snprintf(text, sizeof(text), WIFSIGNALED(status) ?
-	    "killed-by-signal-%d" : "died-with-status-%d",
-	    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-	return text;
-}
-
-static void
-delivery(struct sender *s, const struct ipc_log_session *m,
-    const struct ipc_worker_end *end, const char *reason)
-{
-	struct kv kv;
-
-	kv_start(&kv, "delivery");
-	kv_text(&kv, "user", m->user);
-	kv_text(&kv, "remote", m->remote);
-	kv_hex(&kv, "session", m->session);
-	kv_u64(&kv, "octets", end->retr_octets);
-	kv_u64(&kv, "duration-ms", m->duration / NS_PER_MS);
-	kv_text(&kv, "reason", reason);
-	line(s, LOG_INFO_, s->name, kv.buf);
-}
-
-static void
-on_session(struct sender *s, const struct ipc_log_session *m)
-{
-	union ipc_any any;
-	const char *reason = end_reason(m, &any);
-	const struct ipc_worker_end *end = &any.worker_end;
-	struct kv kv;
-
-	if (m->flags & IPC_DELIVERY) {
-		delivery(s, m, end, reason);
-		return;
-	}
-	kv_start(&kv, "session-end");
-	who(&kv, m);
-	kv_text(&kv, "remote", m->remote);
-	kv_text(&kv, "tls", yes_no(m->flags));
-	kv_hex(&kv, "session", m->session);
-	kv_u64(&kv, "retr", end->retr);
-	kv_u64(&kv, "octets", end->retr_octets);
-	kv_u64(&kv, "top", end->top);
-	kv_u64(&kv, "deleted", end->deleted);
-	kv_u64(&kv, "left", end->left);
-	kv_u64(&kv, "left-octets", end->left_octets);
-	kv_u64(&kv, "duration-ms", m->duration / NS_PER_MS);
-	kv_text(&kv, "reason", reason);
-	line(s, LOG_INFO_, s->name, kv.buf);
-}
-
-/* A worker's own words come last, behind what master knows of it. */
-static void
-on_worker(struct sender *s, const struct ipc_log_worker *m)
-{
-	char who[40], text[OUT_TEXT_MAX];
-	struct kv kv;
-
-	snprintf(who, sizeof(who), "worker/%016" PRIx64, m->session);
-	kv_start(&kv, "session-note");
-	kv_text(&kv, "user", m->user);
-	snprintf(text, sizeof(text), "%.1000s: %.1023s", kv.buf, m->text);
-	line(s, m->level, who, text);
-}
-
-/* Every line of the memfd that a config role or a checker wrote. */
-static void
-on_text(struct sender *s, uint32_t level, int fd)
-{
-	static char buf[MAX_TEXT + 1];
-	ssize_t n = pread(fd, buf, MAX_TEXT, 0);
-	char *p = buf, *end;
-
-	if (n < 0) {
-		line(s, LOG_ERROR_, s->name, "a diagnosis was unreadable");
-		return;
-	}
-	for (ssize_t i = 0; i < n; i++)
-		if (buf[i] == 0)
-			buf[i] = '?';
-	buf[n] = 0;
-	for (; *p != 0; p = end) {
-		char text[OUT_TEXT_MAX];
-
-		end = p + strcspn(p, "\n");
-		snprintf(text, sizeof(text), "%.*s", (int)(end - p), p);
-		line(s, level, s->name, text);
-		end += *end == '\n';
-	}
+	if (repeat_timer.where == NULL)
+		loop_timer_set(loop, &repeat_timer, clock_now() +
+		    repeat_every);
 }
 
 static void sender_ready(struct loop_io *io, unsigned events);
@@ -286,11 +86,11 @@ sender_add(uint32_t role, uint32_t instance, int fd)
 		return;
 	}
 	s->role = (enum ipc_role)role;
-	snprintf(s->name, sizeof(s->name), "%s/%u", ipc_role_name(s->role),
-	    instance);
+	snprintf(s->from.name, sizeof(s->from.name), "%s/%u",
+	    ipc_role_name(s->role), instance);
 	s->io = (struct loop_io){.fd = fd, .ready = sender_ready};
-	if (out.fd >= 0 && !loop_watch(loop, &s->io, LOOP_READ)) {
-		log_error("cannot watch the log of %s", s->name);
+	if (lines.out.fd >= 0 && !loop_watch(loop, &s->io, LOOP_READ)) {
+		log_error("cannot watch the log of %s", s->from.name);
 		close(fd);
 		free(s);
 		return;
@@ -305,7 +105,7 @@ sender_remove(struct sender *s)
 {
 	struct sender **at = &senders;
 
-	held_write(s);
+	lines_held(&lines, &s->from);
 	loop_unwatch(loop, &s->io);
 	close(s->io.fd);
 	while (*at != s)
@@ -320,12 +120,12 @@ static void
 on_target(uint32_t kind)
 {
 	static struct conf_log newer;
-	_Bool first = out.fd < 0;
+	_Bool first = lines.out.fd < 0;
 
 	if (in.nfds == 2 && conf_read(in.fd[1], CONF_LOG, &newer,
 	    sizeof(newer)))
-		conf = newer;
-	out_target(&out, in.fd[0], kind == 1 ? OUT_SYSLOG : OUT_FILE);
+		lines.level = newer.level;
+	out_target(&lines.out, in.fd[0], kind == 1 ? OUT_SYSLOG : OUT_FILE);
 	in.fd[0] = -1;
 	for (struct sender *s = senders; first && s != NULL; s = s->next)
 		loop_watch(loop, &s->io, LOOP_READ);
@@ -349,21 +149,21 @@ channel_message(void)
 static void
 message(struct sender *s)
 {
+	struct source *from = &s->from;
+
 	switch (in.type) {
 	case IPC_LOG_LINE:
-		line(s, in.m.log_line.level, s->name, in.m.log_line.text);
+		lines_add(&lines, from, in.m.log_line.level,
+		    in.m.log_line.text);
 		break;
 	case IPC_LOG_SESSION:
-		if (in.m.log_session.begins)
-			on_login(s, &in.m.log_session);
-		else
-			on_session(s, &in.m.log_session);
+		lines_session(&lines, from, &in.m.log_session);
 		break;
 	case IPC_LOG_WORKER:
-		on_worker(s, &in.m.log_worker);
+		lines_worker(&lines, from, &in.m.log_worker);
 		break;
 	case IPC_LOG_TEXT:
-		on_text(s, in.m.log_text.level, in.fd[0]);
+		lines_text(&lines, from, in.m.log_text.level, in.fd[0]);
 		break;
 	case IPC_PING:
 		ipc_pong(FD_CHANNEL);
@@ -401,7 +201,7 @@ sender_ready(struct loop_io *io, unsigned events)
 	(void)events;
 	if (got == IPC_BREACH)
 		log_errorx("%s broke the rules of its log socket; its lines "
-		    "are lost from here", s->name);
+		    "are lost from here", s->from.name);
 	if (got == IPC_BREACH || got == IPC_EOF)
 		sender_remove(s);
 	if (draining && senders == NULL)
@@ -453,12 +253,14 @@ channel_ready(struct loop_io *io, unsigned events)
 static void
 retry_due(struct loop_timer *timer)
 {
-	const struct ipc_log_again again = {.error = (uint32_t)out.error};
+	const struct ipc_log_again again = {
+	    .error = (uint32_t)lines.out.error};
 
 	/* The flush comes at the end of the round.  A syslog daemon that was
 	 * started again needs a new connection, which only master can make. */
 	(void)timer;
-	if (out.kind == OUT_SYSLOG && out.error != EAGAIN && !draining)
+	if (lines.out.kind == OUT_SYSLOG && lines.out.error != EAGAIN &&
+	    !draining)
 		ipc_send(FD_CHANNEL, IPC_LOG_AGAIN, &again, NULL, 0);
 }
 
@@ -490,18 +292,19 @@ serve(void)
 {
 	/* Not loop_run(): every round ends with one write. */
 	while (!done && loop_once(loop)) {
-		if (!out_flush(&out) && retry_timer.where == NULL)
+		if (!out_flush(&lines.out) && retry_timer.where == NULL)
 			loop_timer_set(loop, &retry_timer,
 			    clock_now() + retry_every);
 	}
 	repeat_due(NULL);
-	out_flush(&out);
+	out_flush(&lines.out);
 }
 
 int
 main(void)
 {
-	out_init(&out);
+	out_init(&lines.out);
+	lines.on_held = on_held;
 	log_set_sink(own_line);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
@@ -516,6 +319,7 @@ main(void)
 		ready_send(CULVER_E_CONFIG);
 		return 1;
 	}
+	lines.level = conf.level;
 	loop = loop_new();
 	if (loop == NULL || !loop_watch(loop, &manager.io, LOOP_READ) ||
 	    !confine()) {

@@ -1,0 +1,242 @@
+/*
+ * lines.c - what others sent, as lines: their own words, what master says of
+ * sessions, diagnoses; identical ones in a row are counted.
+ *
+ * Runs in the log role.  Trusts no text.
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/log/lines.h"
+
+enum {
+	BURST = 8,		/* identical lines that pass unmerged */
+	MAX_TEXT = 256 * 1024	/* of one LOG_TEXT */
+};
+
+static void
+write_line(struct lines *l, int level, const char *who, const char *text)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	out_line(&l->out, &now, level, who, text);
+}
+
+void
+lines_held(struct lines *l, struct source *s)
+{
+	char note[64];
+
+	if (s->held > 0) {
+		snprintf(note, sizeof(note),
+		    "the last line was repeated %u times", s->held);
+		write_line(l, s->level, s->who, note);
+	}
+	s->held = 0;
+	s->same = 0;
+}
+
+/* A few identical lines in a row are written, since fail2ban and its like
+ * count lines. */
+static void
+line(struct lines *l, struct source *s, uint32_t level, const char *who,
+    const char *text)
+{
+	if (level < LOG_DEBUG_ || level > LOG_ERROR_)
+		level = LOG_ERROR_;
+	if (level < l->level)
+		return;
+	if (s->level == (int)level && strcmp(s->who, who) == 0 &&
+	    strcmp(s->last, text) == 0) {
+		if (++s->same > BURST) {
+			s->held++;
+			l->on_held();
+			return;
+		}
+	} else {
+		lines_held(l, s);
+		s->level = (int)level;
+		s->same = 1;
+		snprintf(s->who, sizeof(s->who), "%s", who);
+		snprintf(s->last, sizeof(s->last), "%s", text);
+	}
+	write_line(l, (int)level, who, text);
+}
+
+void
+lines_add(struct lines *l, struct source *s, uint32_t level, const char *text)
+{
+	line(l, s, level, s->name, text);
+}
+
+void
+lines_own(struct lines *l, int level, const char *text)
+{
+	write_line(l, level, "log/1", text);
+}
+
+/* --- sessions -------------------------------------------------------------- */
+
+static const char *
+yes_no(uint32_t flags)
+{
+	return flags & IPC_TLS ? "yes" : "no";
+}
+
+static void
+kv_hex(struct kv *kv, const char *key, uint64_t v)
+{
+	char text[20];
+
+	snprintf(text, sizeof(text), "%016" PRIx64, v);
+	kv_text(kv, key, text);
+}
+
+/* Whose mailbox, and who is there if that is somebody else. */
+static void
+who(struct kv *kv, const struct ipc_log_session *m)
+{
+	kv_text(kv, "user", m->user);
+	if (*m->master != 0)
+		kv_text(kv, "master", m->master);
+}
+
+static void
+login(struct lines *l, struct source *s, const struct ipc_log_session *m)
+{
+	struct kv kv;
+
+	if (m->flags & IPC_DELIVERY)
+		return;			/* its end says all */
+	kv_start(&kv, "login");
+	who(&kv, m);
+	kv_text(&kv, "remote", m->remote);
+	kv_text(&kv, "tls", yes_no(m->flags));
+	kv_text(&kv, "mech", m->mech);
+	kv_hex(&kv, "session", m->session);
+	kv_u64(&kv, "uid", m->uid);
+	kv_u64(&kv, "pid", m->pid);
+	line(l, s, LOG_INFO_, s->name, kv.buf);
+}
+
+/* Why the session ended: its worker's last word, if it had one in END. */
+static const char *
+end_reason(const struct ipc_log_session *m, union ipc_any *end)
+{
+	static char text[32];
+	int status = (int)m->status;
+	enum ipc_type type;
+	unsigned nfds;
+
+	if (ipc_decode(m->end.p, m->end.n, &type, &nfds, end) &&
+	    type == IPC_WORKER_END)
+		return end->worker_end.reason;
+	memset(end, 0, sizeof(*end));
+	if (*m->refused != 0)
+		return m->refused;
+	snprintf(text, sizeof(text), WIFSIGNALED(status) ?
+	    "killed-by-signal-%d" : "died-with-status-%d",
+	    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	return text;
+}
+
+static void
+delivery(struct lines *l, struct source *s, const struct ipc_log_session *m,
+    const struct ipc_worker_end *end, const char *reason)
+{
+	struct kv kv;
+
+	kv_start(&kv, "delivery");
+	kv_text(&kv, "user", m->user);
+	kv_text(&kv, "remote", m->remote);
+	kv_hex(&kv, "session", m->session);
+	kv_u64(&kv, "octets", end->retr_octets);
+	kv_u64(&kv, "duration-ms", m->duration / NS_PER_MS);
+	kv_text(&kv, "reason", reason);
+	line(l, s, LOG_INFO_, s->name, kv.buf);
+}
+
+static void
+session_end(struct lines *l, struct source *s, const struct ipc_log_session *m)
+{
+	union ipc_any any;
+	const char *reason = end_reason(m, &any);
+	const struct ipc_worker_end *end = &any.worker_end;
+	struct kv kv;
+
+	if (m->flags & IPC_DELIVERY) {
+		delivery(l, s, m, end, reason);
+		return;
+	}
+	kv_start(&kv, "session-end");
+	who(&kv, m);
+	kv_text(&kv, "remote", m->remote);
+	kv_text(&kv, "tls", yes_no(m->flags));
+	kv_hex(&kv, "session", m->session);
+	kv_u64(&kv, "retr", end->retr);
+	kv_u64(&kv, "octets", end->retr_octets);
+	kv_u64(&kv, "top", end->top);
+	kv_u64(&kv, "deleted", end->deleted);
+	kv_u64(&kv, "left", end->left);
+	kv_u64(&kv, "left-octets", end->left_octets);
+	kv_u64(&kv, "duration-ms", m->duration / NS_PER_MS);
+	kv_text(&kv, "reason", reason);
+	line(l, s, LOG_INFO_, s->name, kv.buf);
+}
+
+void
+lines_session(struct lines *l, struct source *s,
+    const struct ipc_log_session *m)
+{
+	if (m->begins)
+		login(l, s, m);
+	else
+		session_end(l, s, m);
+}
+
+/* A worker's own words come last, behind what master knows of it. */
+void
+lines_worker(struct lines *l, struct source *s, const struct ipc_log_worker *m)
+{
+	char who[40], text[OUT_TEXT_MAX];
+	struct kv kv;
+
+	snprintf(who, sizeof(who), "worker/%016" PRIx64, m->session);
+	kv_start(&kv, "session-note");
+	kv_text(&kv, "user", m->user);
+	snprintf(text, sizeof(text), "%.1000s: %.1023s", kv.buf, m->text);
+	line(l, s, m->level, who, text);
+}
+
+void
+lines_text(struct lines *l, struct source *s, uint32_t level, int fd)
+{
+	static char buf[MAX_TEXT + 1];
+	ssize_t n = pread(fd, buf, MAX_TEXT, 0);
+	char *p = buf, *end;
+
+	if (n < 0) {
+		line(l, s, LOG_ERROR_, s->name, "a diagnosis was unreadable");
+		return;
+	}
+	for (ssize_t i = 0; i < n; i++)
+		if (buf[i] == 0)
+			buf[i] = '?';
+	buf[n] = 0;
+	for (; *p != 0; p = end) {
+		char text[OUT_TEXT_MAX];
+
+		end = p + strcspn(p, "\n");
+		snprintf(text, sizeof(text), "%.*s", (int)(end - p), p);
+		line(l, s, level, s->name, text);
+		end += *end == '\n';
+	}
+}
