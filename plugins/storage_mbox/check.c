@@ -9,6 +9,7 @@
 #include "config.h"
 
 #include "plugins/storage_mbox/journal.h"
+#include "plugins/storage_mbox/uidl.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -15,9 +15,8 @@
 
 #include "plugins/common/dotlock.h"
 #include "plugins/common/format.h"
-#include "plugins/common/md5.h"
 #include "plugins/common/plug.h"
-#include "plugins/storage_mbox/digest.h"
+#include "plugins/storage_mbox/message.h"
 
 #define MB_CACHE	"culver-cache"
 #define MB_UIDL		"culver-uidl"
@@ -26,19 +25,8 @@
 #define MB_TALLY	"culver-tally"
 #define MB_SPOOL	"culver-deliver."
 
-#define MB_OWN_NAME	"X-Culver-UIDL:"	/* UIDL and seal */
-#define MB_QUOTED	"X-Culver-"
-#define MB_NAME		128	/* the bytes of a header that decide this */
-#define MB_LINE		4096	/* no From_ line is longer */
 #define MB_CHUNK	((size_t)1 << 20)	/* bytes read under one lock */
 
-enum {				/* option `uidl', and who had the file */
-	MB_AUTO, MB_OWN, MB_DOVECOT, MB_UW, MB_POPA3D, MB_QPOPPER,
-	MB_MAILUTILS, MB_STYLES
-};
-extern const char *const mb_styles[MB_STYLES + 1];
-
-enum { MB_QUOTE_AUTO, MB_QUOTE_MBOXO, MB_QUOTE_MBOXRD };
 enum { MB_DOT_TRY, MB_DOT_REQUIRE, MB_DOT_NO };
 enum { MB_LOCK_FCNTL = 1, MB_LOCK_FLOCK, MB_LOCK_DOT, MB_LOCKS = 3 };
 
@@ -68,97 +56,6 @@ struct culver_store {
 
 culver_status mb_paths(struct culver_store *store, struct culver_path *out,
     uint32_t cap, uint32_t *n, struct culver_call *call);
-
-/* --- From_ lines (from.c) ------------------------------------------------- */
-
-/*
- * Is P, N bytes and with or without its line end, a From_ line of one of the
- * shapes in culver-mbox(5)?  *WHEN gets its date in Unix seconds, UTC if it
- * names no offset.
- */
-bool mb_from_parse(const unsigned char *p, size_t n, int64_t *when);
-
-/* Write a From_ line without its end; its length.  N is at least 128. */
-size_t mb_from_make(char *out, size_t n, const char *sender, int64_t when);
-
-/* --- one message (message.c) ---------------------------------------------- */
-
-/* How a file is cut into messages and what of them is shown. */
-struct mb_look {
-	unsigned style;		/* never MB_AUTO */
-	bool md5;		/* the hash of headers is wanted */
-	bool any_from;		/* each "From " begins a message ... */
-	bool need_blank;	/* ... but only after an empty line */
-	bool use_length;	/* Content-Length counts */
-	bool keep_eoh;		/* the end of headers is no separator */
-	bool hide;		/* headers that mail readers add */
-	bool show_pseudo;	/* the internal data is a message */
-	bool trim_base;		/* spaces in X-IMAPbase */
-	bool unquote;		/* >From */
-	bool head_as_is;	/* but not in headers */
-};
-
-void mb_look_set(struct mb_look *l, unsigned style, unsigned quoting);
-
-/* A message as its bytes go by, from behind the From_ line. */
-struct mb_msg {
-	const struct mb_look *look;
-	struct sip sip;
-	struct md5 md5;
-	uint64_t raw, octets;	/* bytes that went by; octets as shown */
-	uint64_t body;		/* raw at the first byte of the body */
-	uint64_t length;	/* Content-Length, if has_length */
-	uint64_t blanks;	/* empty lines that the hash has not seen */
-	uint32_t x_uid, validity, last_uid;
-	bool header, bol, hidden, fleeting, fixed, received, in_received;
-	bool has_length, pseudo;
-	bool base_padded, uid_padded;	/* X-IMAPbase, X-UID have spaces */
-	bool blank, blank_eoh;	/* the last line was empty; and ended headers */
-	bool newline;		/* the last byte shown was LF */
-	bool own;		/* the last line was MB_OWN_NAME */
-	unsigned char blank_len;
-	char x_uidl[PLUG_UID_MAX + 1];
-	char own_uid[PLUG_UID_MAX + 1], own_seal[33];
-};
-
-void mb_msg_begin(struct mb_msg *m, const struct mb_look *look,
-    const unsigned char key[16]);
-
-/*
- * Take N bytes: whole lines, but for the last one of the message and for
- * lines longer than MB_LINE, which may come in pieces that do not end in CR.
- * What is shown of them is written to OUT, which may be P or NULL; returns
- * how much that is.  Stops behind the end of the headers if STOP is not
- * NULL, and says there how many bytes it took.
- */
-size_t mb_msg_add(struct mb_msg *m, const unsigned char *p, size_t n,
-    unsigned char *out, size_t *stop);
-
-/*
- * Is P, N bytes, the begin of a header that mail programs keep their data in?
- * Mail that is delivered with one, or with such a name behind MB_QUOTED, has
- * MB_QUOTED put before it.
- */
-bool mb_is_metadata(const unsigned char *p, size_t n);
-
-/*
- * The end.  *ID names the message; returns how many bytes of a separator
- * stand at its end, which are not shown; only if SEPARATED.
- */
-size_t mb_msg_end(struct mb_msg *m, bool separated, uint64_t id[2]);
-
-/*
- * What stands behind the UIDL in an MB_OWN_NAME header of the message ID, so
- * that nobody else can write one.
- */
-void mb_seal(const unsigned char key[16], const char *uid,
-    const uint64_t id[2], char out[33]);
-
-/*
- * What popa3d, or with look->style MB_DOVECOT what Dovecot, made of headers;
- * 16 or 32 digits.  After mb_msg_end(), with look->md5.
- */
-void mb_msg_headers(struct mb_msg *m, char out[33]);
 
 /* --- lists of messages (list.c) ------------------------------------------- */
 
@@ -254,77 +151,6 @@ culver_status mb_scan_base(const struct culver_store *store,
 culver_status mb_is_boundary(const struct culver_store *store,
     const struct mb_file *f, const struct mb_look *look, uint64_t offset,
     bool *is, struct culver_call *call);
-
-/* --- culver-uidl (uidl.c, uidlfile.c) ------------------------------------------ */
-
-struct mb_ent {
-	const char *uid;
-	uint64_t id[2];
-	uint32_t order;
-	bool absent;		/* was not in the mailbox at the last save */
-	bool here;		/* in the mailbox, now */
-};
-
-struct mb_state {
-	bool exists, copied;	/* copied: it is not the file it says it is */
-	struct plug_stamp stamp;
-	unsigned style;		/* MB_AUTO: not known yet */
-	bool known;		/* it was, when the state was read */
-	unsigned char key[16];
-	uint64_t dir_dev, dir_ino;	/* that held the mbox then */
-	struct mb_ent *ent;
-	size_t n;
-	char *text;		/* the strings are in it */
-};
-
-/*
- * Read and check the state; without one STATE gets a new key.  A damaged one
- * is CULVER_E_CORRUPT.  Free STATE in any case.
- */
-culver_status mb_state_load(const struct culver_store *store,
-    const struct plug_index *ix, struct mb_state *state,
-    struct culver_call *call);
-void mb_state_free(struct mb_state *state);
-
-/* An entry of the state that is written. */
-struct mb_line {
-	const char *uid;
-	uint64_t id[2];
-	bool absent;
-};
-
-/* Replace the state, durably.  The caller holds the lock of the mbox. */
-culver_status mb_state_save(const struct culver_store *store,
-    const struct plug_index *ix, const struct mb_state *state,
-    const struct mb_line *line, size_t n, struct culver_call *call);
-
-/* Stamp of culver-uidl now; all zero if there is none. */
-culver_status mb_state_stamp(const struct plug_index *ix,
-    struct plug_stamp *out, struct culver_call *call);
-
-/*
- * Give every message of L its UIDL; those that are new are on disk when this
- * returns OK.  The mbox is locked for writing.
- */
-culver_status mb_uidl_assign(struct culver_store *store,
-    const struct plug_index *ix, struct mb_state *state, struct mb_list *l,
-    struct culver_call *call);
-
-/* Forget the UIDLs of the messages of L that are MB_GONE, for ever. */
-culver_status mb_uidl_forget(struct culver_store *store,
-    const struct plug_index *ix, const struct mb_list *l,
-    struct culver_call *call);
-
-/*
- * The key of the state, which is made if there is none.  With FIRST no other
- * server had the mailbox.
- */
-culver_status mb_state_key(struct culver_store *store,
-    const struct plug_index *ix, bool first, unsigned char key[16],
-    struct culver_call *call);
-
-/* Which server had a file with this list? */
-unsigned mb_uidl_detect(const struct mb_list *l);
 
 /* --- culver-cache (cache.c) ------------------------------------------------------ */
 

@@ -10,7 +10,7 @@
  */
 #include "config.h"
 
-#include "plugins/storage_mbox/mbox.h"
+#include "plugins/storage_mbox/uidl.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -14,7 +14,7 @@
 #include "config.h"
 
 #include "plugins/common/state.h"
-#include "plugins/storage_mbox/mbox.h"
+#include "plugins/storage_mbox/uidl.h"
 
 #include <errno.h>
 #include <fcntl.h>
