@@ -5,36 +5,12 @@
  */
 #include "config.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "core/tools/kit/journal.h"
+#include "core/tools/kit/image.h"
 
-enum { SECTOR = 512, DEPTH = 16 };
-
-struct build {
-	const struct journal *j;
-	uint32_t p;
-	enum image_mode mode;
-	uint64_t rng;
-	uint32_t hole;		/* the write that did not last */
-	bool *keep;		/* of each operation before p */
-	uint32_t *torn;		/* octets of DATA that lasted */
-	struct content {
-		unsigned char *data;
-		uint64_t n, cap;
-		struct entry *entry;
-		uint32_t entries;
-		char *made;	/* path of its first name */
-	} *node;
-	uint64_t hash;
-};
+enum { SECTOR = 512 };
 
 const char *
 image_name(enum image_mode mode)
@@ -242,7 +218,7 @@ start(struct build *b)
 		apply(b, i);
 }
 
-/* --- the same on disk ----------------------------------------------------------- */
+/* --- is it a new one? --------------------------------------------------------- */
 
 static void
 mix(struct build *b, const void *p, size_t n)
@@ -253,13 +229,6 @@ mix(struct build *b, const void *p, size_t n)
 		b->hash = (b->hash ^ *c) * UINT64_C(0x100000001b3);
 }
 
-static int
-by_name(const void *a, const void *b)
-{
-	return strcmp(((const struct entry *)a)->name,
-	    ((const struct entry *)b)->name);
-}
-
 static void
 hash_dir(struct build *b, uint32_t dir, unsigned depth)
 {
@@ -267,7 +236,7 @@ hash_dir(struct build *b, uint32_t dir, unsigned depth)
 	uint32_t i;
 
 	if (c->entries > 0)
-		qsort(c->entry, c->entries, sizeof(*c->entry), by_name);
+		qsort(c->entry, c->entries, sizeof(*c->entry), image_by_name);
 	for (i = 0; i < c->entries; i++) {
 		uint32_t n = c->entry[i].node;
 
@@ -277,107 +246,6 @@ hash_dir(struct build *b, uint32_t dir, unsigned depth)
 			hash_dir(b, n, depth - 1);
 		else
 			mix(b, b->node[n].data, b->node[n].n);
-	}
-}
-
-static int
-remove_file(const char *path, const struct stat *st, int type,
-    struct FTW *ftw)
-{
-	(void)st;
-	(void)ftw;
-	return type == FTW_DP || type == FTW_D ? 0 : remove(path);
-}
-
-static void
-write_file(struct build *b, uint32_t node, const char *path)
-{
-	const struct content *c = &b->node[node];
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-	    b->j->node[node].mode);
-
-	if (fd < 0 || (c->n > 0 && write(fd, c->data, c->n) !=
-	    (ssize_t)c->n) || close(fd) != 0)
-		kit_fail("%s: %s", path, strerror(errno));
-}
-
-static void
-write_dir(struct build *b, uint32_t dir, const char *path, unsigned depth)
-{
-	const struct content *c = &b->node[dir];
-	char sub[PATH_MAX];
-	uint32_t i;
-
-	for (i = 0; i < c->entries; i++) {
-		uint32_t n = c->entry[i].node;
-		struct content *e = &b->node[n];
-
-		if ((size_t)snprintf(sub, sizeof(sub), "%s/%s", path,
-		    c->entry[i].name) >= sizeof(sub))
-			kit_fail("%s: too long", path);
-		if (b->j->node[n].is_dir) {
-			if (mkdir(sub, b->j->node[n].mode) != 0 &&
-			    errno != EEXIST)
-				kit_fail("%s: %s", sub, strerror(errno));
-			if (depth > 0)
-				write_dir(b, n, sub, depth - 1);
-		} else if (e->made != NULL) {
-			if (link(e->made, sub) != 0)
-				kit_fail("%s: %s", sub, strerror(errno));
-		} else {
-			write_file(b, n, sub);
-			e->made = strdup(sub);
-		}
-	}
-}
-
-/* Remove directories that the image does not have. */
-static void
-prune(const struct build *b, uint32_t dir, const char *path)
-{
-	struct content none = { .n = 0 };
-	const struct content *c = dir == UINT32_MAX ? &none : &b->node[dir];
-	struct stat st;
-	char sub[PATH_MAX];
-	uint32_t i, k;
-
-	for (i = 0; i < b->j->nodes; i++) {
-		const struct node *n = &b->j->node[i];
-
-		for (k = 0; dir != UINT32_MAX && k < n->entries &&
-		    i == dir; k++) {
-			struct entry *found = c->entries == 0 ? NULL :
-			    bsearch(&n->entry[k], c->entry, c->entries,
-			    sizeof(*c->entry), by_name);
-
-			snprintf(sub, sizeof(sub), "%s/%s", path,
-			    n->entry[k].name);
-			if (stat(sub, &st) != 0 || !S_ISDIR(st.st_mode))
-				continue;
-			if (found == NULL)
-				kit_remove(sub, true);
-			else
-				prune(b, found->node, sub);
-		}
-	}
-}
-
-/* Directories that operations made and the image lacks. */
-static void
-prune_made(const struct build *b, const char *home)
-{
-	uint32_t i;
-
-	for (i = 0; i < b->j->ops; i++) {
-		const struct op *o = &b->j->op[i];
-		char sub[PATH_MAX];
-
-		/* emptied already, so what is wanted is made again */
-		if (o->type == OP_LINK && b->j->node[o->node].is_dir &&
-		    o->dir == 0) {
-			snprintf(sub, sizeof(sub), "%s/%s", home, o->name);
-			kit_remove(sub, true);
-		}
 	}
 }
 
@@ -433,14 +301,11 @@ image_make(const struct journal *j, uint32_t p, enum image_mode mode,
 	b.hole = mode == IMAGE_HOLE ? find_hole(&b, seed) : UINT32_MAX;
 	decide(&b);
 	start(&b);
-	hash_dir(&b, 0, DEPTH);
+	hash_dir(&b, 0, IMAGE_DEPTH);
 	mix(&b, told, sizeof(*told));
 	is_new = !seen_before(seen, b.hash);
 	if (is_new) {
-		nftw(j->home, remove_file, 16, FTW_DEPTH | FTW_PHYS);
-		prune(&b, 0, j->home);
-		prune_made(&b, j->home);
-		write_dir(&b, 0, j->home, DEPTH);
+		image_write(&b);
 	}
 	build_free(&b);
 	return is_new;

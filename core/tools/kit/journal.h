@@ -63,6 +63,16 @@ struct journal {
 void journal_start(struct journal *j, const char *home);
 void journal_free(struct journal *j);
 
+/* The node of a file that was there, or was made, last with this number; or
+ * NODE_NONE. */
+#define NODE_NONE UINT32_MAX
+uint32_t journal_find(const struct journal *j, const struct stat *st);
+
+/* A new node, a new operation of the call in progress; they move as others
+ * are added. */
+uint32_t journal_node(struct journal *j, const struct stat *st);
+struct op *journal_op(struct journal *j, enum op_type type);
+
 /* Hooks for trace_follow(), with a journal as context. */
 enum trace_verdict journal_entry(void *ctx, const struct trace_call *c,
     int *err);

@@ -7,176 +7,17 @@
  */
 #include "config.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "core/tools/kit/journal.h"
-
-enum { NONE = UINT32_MAX };
-
-static void *
-grown(void *p, uint32_t n, size_t size)
-{
-	if ((n & (n + 1)) == 0 || n == 0)
-		p = realloc(p, (size_t)(2 * n + 2) * size);
-	if (p == NULL)
-		kit_fail("no memory");
-	return p;
-}
-
-static uint32_t
-node_find(const struct journal *j, const struct stat *st)
-{
-	uint32_t i = j->nodes;
-
-	/* the last one: numbers of files are used again */
-	while (i-- > 0)
-		if (j->node[i].dev == st->st_dev && j->node[i].ino ==
-		    st->st_ino)
-			return i;
-	return NONE;
-}
-
-static uint32_t
-node_add(struct journal *j, const struct stat *st)
-{
-	j->node = grown(j->node, j->nodes, sizeof(*j->node));
-	j->node[j->nodes] = (struct node){ .dev = st->st_dev,
-	    .ino = st->st_ino, .is_dir = S_ISDIR(st->st_mode),
-	    .mode = st->st_mode & 07777 };
-	return j->nodes++;
-}
-
-/* --- the start ------------------------------------------------------------ */
-
-static void
-load_file(struct node *f, const char *path, const struct stat *st)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	f->n = (uint64_t)st->st_size;
-	f->data = malloc(f->n + 1);
-	if (fd < 0 || f->data == NULL ||
-	    read(fd, f->data, f->n) != (ssize_t)f->n)
-		kit_fail("%s: %s", path, strerror(errno));
-	close(fd);
-}
-
-static void
-scan(struct journal *j, uint32_t dir, const char *path)
-{
-	char sub[PATH_MAX];
-	struct dirent *de;
-	struct stat st;
-	DIR *d = opendir(path);
-
-	if (d == NULL)
-		kit_fail("%s: %s", path, strerror(errno));
-	while ((de = readdir(d)) != NULL) {
-		struct node *parent;
-		uint32_t n;
-
-		if (strcmp(de->d_name, ".") == 0 ||
-		    strcmp(de->d_name, "..") == 0)
-			continue;
-		if ((size_t)snprintf(sub, sizeof(sub), "%s/%s", path,
-		    de->d_name) >= sizeof(sub) || lstat(sub, &st) != 0)
-			kit_fail("%s: %s", sub, strerror(errno));
-		if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
-			continue;
-		n = node_find(j, &st);
-		if (n == NONE) {
-			n = node_add(j, &st);
-			if (S_ISDIR(st.st_mode))
-				scan(j, n, sub);
-			else
-				load_file(&j->node[n], sub, &st);
-		}
-		parent = &j->node[dir];
-		parent->entry = grown(parent->entry, parent->entries,
-		    sizeof(*parent->entry));
-		parent->entry[parent->entries++] = (struct entry){
-		    strdup(de->d_name), n };
-	}
-	closedir(d);
-}
-
-void
-journal_start(struct journal *j, const char *home)
-{
-	struct stat st;
-
-	*j = (struct journal){ .home = home };
-	if (stat(home, &st) != 0)
-		kit_fail("%s: %s", home, strerror(errno));
-	scan(j, node_add(j, &st), home);
-}
-
-void
-journal_free(struct journal *j)
-{
-	uint32_t i, k;
-
-	for (i = 0; i < j->nodes; i++) {
-		for (k = 0; k < j->node[i].entries; k++)
-			free(j->node[i].entry[k].name);
-		free(j->node[i].entry);
-		free(j->node[i].data);
-	}
-	for (i = 0; i < j->ops; i++) {
-		free(j->op[i].name);
-		free(j->op[i].name2);
-		free(j->op[i].data);
-	}
-	free(j->node);
-	free(j->op);
-}
-
-/* --- the child ------------------------------------------------------------ */
-
-static struct op *
-op_add(struct journal *j, enum op_type type)
-{
-	struct op *o;
-
-	j->op = grown(j->op, j->ops, sizeof(*j->op));
-	o = &j->op[j->ops++];
-	*o = (struct op){ .type = type, .told = j->told };
-	return o;
-}
-
-/* The text at address ADDR of PID. */
-static bool
-text_at(pid_t pid, uint64_t addr, char out[PATH_MAX])
-{
-	size_t n = 0;
-
-	while (n < PATH_MAX) {
-		size_t step = 256 - ((addr + n) & 255);
-		struct iovec mine = { out + n, step < PATH_MAX - n ? step :
-		    PATH_MAX - n };
-		struct iovec its = { (void *)(uintptr_t)(addr + n),
-		    mine.iov_len };
-
-		if (process_vm_readv(pid, &mine, 1, &its, 1, 0) !=
-		    (ssize_t)mine.iov_len)
-			return false;
-		if (memchr(out + n, 0, mine.iov_len) != NULL)
-			return true;
-		n += mine.iov_len;
-	}
-	return false;
-}
 
 /* A name that the child gave: the directory's node and the last part. */
 struct where {
@@ -194,7 +35,7 @@ resolve(const struct journal *j, pid_t pid, int at, uint64_t addr,
 	char *slash;
 	size_t n;
 
-	if (!text_at(pid, addr, text))
+	if (!trace_text(pid, addr, text))
 		return false;
 	n = strlen(text);
 	while (n > 1 && text[n - 1] == '/')
@@ -210,42 +51,16 @@ resolve(const struct journal *j, pid_t pid, int at, uint64_t addr,
 	slash = strrchr(w->path, '/');
 	*slash = '\0';
 	w->dir = stat(w->path[0] != '\0' ? w->path : "/", &st) == 0 ?
-	    node_find(j, &st) : NONE;
+	    journal_find(j, &st) : NODE_NONE;
 	*slash = '/';
 	w->name = slash + 1;
-	return w->dir != NONE;
-}
-
-static bool
-stat_fd(pid_t pid, int fd, struct stat *st)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, fd);
-	return stat(path, st) == 0;
-}
-
-/* Position and flags of the child's descriptor. */
-static bool
-fdinfo(pid_t pid, int fd, uint64_t *pos, unsigned *flags)
-{
-	char path[64];
-	FILE *f;
-	bool ok;
-
-	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", (int)pid, fd);
-	f = fopen(path, "r");
-	if (f == NULL)
-		return false;
-	ok = fscanf(f, "pos: %" SCNu64 " flags: %o", pos, flags) == 2;
-	fclose(f);
-	return ok;
+	return w->dir != NODE_NONE;
 }
 
 static void
 sync_node(struct journal *j, uint32_t node)
 {
-	op_add(j, OP_SYNC)->node = node;
+	journal_op(j, OP_SYNC)->node = node;
 }
 
 /* N octets were written at OFFSET of the child's descriptor FD. */
@@ -259,14 +74,14 @@ data_written(struct journal *j, pid_t pid, int fd, uint64_t offset,
 	struct op *o;
 	int own;
 
-	if (!stat_fd(pid, fd, &st) || !S_ISREG(st.st_mode) ||
-	    (node = node_find(j, &st)) == NONE)
+	if (!trace_stat(pid, fd, &st) || !S_ISREG(st.st_mode) ||
+	    (node = journal_find(j, &st)) == NODE_NONE)
 		return;
 	if ((flags & O_APPEND) != 0)
 		offset = (uint64_t)st.st_size - n;
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, fd);
 	own = open(path, O_RDONLY | O_CLOEXEC);
-	o = op_add(j, OP_DATA);
+	o = journal_op(j, OP_DATA);
 	o->node = node;
 	o->at = offset;
 	o->n = n;
@@ -286,7 +101,7 @@ written(struct journal *j, const struct trace_call *c)
 	unsigned flags = 0;
 	int fd = (int)c->arg[c->nr == SYS_copy_file_range ? 2 : 0];
 
-	if (c->result <= 0 || !fdinfo(c->pid, fd, &pos, &flags))
+	if (c->result <= 0 || !trace_position(c->pid, fd, &pos, &flags))
 		return;
 	if (c->nr == SYS_pwrite64 || c->nr == SYS_pwritev)
 		data_written(j, c->pid, fd, c->arg[3], n, flags);
@@ -306,9 +121,10 @@ resized(struct journal *j, pid_t pid, int fd)
 	struct op *o;
 	uint32_t node;
 
-	if (!stat_fd(pid, fd, &st) || (node = node_find(j, &st)) == NONE)
+	if (!trace_stat(pid, fd, &st) ||
+	    (node = journal_find(j, &st)) == NODE_NONE)
 		return;
-	o = op_add(j, OP_SIZE);
+	o = journal_op(j, OP_SIZE);
 	o->node = node;
 	o->n = (uint64_t)st.st_size;
 }
@@ -321,17 +137,17 @@ opened(struct journal *j, const struct trace_call *c, int at, uint64_t name,
 	struct stat st;
 	struct op *o;
 
-	if (!stat_fd(c->pid, (int)c->result, &st) || !S_ISREG(st.st_mode))
+	if (!trace_stat(c->pid, (int)c->result, &st) || !S_ISREG(st.st_mode))
 		return;
 	if ((flags & O_TMPFILE) == O_TMPFILE) {
-		node_add(j, &st);
+		journal_node(j, &st);
 		return;
 	}
 	if ((flags & O_CREAT) != 0 && !j->existed &&
 	    resolve(j, c->pid, at, name, &w)) {
-		uint32_t node = node_add(j, &st);
+		uint32_t node = journal_node(j, &st);
 
-		o = op_add(j, OP_LINK);
+		o = journal_op(j, OP_LINK);
 		o->node = node;
 		o->dir = w.dir;
 		o->name = strdup(w.name);
@@ -351,10 +167,10 @@ linked(struct journal *j, const struct trace_call *c, int at, uint64_t name)
 
 	if (!resolve(j, c->pid, at, name, &w) || lstat(w.path, &st) != 0)
 		return;
-	node = node_find(j, &st);
-	if (node == NONE || (S_ISDIR(st.st_mode) && st.st_nlink <= 2))
-		node = node_add(j, &st);
-	o = op_add(j, OP_LINK);
+	node = journal_find(j, &st);
+	if (node == NODE_NONE || (S_ISDIR(st.st_mode) && st.st_nlink <= 2))
+		node = journal_node(j, &st);
+	o = journal_op(j, OP_LINK);
 	o->node = node;
 	o->dir = w.dir;
 	o->name = strdup(w.name);
@@ -369,7 +185,7 @@ unlinked(struct journal *j, const struct trace_call *c, int at,
 
 	if (!resolve(j, c->pid, at, name, &w))
 		return;
-	o = op_add(j, OP_UNLINK);
+	o = journal_op(j, OP_UNLINK);
 	o->dir = w.dir;
 	o->name = strdup(w.name);
 }
@@ -388,8 +204,8 @@ renamed(struct journal *j, const struct trace_call *c, int at, uint64_t name,
 	if ((flags & ~(uint64_t)1) != 0)	/* RENAME_NOREPLACE */
 		snprintf(j->trouble, sizeof(j->trouble),
 		    "renameat2() with flags");
-	o = op_add(j, OP_RENAME);
-	o->node = node_find(j, &st);
+	o = journal_op(j, OP_RENAME);
+	o->node = journal_find(j, &st);
 	o->dir = from.dir;
 	o->name = strdup(from.name);
 	o->dir2 = to.dir;
@@ -402,11 +218,11 @@ synced(struct journal *j, const struct trace_call *c)
 	struct stat st;
 	uint32_t node;
 
-	if (!stat_fd(c->pid, (int)c->arg[0], &st))
+	if (!trace_stat(c->pid, (int)c->arg[0], &st))
 		return;
 	if (c->nr == SYS_syncfs)
-		op_add(j, OP_SYNC_ALL);
-	else if ((node = node_find(j, &st)) != NONE)
+		journal_op(j, OP_SYNC_ALL);
+	else if ((node = journal_find(j, &st)) != NODE_NONE)
 		sync_node(j, node);
 }
 
@@ -416,10 +232,10 @@ sync_failed(struct journal *j, const struct trace_call *c)
 {
 	bool all = c->nr == SYS_syncfs;
 	struct stat st;
-	uint32_t node = NONE, i, k;
+	uint32_t node = NODE_NONE, i, k;
 
-	if (!all && (!stat_fd(c->pid, (int)c->arg[0], &st) ||
-	    (node = node_find(j, &st)) == NONE))
+	if (!all && (!trace_stat(c->pid, (int)c->arg[0], &st) ||
+	    (node = journal_find(j, &st)) == NODE_NONE))
 		return;
 	for (i = 0; i < j->ops; i++) {
 		struct op *o = &j->op[i];
@@ -441,8 +257,8 @@ mapped(struct journal *j, const struct trace_call *c)
 	struct stat st;
 
 	if ((c->arg[3] & MAP_SHARED) != 0 && (c->arg[2] & PROT_WRITE) != 0 &&
-	    (int)c->arg[4] >= 0 && stat_fd(c->pid, (int)c->arg[4], &st) &&
-	    node_find(j, &st) != NONE)
+	    (int)c->arg[4] >= 0 && trace_stat(c->pid, (int)c->arg[4], &st) &&
+	    journal_find(j, &st) != NODE_NONE)
 		j->mapped = true;
 }
 

@@ -9,6 +9,7 @@
 #ifndef KIT_TRACE_H
 #define KIT_TRACE_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -72,5 +73,18 @@ const char *trace_name(long nr);
 
 /* Can a call with this number transfer less than was asked? */
 bool trace_transfers(long nr);
+
+/* --- trace_look_linux.c: a child that is stopped --------------------------- */
+
+struct stat;
+
+/* The text at address ADDR of its memory; false: there is none. */
+bool trace_text(pid_t pid, uint64_t addr, char out[PATH_MAX]);
+
+/* As fstat() of its descriptor FD. */
+bool trace_stat(pid_t pid, int fd, struct stat *st);
+
+/* Position and flags of its descriptor FD. */
+bool trace_position(pid_t pid, int fd, uint64_t *pos, unsigned *flags);
 
 #endif /* KIT_TRACE_H */
