@@ -62,6 +62,9 @@ entry_parse(const char *line, size_t n, struct entry *out, const char **why)
 	*out = (struct entry){.user = {"", 0}, .password = {"", 0},
 	    .home = {"", 0}, .extra = {"", 0}};
 	field_next(&rest, &out->user);
+	*why = "the line is longer than 65535 octets";
+	if (n > PF_MAX_LINE)
+		return 0;
 	*why = "control octets in it";
 	if (has_control((struct span){line, n}))
 		return 0;

@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include <culver/util.h>
 
@@ -16,18 +17,23 @@ culver_status
 login_find(struct culver_auth *au, const char *user, struct entry *e,
     struct culver_call *call)
 {
-	struct span line;
-	const char *why;
-	uint32_t line_nr;
-	culver_status st = pwfile_refresh(&au->file, call);
+	const char *why, *copy = NULL;
+	culver_status st = pwfile_find(&au->file, user, &au->line, call);
 
+	if (st == CULVER_OK) {
+		snprintf(au->where, sizeof(au->where), "%s:%u",
+		    au->file.path, au->line.nr);
+		/* the core wipes that */
+		copy = culver_strndup(au->host, call, au->line.text,
+		    au->line.n);
+	}
+	explicit_bzero(au->line.text, au->line.used);
+	au->line.used = 0;
 	if (st != CULVER_OK)
 		return st;
-	if (!pwfile_find(&au->file, user, &line, &line_nr))
-		return CULVER_E_NOUSER;
-	snprintf(au->where, sizeof(au->where), "%s:%u", au->file.path,
-	    line_nr);
-	if (!entry_parse(line.p, line.n, e, &why))
+	if (copy == NULL)
+		return culver_fail(call, CULVER_E_NOMEM, 0, "%s", au->where);
+	if (!entry_parse(copy, au->line.n, e, &why))
 		return culver_fail(call, CULVER_E_TEMP, 0, "%s: %s",
 		    au->where, why);
 	return CULVER_OK;

@@ -3,21 +3,23 @@
 where there are a thousand?
 
 For each database: one table with --few users and one with --many, whose
-passwords cost nothing to check, and a culverd for each.  Rounds of --logins
+passwords cost nothing to check, and a culverd for each; for the passwd file one
+file with --few lines and one with --many.  Rounds of --logins
 sessions (connect, USER, PASS, QUIT) of users at random go to one and the other
 in turn, from --clients clients.
 
 Prints the rates, by round and in the median, the ratio of the medians, and
 the processor time of the database and of the pool processes by login.
-Needs about 2 GB below TMPDIR or /var/tmp for each database, one after the other.
+Needs about 2 GB below TMPDIR or /var/tmp for each of them, one after the other.
 """
+import os
 import random
 import statistics
 import threading
 import time
 
 from bench import Client, Databases, arguments, instance, processor_seconds
-from culver import ROOT, User, free_uids
+from culver import ROLE_IDS, ROOT, User, free_uids
 from databases import Server
 
 HOMES = 64
@@ -51,18 +53,70 @@ PLACE = {"sqlite": "'{dir}/home/' || home", "pgsql": "'{dir}/home/' || home",
          "mysql": "concat('{dir}/home/', home)"}
 
 
-def sections(database, table):
-    """What makes those of an instance whose users are in TABLE."""
-    def made(inst):
-        uid = free_uids(61000, 1)[0]
-        for n in range(HOMES):
-            User(f"home{n}", uid, uid, inst.dir / "home" / str(n)).make()
-        place = PLACE[database.driver].format(dir=inst.dir)
-        ids = f"uid = {uid}  gid = {uid}" if ROOT else ""
-        return [database.section(ids, query=(
-            f"SELECT password, {place} AS userdb_home FROM {table}"
-            " WHERE name = %{user}"))]
-    return made
+def homes(inst):
+    """The uid of all of them."""
+    uid = free_uids(61000, 1)[0]
+    for n in range(HOMES):
+        User(f"home{n}", uid, uid, inst.dir / "home" / str(n)).make()
+    return uid
+
+
+class Tables:
+    """Users in a database."""
+
+    def __init__(self, kind):
+        self.databases = Databases()
+        self.database = self.databases.get(kind)
+        self.close = self.databases.close
+        self.pids = self.database.pids
+        self.database.fill([])
+
+    def fill(self, table, rows):
+        driver = self.database.driver
+        for text in (CREATE[driver], FILL[driver]):
+            self.database.sql(text.format(table=table, last=rows - 1,
+                                          homes=HOMES),
+                              **({} if driver == "sqlite" else
+                                 {"timeout": 3600}))
+
+    def sections(self, table):
+        """What makes those of an instance whose users are in TABLE."""
+        def made(inst):
+            uid = homes(inst)
+            place = PLACE[self.database.driver].format(dir=inst.dir)
+            ids = f"uid = {uid}  gid = {uid}" if ROOT else ""
+            return [self.database.section(ids, query=(
+                f"SELECT password, {place} AS userdb_home FROM {table}"
+                " WHERE name = %{user}"))]
+        return made
+
+
+class Files:
+    """Users in passwd files."""
+
+    def __init__(self):
+        self.rows = {}
+
+    def close(self):
+        pass
+
+    def pids(self):
+        return []
+
+    def fill(self, name, rows):
+        self.rows[name] = rows
+
+    def sections(self, name):
+        def made(inst):
+            uid = homes(inst)
+            with open(inst.dir / "lines", "w") as f:
+                for n in range(self.rows[name]):
+                    f.write(f"user{n:08d}@user.example:{{PLAIN}}geheim:{uid}:"
+                            f"{uid}::{inst.dir}/home/{n % HOMES}\n")
+            if ROOT:
+                os.chown(inst.dir / "lines", ROLE_IDS["auth"], -1)
+            return [f'auth passwdfile {{ path = "{inst.dir}/lines" }}']
+        return made
 
 
 def session(inst, n):
@@ -101,35 +155,36 @@ def one_round(inst, rows, args):
     return args.logins / (time.perf_counter() - start)
 
 
-def fill(database, table, rows):
-    start = time.monotonic()
-    for text in (CREATE[database.driver], FILL[database.driver]):
-        database.sql(text.format(table=table, last=rows - 1, homes=HOMES),
-                     **({} if database.driver == "sqlite" else
-                        {"timeout": 3600}))
-    print(f"{database.driver}: {rows} rows in"
-          f" {time.monotonic() - start:.0f} s", flush=True)
-
-
-def measure(database, args):
-    database.fill([])
+def measure(kind, users, args):
     rates = {"few": [], "many": []}
     times = {"few": 0.0, "many": 0.0}
     sizes = {"few": args.few, "many": args.many}
     for name, rows in sizes.items():
-        fill(database, name, rows)
-    with instance(args, sections(database, "few")) as few, \
-            instance(args, sections(database, "many")) as many:
+        start = time.monotonic()
+        users.fill(name, rows)
+        print(f"{kind}: {rows} rows in {time.monotonic() - start:.0f} s",
+              flush=True)
+    with instance(args, users.sections("few")) as few, \
+            instance(args, users.sections("many")) as many:
         for i in range(args.rounds + 1):
             for name, inst in (("few", few), ("many", many)):
-                pids = [*inst.role("pool"), *database.pids()]
+                pids = [*inst.role("pool"), *users.pids()]
                 before = processor_seconds(pids)
                 rate = one_round(inst, sizes[name], args)
                 if i == 0:          # fills caches
                     continue
                 times[name] += processor_seconds(pids) - before
                 rates[name].append(rate)
-    report(database.driver, rates, times, args)
+        if kind == "passwdfile":
+            print("passwdfile, many: private KiB of the processes: " + " ".join(
+                str(private_kib(p)) for p in many.role("pool")))
+    report(kind, rates, times, args)
+
+
+def private_kib(pid):
+    with open(f"/proc/{pid}/smaps_rollup") as f:
+        return sum(int(line.split()[1]) for line in f
+                   if line.startswith("Private_"))
 
 
 def report(driver, rates, times, args):
@@ -145,7 +200,7 @@ def report(driver, rates, times, args):
 
 
 def main():
-    parser = arguments(__doc__, "sqlite", "pgsql", "mysql")
+    parser = arguments(__doc__, "passwdfile", "sqlite", "pgsql", "mysql")
     parser.add_argument("--few", type=int, default=1000)
     parser.add_argument("--many", type=int, default=10 ** 7)
     parser.add_argument("--logins", type=int, default=1000)
@@ -154,11 +209,11 @@ def main():
     args = parser.parse_args()
     Server.memory = "256M"
     for kind in args.kinds.split(","):
-        databases = Databases()
+        users = Files() if kind == "passwdfile" else Tables(kind)
         try:
-            measure(databases.get(kind), args)
+            measure(kind, users, args)
         finally:
-            databases.close()
+            users.close()
 
 
 if __name__ == "__main__":
