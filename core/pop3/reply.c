@@ -3,6 +3,8 @@
  */
 #include "config.h"
 
+#include <string.h>
+
 #include "core/pop3/reply.h"
 
 static const char *const temporary[] = {
@@ -80,4 +82,26 @@ pop3_parse_reply(enum pop3_parsed parsed, enum pop3_state state)
 		break;
 	}
 	return "-ERR Unknown command\r\n";
+}
+
+size_t
+pop3_number(uint64_t v, uint8_t out[POP3_NUMBER_MAX])
+{
+	static const char pairs[] =
+	    "00010203040506070809101112131415161718192021222324"
+	    "25262728293031323334353637383940414243444546474849"
+	    "50515253545556575859606162636465666768697071727374"
+	    "75767778798081828384858687888990919293949596979899";
+	uint64_t limit = 10;
+	size_t n, at;
+
+	for (n = 1; n < POP3_NUMBER_MAX && v >= limit; n++)
+		limit *= 10;
+	for (at = n; at >= 2; v /= 100) {
+		at -= 2;
+		memcpy(out + at, pairs + v % 100 * 2, 2);
+	}
+	if (at == 1)
+		out[0] = (uint8_t)('0' + v);
+	return n;
 }

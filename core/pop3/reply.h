@@ -9,13 +9,17 @@
 #define POP3_REPLY_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include <culver/abi.h>
 
 #include "core/pop3/command.h"
 #include "core/pop3/line.h"
 
-enum { POP3_REPLY_MAX = 512 };	/* octets, line end included */
+enum {
+	POP3_REPLY_MAX = 512,	/* octets, line end included */
+	POP3_NUMBER_MAX = 20	/* octets of a number */
+};
 
 /* Whole lines with their CRLF. */
 #define POP3_GREETING	"+OK Culver ready\r\n"
@@ -57,6 +61,10 @@ enum pop3_moment {
  * not known, or makes no sense at that moment, is [SYS/TEMP].  Never NULL.
  */
 const char *pop3_status_reply(culver_status status, enum pop3_moment moment);
+
+/* Write V in decimal; returns how many octets of OUT that took.  A listing of
+ * a large mailbox is little else. */
+size_t pop3_number(uint64_t v, uint8_t out[POP3_NUMBER_MAX]);
 
 /* The line for a command that did not parse; STATE words WRONG_STATE. */
 const char *pop3_parse_reply(enum pop3_parsed parsed, enum pop3_state state);

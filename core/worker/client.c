@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "core/pop3/reply.h"
 #include "core/worker/client.h"
 
 #define TICK (30 * NS_PER_S)
@@ -222,14 +223,15 @@ client_text(struct client *c, const char *text)
 void
 client_number(struct client *c, uint64_t v)
 {
-	char digits[20];
-	size_t n = sizeof(digits);
+	c->out_n += pop3_number(v, client_room(c, POP3_NUMBER_MAX));
+}
 
-	do {
-		digits[--n] = (char)('0' + v % 10);
-		v /= 10;
-	} while (v > 0);
-	client_put(c, digits + n, sizeof(digits) - n);
+uint8_t *
+client_room(struct client *c, size_t n)
+{
+	if (sizeof(c->out) - c->out_n < n)
+		client_flush(c);
+	return c->out + c->out_n;
 }
 
 void

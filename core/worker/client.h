@@ -61,6 +61,12 @@ void client_put(struct client *c, const void *p, size_t n);
 void client_text(struct client *c, const char *text);
 void client_number(struct client *c, uint64_t v);
 
+/*
+ * Where the caller may write up to N octets, at most CLIENT_OUT, and add what
+ * it wrote to c->out_n; sends first if there is no room.
+ */
+uint8_t *client_room(struct client *c, size_t n);
+
 /* Send what was collected, or its first N octets; blocks. */
 void client_flush(struct client *c);
 void client_flush_first(struct client *c, size_t n);

@@ -99,19 +99,30 @@ get_totals(struct session *s, uint32_t *n, uint64_t *octets)
 static void
 put_pair(struct client *c, uint64_t a, uint64_t b)
 {
-	client_number(c, a);
-	client_put(c, " ", 1);
-	client_number(c, b);
-	client_put(c, "\r\n", 2);
+	uint8_t *p = client_room(c, 2 * POP3_NUMBER_MAX + 3);
+	size_t n = pop3_number(a, p);
+
+	p[n++] = ' ';
+	n += pop3_number(b, p + n);
+	p[n++] = '\r';
+	p[n++] = '\n';
+	c->out_n += n;
 }
 
 static void
 put_uid(struct session *s, uint32_t i)
 {
-	client_number(s->client, (uint64_t)i + 1);
-	client_put(s->client, " ", 1);
-	client_text(s->client, s->store->msg[i].uid);
-	client_put(s->client, "\r\n", 2);
+	const struct store_message *m = &s->store->msg[i];
+	struct client *c = s->client;
+	uint8_t *p = client_room(c, POP3_NUMBER_MAX + 3 + STORE_UID_MAX);
+	size_t n = pop3_number((uint64_t)i + 1, p);
+
+	p[n++] = ' ';
+	memcpy(p + n, m->uid, m->uid_n);
+	n += m->uid_n;
+	p[n++] = '\r';
+	p[n++] = '\n';
+	c->out_n += n;
 }
 
 static void

@@ -161,24 +161,36 @@ store_paths(struct store *s, const struct culver_path **out, uint32_t *n)
 
 /* --- listing ------------------------------------------------------------- */
 
-/* UIDLs seen so far: indices + 1 in open addressing, at most half full. */
+/*
+ * UIDLs seen so far.  Most listings are in the order of their UIDLs, so that
+ * none can be there twice; from the first that is not on, there is a table in
+ * open addressing, at most half full.
+ */
 struct seen {
-	uint32_t *slot;
+	uint64_t *slot;		/* index + 1 below 32 bits of the hash, or 0 */
 	size_t mask, n;
 	uint64_t seed;
 };
 
 /* Length of a legal UIDL (RFC 1939 7: 1 to 70 of 0x21..0x7E), or 0. */
-static size_t
+static uint32_t
 uid_length(const char *uid)
 {
-	size_t n = 0;
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	size_t n = strnlen(uid, STORE_UID_MAX + 1), i;
+	uint64_t bad = 0, w;
 
-	while (n <= 70 && uid[n] >= 0x21 && uid[n] <= 0x7e)
-		n++;
-	return n <= 70 && uid[n] == '\0' ? n : 0;
+	/* a high bit is there, or comes by taking 0x21 or by adding 1 */
+	for (i = 0; i < n; i += sizeof(w)) {
+		w = '!' * ones;
+		memcpy(&w, uid + i, n - i < sizeof(w) ? n - i : sizeof(w));
+		bad |= w | (w - 0x21 * ones) | (w + ones);
+	}
+	return n <= STORE_UID_MAX && (bad & 0x80 * ones) == 0 ?
+	    (uint32_t)n : 0;
 }
 
+/* 32 bits of it are kept, and more are not used. */
 static uint64_t
 uid_hash(const struct seen *t, const char *uid, size_t n)
 {
@@ -190,63 +202,84 @@ uid_hash(const struct seen *t, const char *uid, size_t n)
 		h = (h ^ w) * UINT64_C(0x9e3779b97f4a7c15);
 		h ^= h >> 29;
 	}
-	return h;
+	return h >> 32;
 }
 
 static void
-seen_put(struct seen *t, uint32_t index, uint64_t hash)
+seen_put(struct seen *t, uint64_t slot)
 {
-	size_t at = hash & t->mask;
+	size_t at = (slot >> 32) & t->mask;
 
 	while (t->slot[at] != 0)
 		at = (at + 1) & t->mask;
-	t->slot[at] = index + 1;
+	t->slot[at] = slot;
 }
 
 static bool
-seen_grow(struct seen *t, const struct store *s)
+seen_grow(struct seen *t)
 {
-	size_t size = t->slot == NULL ? 256 : (t->mask + 1) * 4;
-	uint32_t *old = t->slot;
-	size_t i, n = t->slot == NULL ? 0 : t->mask + 1;
+	size_t i, had = t->slot == NULL ? 0 : t->mask + 1;
+	size_t size = had == 0 ? 256 : had * 4;
+	uint64_t *old = t->slot;
 
+	while (size / 2 <= t->n)
+		size *= 4;
 	t->slot = calloc(size, sizeof(*t->slot));
 	if (t->slot == NULL) {
 		t->slot = old;
 		return false;
 	}
 	t->mask = size - 1;
-	for (i = 0; i < n; i++) {
-		const char *uid;
-
-		if (old[i] == 0)
-			continue;
-		uid = s->msg[old[i] - 1].uid;
-		seen_put(t, old[i] - 1, uid_hash(t, uid, strlen(uid)));
-	}
+	for (i = 0; i < had; i++)
+		if (old[i] != 0)
+			seen_put(t, old[i]);
 	free(old);
 	return true;
+}
+
+/* The first UIDL out of order: a table of those before it. */
+static bool
+seen_begin(struct seen *t, const struct store *s)
+{
+	uint32_t i;
+
+	if (!seen_grow(t))
+		return false;
+	for (i = 0; i < t->n; i++)
+		seen_put(t, uid_hash(t, s->msg[i].uid, s->msg[i].uid_n) << 32 |
+		    (i + 1));
+	return true;
+}
+
+static culver_status
+seen_no_memory(uint32_t index)
+{
+	log_errorx("storage: no memory for %u messages", index);
+	return CULVER_E_NOMEM;
 }
 
 /* Is this UIDL, of message INDEX, new?  Remember it. */
 static culver_status
 seen_add(struct seen *t, const struct store *s, uint32_t index)
 {
-	const char *uid = s->msg[index].uid;
-	size_t n, at;
+	const struct store_message *m = &s->msg[index];
 	uint64_t h;
+	size_t at;
 
-	if (uid == NULL || (n = uid_length(uid)) == 0)
-		return store_broken("list", "an illegal UIDL");
-	if ((t->slot == NULL || t->n * 2 >= t->mask) && !seen_grow(t, s)) {
-		log_errorx("storage: no memory for %u messages", index);
-		return CULVER_E_NOMEM;
+	if (t->slot == NULL && (index == 0 ||
+	    strcmp(m[-1].uid, m->uid) < 0)) {
+		t->n++;
+		return CULVER_OK;
 	}
-	h = uid_hash(t, uid, n);
+	if (t->slot == NULL ? !seen_begin(t, s) : t->n * 2 >= t->mask &&
+	    !seen_grow(t))
+		return seen_no_memory(index);
+	h = uid_hash(t, m->uid, m->uid_n);
 	for (at = h & t->mask; t->slot[at] != 0; at = (at + 1) & t->mask)
-		if (strcmp(s->msg[t->slot[at] - 1].uid, uid) == 0)
+		if (t->slot[at] >> 32 == h && strcmp(s->msg[
+		    (uint32_t)t->slot[at] - 1].uid, m->uid) == 0)
 			return store_broken("list", "the same UIDL twice");
-	t->slot[at] = index + 1;
+	t->slot[at] = h << 32 | (index + 1);
 	t->n++;
 	return CULVER_OK;
 }
@@ -269,7 +302,7 @@ list_add(struct store *s, const struct culver_message *m, uint32_t n,
     struct seen *seen, uint32_t *cap)
 {
 	culver_status st;
-	uint32_t i;
+	uint32_t i, uid_n;
 
 	if (n > *cap - s->n) {
 		uint32_t more = *cap == 0 ? 512 : *cap * 2;
@@ -286,8 +319,11 @@ list_add(struct store *s, const struct culver_message *m, uint32_t n,
 		*cap = more;
 	}
 	for (i = 0; i < n; i++) {
+		uid_n = m[i].uid != NULL ? uid_length(m[i].uid) : 0;
+		if (uid_n == 0)
+			return store_broken("list", "an illegal UIDL");
 		s->msg[s->n] = (struct store_message){ .uid = m[i].uid,
-		    .octets = m[i].octets,
+		    .uid_n = uid_n, .octets = m[i].octets,
 		    .flags = (m[i].flags & CULVER_MSG_OCTETS_EXACT) != 0 ?
 		    STORE_EXACT : 0 };
 		if (s->want_dates)

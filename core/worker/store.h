@@ -18,6 +18,7 @@
 enum {
 	STORE_MAX_MESSAGES = 1 << 22,
 	STORE_EXTENTS = 16,
+	STORE_UID_MAX = 70,	/* octets of a UIDL, RFC 1939 7 */
 	STORE_CHUNK = 65536	/* octets of one read */
 };
 
@@ -30,7 +31,7 @@ struct store_message {
 	const char *uid;	/* the plugin's, until store_close() */
 	uint64_t octets;
 	uint32_t flags;
-	uint32_t reserved;
+	uint32_t uid_n;		/* octets of uid, at most STORE_UID_MAX */
 };
 
 struct store {

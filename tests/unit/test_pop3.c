@@ -3,6 +3,7 @@
  */
 #include "config.h"
 
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -430,6 +431,26 @@ parse_errors_are_errors(void **state)
 	}
 }
 
+static void
+numbers_are_decimal(void **state)
+{
+	uint8_t out[POP3_NUMBER_MAX];
+	char wanted[POP3_NUMBER_MAX + 1];
+	uint64_t v, limit = 1;
+	int i, j;
+
+	(void)state;
+	for (i = 0; i <= 20; i++, limit *= 10)
+		for (j = -1; j < 13; j++) {
+			v = i == 20 ? UINT64_MAX - (uint64_t)(j + 1) :
+			    limit + (uint64_t)j;
+			snprintf(wanted, sizeof(wanted), "%" PRIu64, v);
+			memset(out, '?', sizeof(out));
+			assert_int_equal(pop3_number(v, out), strlen(wanted));
+			assert_memory_equal(out, wanted, strlen(wanted));
+		}
+}
+
 /* --- CAPA ---------------------------------------------------------------- */
 
 static void
@@ -478,6 +499,7 @@ main(void)
 		cmocka_unit_test(statuses_have_their_codes),
 		cmocka_unit_test(nobody_learns_which_users_exist),
 		cmocka_unit_test(parse_errors_are_errors),
+		cmocka_unit_test(numbers_are_decimal),
 		cmocka_unit_test(capa_says_what_is_true),
 	};
 

@@ -139,6 +139,39 @@ uid_too_long(void **state)
 }
 
 static void
+one_uid(void **state, const char *uid, const char *answer)
+{
+	if (t.fd > 0) {
+		session_teardown(state);
+		session_setup(state);
+	}
+	mem_add(uid, "x\n", 2);
+	run("STAT\r\n");
+	assert_memory_equal(t.got, answer, strlen(answer));
+}
+
+/* Wherever in the UIDL it stands: it is looked at in words of eight. */
+static void
+uid_octets_at_every_place(void **state)
+{
+	static const char bad[] = "\x01 \x7f\x80\xa0\xff";
+	char uid[20] = "";
+	size_t n, at;
+	const char *p;
+
+	for (n = 1; n < sizeof(uid); n++)
+		for (at = 0; at < n; at++) {
+			memset(uid, '~', n);
+			uid[at] = '!';
+			one_uid(state, uid, IN "+OK 1 3\r\n");
+			for (p = bad; *p != '\0'; p++) {
+				uid[at] = *p;
+				one_uid(state, uid, "-ERR [SYS/PERM]");
+			}
+		}
+}
+
+static void
 uid_of_full_length(void **state)
 {
 	(void)state;
@@ -187,6 +220,44 @@ one_of_thousands_is_double(void **state)
 		mem_add(uid[i], "x\n", 2);
 	}
 	run("STAT\r\n");
+	assert_memory_equal(t.got, "-ERR [SYS/PERM]", 15);
+}
+
+/* Thousands in order, but for the last one. */
+static void
+ordered(const char *last)
+{
+	static char uid[MEM_MAX][12];
+	unsigned i;
+
+	for (i = 0; i < MEM_MAX; i++) {
+		snprintf(uid[i], sizeof(uid[i]), "%05u", i);
+		mem_add(i == MEM_MAX - 1 ? last : uid[i], "x\n", 2);
+	}
+	run("STAT\r\n");
+}
+
+static void
+last_of_thousands_is_not_in_order(void **state)
+{
+	(void)state;
+	ordered("00000x");
+	assert_memory_equal(t.got, IN "+OK 4096 12288\r\n", 31);
+}
+
+static void
+last_of_thousands_is_double(void **state)
+{
+	(void)state;
+	ordered("00000");
+	assert_memory_equal(t.got, "-ERR [SYS/PERM]", 15);
+}
+
+static void
+last_of_thousands_is_as_the_one_before(void **state)
+{
+	(void)state;
+	ordered("04094");
 	assert_memory_equal(t.got, "-ERR [SYS/PERM]", 15);
 }
 
@@ -444,7 +515,11 @@ main(void)
 		T(list_fails_behind_the_first), T(uid_double), T(uid_empty),
 		T(uid_none), T(uid_with_a_space), T(uid_with_8_bits),
 		T(uid_too_long), T(uid_of_full_length), T(list_count_lies),
+		T(uid_octets_at_every_place),
 		T(thousands_of_messages), T(one_of_thousands_is_double),
+		T(last_of_thousands_is_not_in_order),
+		T(last_of_thousands_is_double),
+		T(last_of_thousands_is_as_the_one_before),
 		T(expunge_fails), T(expunge_claims_too_much),
 		T(gone_message_keeps_the_session),
 		T(stale_ends_the_session), T(small_failure_is_an_error),
