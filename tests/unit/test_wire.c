@@ -212,6 +212,97 @@ megabyte_line(void **state)
 	free(want);
 }
 
+/* IN as a whole, in pieces of STEP and with ROOM for each, and counted. */
+static void
+check_against_reference(const uint8_t *in, size_t n, size_t step, size_t room)
+{
+	uint8_t want[2048], out[2048];
+	uint64_t octets;
+	size_t wn = reference(in, n, want, &octets);
+	struct wire w;
+
+	wire_start(&w);
+	assert_int_equal(encode(&w, in, n, step, room, out), wn);
+	assert_memory_equal(out, want, wn);
+	assert_true(w.octets == octets);
+	assert_true(count(in, n, step) == octets);
+}
+
+/* Blocks are 16 or 32 octets: what is special stands at every place of one,
+ * of the next, and at every alignment, with nothing behind the message. */
+static void
+patterns_at_every_place(void **state)
+{
+	static const struct bytes pattern[] = { B("\n"), B("\r\n"), B("\r"),
+		B("\n."), B("\r\n."), B("\n.\n"), B("\n\n"), B("\n\r\n"),
+		B("\r\r\n"), B("\r."), B("\n.\r\n.."), B("\0\n") };
+	enum { LEN = 140 };
+	size_t i, at, align;
+
+	(void)state;
+	for (i = 0; i < sizeof(pattern) / sizeof(pattern[0]); i++)
+		for (at = 0; at + pattern[i].n <= LEN; at++)
+			for (align = 0; align < 16; align++) {
+				uint8_t *block = malloc(align + LEN);
+				uint8_t *in = block + align;
+
+				memset(in, at % 3 == 0 ? '.' : 'x', LEN);
+				memcpy(in + at, pattern[i].p, pattern[i].n);
+				check_against_reference(in, LEN, LEN, 500);
+				check_against_reference(in, LEN, LEN,
+				    36 + align);
+				check_against_reference(in, LEN, 33 + align,
+				    40);
+				free(block);
+			}
+}
+
+static void
+lines_of_every_length(void **state)
+{
+	static const struct bytes end[] = { B("\n"), B("\r\n") };
+	size_t len, e, room;
+	uint8_t in[600];
+
+	(void)state;
+	for (len = 0; len <= 100; len++)
+		for (e = 0; e < 2; e++) {
+			size_t n = 0;
+
+			while (n < 400) {
+				memset(in + n, 'x', len);
+				in[n] = n % 2 == 0 ? '.' : 'x';
+				n += len;
+				memcpy(in + n, end[e].p, end[e].n);
+				n += end[e].n;
+			}
+			for (room = 34; room < 80; room++)
+				check_against_reference(in, n, n, room);
+		}
+}
+
+static void
+random_messages(void **state)
+{
+	static const char set[] = "\n\r\n..xxxxxx";
+	uint64_t seed = 1;
+	uint8_t in[500];
+	unsigned i, k;
+
+	(void)state;
+	for (k = 0; k < 5000; k++) {
+		size_t n = k % sizeof(in);
+
+		for (i = 0; i < n; i++) {
+			seed = seed * 6364136223846793005u + 1;
+			/* from many line ends to few */
+			in[i] = (uint8_t)(seed >> 59 <= k % 32 ? 'y' :
+			    set[(seed >> 40) % (sizeof(set) - 1)]);
+		}
+		check_against_reference(in, n, 1 + seed % 300, 2 + k % 200);
+	}
+}
+
 /* --- TOP ----------------------------------------------------------------- */
 
 static const struct {
@@ -263,6 +354,9 @@ main(void)
 		cmocka_unit_test(corpus_at_every_cut),
 		cmocka_unit_test(all_short_messages),
 		cmocka_unit_test(megabyte_line),
+		cmocka_unit_test(patterns_at_every_place),
+		cmocka_unit_test(lines_of_every_length),
+		cmocka_unit_test(random_messages),
 		cmocka_unit_test(top_is_a_prefix),
 	};
 
