@@ -19,6 +19,7 @@
 
 static struct __user_cap_header_struct head = {
     .version = _LINUX_CAPABILITY_VERSION_3};
+static uint64_t bounds = UINT64_MAX;	/* what may be in the bounding set */
 
 /* Keep of the capabilities that are there those in KEEP, and let a program
  * that is executed inherit INHERIT of them. */
@@ -48,10 +49,10 @@ caps_are(uint32_t keep)
 
 /* Nothing but KEEP can ever come back. */
 static _Bool
-bounding_limit(uint32_t keep)
+bounding_limit(uint64_t keep)
 {
 	for (unsigned long cap = 0; cap < 64; cap++)
-		if ((cap > 31 || (keep & 1u << cap) == 0) &&
+		if ((bounds & ~keep & UINT64_C(1) << cap) != 0 &&
 		    prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1 &&
 		    prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0)
 			return 0;
@@ -61,7 +62,12 @@ bounding_limit(uint32_t keep)
 _Bool
 priv_bounds(uint32_t keep)
 {
-	return geteuid() != 0 || (bounding_limit(keep) && caps_limit(keep, 0));
+	if (geteuid() != 0)
+		return 1;
+	if (!bounding_limit(CHROOT_BIT) || !caps_limit(keep, 0))
+		return 0;
+	bounds = CHROOT_BIT;
+	return 1;
 }
 
 static _Bool

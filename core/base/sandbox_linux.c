@@ -239,14 +239,19 @@ sandbox_trap(void)
 	return sigaction(SIGSYS, &sa, NULL) == 0;
 }
 
+/* No process here may raise a limit: one that is lower already stays. */
 static _Bool
 limit_set(int what, uint64_t value)
 {
 	struct rlimit rl = {.rlim_cur = value, .rlim_max = value};
 	struct rlimit now;
 
-	if (getrlimit(what, &now) == 0 && now.rlim_max < value)
-		rl.rlim_cur = rl.rlim_max = now.rlim_max;
+	if (setrlimit((__rlimit_resource_t)what, &rl) == 0)
+		return 1;
+	if (getrlimit((__rlimit_resource_t)what, &now) != 0 ||
+	    now.rlim_max >= value)
+		return 0;
+	rl.rlim_cur = rl.rlim_max = now.rlim_max;
 	return setrlimit((__rlimit_resource_t)what, &rl) == 0;
 }
 
