@@ -1,13 +1,11 @@
 /*
- * loader.c - find modules, open them with libltdl, list them.
+ * loader.c - find modules and list them; open what is linked in, by libltdl.
  *
- * Runs in the config role, in workers, pools and culver-plugin; never as root
- * in a daemon.  Opening a module runs its constructors: the caller has
- * dropped everything before.
+ * Runs in the config role, in pools and culver-plugin, and in a worker if the
+ * modules are linked into it; never as root in a daemon.
  */
 #include "config.h"
 
-#include <dlfcn.h>
 #include <dirent.h>
 #include <errno.h>
 #include <ltdl.h>
@@ -19,7 +17,6 @@
 #include "core/plugin/loader.h"
 
 #define SUFFIX ".so"
-#define SYMBOL "_LTX_culver_plugin"
 
 /* Made by libtool for a program that is linked with -dlpreopen, else absent. */
 extern const lt_dlsymlist lt_preloaded_symbols[] __attribute__((weak));
@@ -51,7 +48,7 @@ preloaded(const char *module)
 	const char *file = NULL;
 	char symbol[128];
 
-	snprintf(symbol, sizeof(symbol), "%.100s" SYMBOL, module);
+	snprintf(symbol, sizeof(symbol), "%.100s" PLUGIN_SYMBOL, module);
 	for (; s != NULL && s->name != NULL; s++) {
 		if (s->address == NULL)
 			file = s->name;
@@ -120,77 +117,29 @@ plugin_find(const char *dir, const char *name, unsigned kind,
 	return 0;
 }
 
-/* Bind everything now: libltdl would do it lazily, and would report whatever
- * goes wrong as "file not found". */
-static _Bool
-probe(const char *path, char *err)
+const void *
+plugin_preloaded(const char *module, char err[PLUGIN_ERR])
 {
-	const char *text;
-
-	if (dlopen(path, RTLD_NOW | RTLD_LOCAL) != NULL)
-		return 1;
-	text = dlerror();
-	if (text == NULL)
-		text = "cannot be opened";
-	if (strncmp(text, path, strlen(path)) == 0)
-		snprintf(err, PLUGIN_ERR, "%s", text);
-	else
-		snprintf(err, PLUGIN_ERR, "%s: %s", path, text);
-	return 0;
-}
-
-static lt_dlhandle
-module_open(const char *path, _Bool is_file, char *err)
-{
-	const char *file = is_file ? path : preloaded(path);
+	const char *file = preloaded(module);
 	lt_dlhandle handle = NULL;
+	const void *desc = NULL;
 	lt_dladvise advise;
 
+	if (!ltdl_ready(err))
+		return NULL;
 	if (file != NULL && lt_dladvise_init(&advise) == 0) {
 		/* A preloaded file is found by its exact name only. */
-		if ((is_file ? lt_dladvise_ext(&advise) :
-		    lt_dladvise_preload(&advise)) == 0 &&
-		    lt_dladvise_local(&advise) == 0 &&
+		if (lt_dladvise_preload(&advise) == 0 &&
 		    lt_dladvise_resident(&advise) == 0)
 			handle = lt_dlopenadvise(file, advise);
 		lt_dladvise_destroy(&advise);
 	}
-	if (handle == NULL)
-		snprintf(err, PLUGIN_ERR, "%s: %s", path,
+	if (handle != NULL)
+		desc = lt_dlsym(handle, "culver_plugin");
+	if (desc == NULL)
+		snprintf(err, PLUGIN_ERR, "%s: %s", module,
 		    file != NULL ? lt_dlerror() : "not in this program");
-	return handle;
-}
-
-_Bool
-plugin_load(const char *path, unsigned kind, const struct plugin_rules *rules,
-    struct plugin *out, char err[PLUGIN_ERR])
-{
-	_Bool is_file = strchr(path, '/') != NULL;
-	const struct culver_plugin *desc;
-	lt_dlhandle handle;
-
-	if (strlen(path) >= PLUGIN_PATH || !ltdl_ready(err)) {
-		if (strlen(path) >= PLUGIN_PATH)
-			snprintf(err, PLUGIN_ERR, "%.900s: too long", path);
-		return 0;
-	}
-	if (is_file && ((rules->check_owner &&
-	    !plugin_owner_check(path, rules->owner, err)) ||
-	    !probe(path, err)))
-		return 0;
-	handle = module_open(path, is_file, err);
-	if (handle == NULL)
-		return 0;
-	desc = lt_dlsym(handle, "culver_plugin");
-	if (desc == NULL) {
-		const char *base = is_file ? strrchr(path, '/') + 1 : path;
-
-		snprintf(err, PLUGIN_ERR, "%s: symbol: wanted %.*s%s, got "
-		    "none: it is not a plugin, or its file was renamed", path,
-		    (int)strcspn(base, "."), base, SYMBOL);
-		return 0;
-	}
-	return plugin_accept(desc, path, kind, rules, out, err);
+	return desc;
 }
 
 static int
@@ -219,7 +168,7 @@ each_preloaded(unsigned kind, void (*seen)(void *, const char *), void *ctx)
 	char module[128];
 
 	for (; s != NULL && s->name != NULL; s++) {
-		const char *end = strstr(s->name, SYMBOL);
+		const char *end = strstr(s->name, PLUGIN_SYMBOL);
 
 		if (s->address == NULL || end == NULL ||
 		    (size_t)(end - s->name) >= sizeof(module))

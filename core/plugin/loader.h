@@ -18,6 +18,9 @@
 #include <culver/plugin.h>
 #include <culver/storage.h>
 
+/* Behind a module's name: the symbol of its descriptor. */
+#define PLUGIN_SYMBOL "_LTX_culver_plugin"
+
 enum {
 	PLUGIN_PATH = 1024,
 	PLUGIN_ERR = 1600,	/* room for a message with a path in it */
@@ -58,6 +61,10 @@ _Bool plugin_find(const char *dir, const char *name, unsigned kind,
 _Bool plugin_load(const char *path, unsigned kind,
     const struct plugin_rules *rules, struct plugin *out,
     char err[PLUGIN_ERR]);
+
+/* The descriptor of the module that was linked into this program under the
+ * name MODULE; NULL with one line in ERR. */
+const void *plugin_preloaded(const char *module, char err[PLUGIN_ERR]);
 
 /* The part of plugin_load() behind the opening: accept DESC, which came from
  * PATH, into OUT, or say in ERR why not. */
