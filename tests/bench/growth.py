@@ -14,7 +14,7 @@ POINTS = {
     "full": dict(messages=(1, 1000, 100000, 1000000),
                  connections=(1, 10, 100, 1000, 10000),
                  users=(100, 1000, 10000, 100000, 1000000)),
-    "small": dict(messages=(1, 10, 100), connections=(1, 10, 50),
+    "small": dict(messages=(1, 100), connections=(1, 50),
                   users=(100, 1000)),
 }
 

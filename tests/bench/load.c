@@ -35,6 +35,7 @@
 	"  -m messages there must be   -r commands sent ahead (1)\n" \
 	"  -t seconds a reply (30)     -x 1: check every octet (0)\n" \
 	"  -o connections that open at a time (64)\n" \
+	"  -b address to come from: each has ports for about 14,000\n" \
 	"steps: LOGIN STAT LIST UIDL RETR[=newest] DELE[=oldest] NOOP[=n] QUIT\n" \
 	"HOLD; with HOLD it says when all are there, and ends with its input"
 #define INPUT (256 * 1024)
@@ -55,9 +56,9 @@ struct client {
 
 static long port, clients = 1, sessions = -1, duration = 0, tls = 0,
     depth = 1, expected = -1, patience = 30, thorough = 0, opening_max = 64;
-static const char *address, *steps, *user_file;
+static const char *address, *steps, *user_file, *from;
 static struct plan plan;
-static struct sockaddr_in server;
+static struct sockaddr_in server, source;
 static SSL_CTX *ctx;
 static struct user *users;
 static unsigned nusers, *queue, queue_head, queue_length;
@@ -188,6 +189,11 @@ client_start(long place)
 	if (c->fd < 0)
 		die("socket: %s", strerror(errno));
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one,
+	    sizeof one);
+	if (from != NULL && bind(c->fd, (struct sockaddr *)&source,
+	    sizeof source) != 0)
+		die("%s: %s", from, strerror(errno));
 	c->writing = true;
 	live[place] = c;
 	live_count++;
@@ -467,11 +473,22 @@ tls_context(void)
 	return made;
 }
 
+static struct sockaddr_in
+address_read(const char *text)
+{
+	struct sockaddr_in sin = {.sin_family = AF_INET};
+
+	if (inet_pton(AF_INET, text, &sin.sin_addr) != 1)
+		die("%s: no IPv4 address", text);
+	return sin;
+}
+
 int
 load_main(int argc, char **argv)
 {
 	const struct option_word words[] = {
 		{'a', &address, NULL, 0, 0}, {'p', NULL, &port, 1, 65535},
+		{'b', &from, NULL, 0, 0},
 		{'s', &steps, NULL, 0, 0}, {'u', &user_file, NULL, 0, 0},
 		{'c', NULL, &clients, 1, 100000},
 		{'n', NULL, &sessions, 1, 1L << 40},
@@ -499,10 +516,9 @@ load_main(int argc, char **argv)
 		users_read(user_file);
 	else if (strstr(steps, "LOGIN") != NULL)
 		die("LOGIN needs users");
-	server = (struct sockaddr_in){.sin_family = AF_INET,
-	    .sin_port = htons((uint16_t)port)};
-	if (inet_pton(AF_INET, address, &server.sin_addr) != 1)
-		die("%s: no IPv4 address", address);
+	server = address_read(address);
+	server.sin_port = htons((uint16_t)port);
+	source = address_read(from != NULL ? from : "0.0.0.0");
 	descriptors_raise((unsigned long)clients + 64);
 	signal(SIGPIPE, SIG_IGN);
 	ctx = tls != 0 ? tls_context() : NULL;

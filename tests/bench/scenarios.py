@@ -42,6 +42,8 @@ class Load:
             argv += ["-e", "1"]
         if "seconds" in options:
             argv += ["-d", str(int(1000 * options.pop("seconds")))]
+        if "source" in options:
+            argv += ["-b", options.pop("source")]
         for name, value in options.items():
             argv += ["-" + names[name], str(int(value))]
         return argv + ["-t", "120"]
@@ -103,10 +105,10 @@ class Scenario:
     def done(self, server, boxes):
         """At the end."""
 
-    def small(self, server, storage, users=None):
+    def small(self, server, storage, users=None, **kw):
         return self.bench.mailboxes.small(
             server.name, storage, users or self.scale["users"],
-            self.scale["messages"])
+            self.scale["messages"], **kw)
 
 
 class Sessions(Scenario):
@@ -145,10 +147,12 @@ class First(Sessions):
         self.opened = {}
 
     def fits(self, server, storage):
-        return server.name != "sham" and super().fits(server, storage)
+        return server.name not in ("sham", "dovecot-vmail") and \
+            super().fits(server, storage)
 
     def prepare(self, server, storage):
-        return self.small(server, storage, self.scale["first"])
+        # so many users' mail is to fit into memory
+        return self.small(server, storage, self.scale["first"], median=1000)
 
     def once_each(self, server, boxes):
         return self.load(server, self.PLAN, clients=16, sessions=len(boxes))
@@ -365,6 +369,8 @@ class Idle(Scenario):
 
 class IdleMany(Sessions):
     """Sessions beside very many idle connections, and without them."""
+    # a gate may have no more than 20,000 descriptors, two a connection
+    options = {"top": "gates = 4"}
 
     def __init__(self, bench):
         super().__init__(bench, False, 16)
@@ -376,10 +382,12 @@ class IdleMany(Sessions):
     def measure(self, server, boxes):
         many, alone = self.scale["idle_many"], super().measure
         without = alone(server, boxes)
-        # a process has not descriptors enough for all of them
+        # a process has not descriptors enough for all of them, nor an
+        # address ports
         with contextlib.ExitStack() as stack:
             held = [stack.enter_context(self.load.holding(
-                server, "HOLD", clients=many // 2)) for _ in "12"]
+                server, "HOLD", clients=many // 2, source=f"127.0.1.{i}"))
+                for i in (1, 2)]
             beside = alone(server, boxes)
         if sum(h["holding"] for h in held) != many // 2 * 2:
             raise Failure(f"{server.name}: {held}")

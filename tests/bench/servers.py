@@ -187,10 +187,11 @@ tls {{
 }}
 auth passwdfile {{ path = "{self.userfile}" }}
 {self.parts["storage"]}
+{self.parts["top"]}
 limits {{
-    connections = 100000
-    connections_per_ip = 100000
-    sessions = 100000
+    connections = 30000
+    connections_per_ip = 30000
+    sessions = 15000
     login_time = "10m"
 }}
 '''
@@ -214,18 +215,18 @@ class Culver(Server):
         self.storages = [kind for kind in SECTIONS
                          if not there or f"storage_{kind}" in there]
 
-    def make(self, boxes):
+    def make(self, boxes, top=""):
         kinds = sorted({box.storage for box in boxes} or {"maildir"})
         self.instance = BenchInstance(
-            self.tree, users=0, prefix="culver-bench-",
+            self.tree, users=0, prefix="culver-bench-", top=top,
             storage="\n".join(SECTIONS[kind] for kind in kinds))
         self.instance.address = self.address
         self.instance.write_conf()
         self.instance.write_boxes(boxes)
 
-    def start(self, boxes, more_users=0):
+    def start(self, boxes, more_users=0, top=""):
         """`more_users` have no mailbox: nobody logs in as one."""
-        self.make(boxes)
+        self.make(boxes, top)
         with open(self.instance.userfile, "a") as f:
             for i in range(more_users):
                 f.write(f"x{i:07}:{{PLAIN}}{PASSWORD}:{300000 + i}:{300000 + i}::"
@@ -240,7 +241,10 @@ class Culver(Server):
         if self.instance.proc is not None:
             super().kill()
             self.instance.wait_gone()
-        print(self.instance.log_text()[-3000:], file=sys.stderr)
+        told = [line for line in self.instance.log_text().splitlines()
+                if " info login " not in line and
+                " info session-end " not in line]
+        print("\n".join(told[-20:]), file=sys.stderr)
         self.instance.remove()
 
     def processes(self):
