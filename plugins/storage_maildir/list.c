@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What qsort() sorts instead of the records: no name is looked up twice. */
+/* What is sorted instead of the records: no name is looked up twice. */
 struct key {
 	uint64_t time;
 	const char *base, *rest;
@@ -64,6 +64,30 @@ md_list_add(struct md_list *l, const char *name, unsigned dir, uint64_t ino)
 		r->info_len = (uint8_t)(len - base_len - 1);
 		r->flags = MD_INFO;
 	}
+	return true;
+}
+
+bool
+md_list_take(struct md_list *l, const struct md_list *from,
+    const bool holds[MD_DIRS])
+{
+	size_t i;
+
+	l->rec = malloc((from->n + 1) * sizeof(*l->rec));
+	l->blob.p = malloc(from->blob.n + 1);
+	if (l->rec == NULL || l->blob.p == NULL) {
+		free(l->rec);
+		free(l->blob.p);
+		*l = (struct md_list){ 0 };
+		return false;
+	}
+	l->cap = from->n + 1;
+	l->blob.cap = from->blob.n + 1;
+	l->blob.n = from->blob.n;
+	memcpy(l->blob.p, from->blob.p, from->blob.n);
+	for (i = 0; i < from->n; i++)
+		if (holds[from->rec[i].dir])
+			l->rec[l->n++] = from->rec[i];
 	return true;
 }
 
@@ -122,6 +146,67 @@ key_order(const void *va, const void *vb)
 	    b->rest + strlen(b->rest) + 1);
 }
 
+enum { DIGIT = 11, DIGITS = 1 << DIGIT };
+
+/* FROM to TO in the order of a digit of the time, and else as it was. */
+static void
+sort_by_digit(const struct key *from, struct key *to, size_t n, uint64_t least,
+    unsigned shift)
+{
+	size_t at[DIGITS] = { 0 }, i, sum = 0;
+
+	for (i = 0; i < n; i++)
+		at[(from[i].time - least) >> shift & (DIGITS - 1)]++;
+	for (i = 0; i < DIGITS; i++) {
+		size_t here = at[i];
+
+		at[i] = sum;
+		sum += here;
+	}
+	for (i = 0; i < n; i++)
+		to[at[(from[i].time - least) >> shift & (DIGITS - 1)]++] =
+		    from[i];
+}
+
+/*
+ * Sort N keys; TMP has room for as many.  Nearly all differ in their times,
+ * which lie close together: two or three digits order a mailbox.
+ */
+static void
+sort_keys(struct key *keys, struct key *tmp, size_t n)
+{
+	uint64_t least = UINT64_MAX, most = 0;
+	struct key *from = keys, *to = tmp, *other;
+	bool sorted = true;
+	unsigned shift;
+	size_t i, run;
+
+	for (i = 0; i < n; i++) {
+		sorted = sorted && (i == 0 ||
+		    key_order(&keys[i - 1], &keys[i]) <= 0);
+		least = keys[i].time < least ? keys[i].time : least;
+		most = keys[i].time > most ? keys[i].time : most;
+	}
+	if (sorted)
+		return;
+	for (shift = 0; shift < 64 && (most - least) >> shift != 0;
+	    shift += DIGIT) {
+		sort_by_digit(from, to, n, least, shift);
+		other = from;
+		from = to;
+		to = other;
+	}
+	if (from != keys)
+		memcpy(keys, from, n * sizeof(*keys));
+	for (i = 0; i < n; i += run) {
+		for (run = 1; i + run < n &&
+		    keys[i + run].time == keys[i].time; run++)
+			;
+		if (run > 1)
+			qsort(keys + i, run, sizeof(*keys), key_order);
+	}
+}
+
 bool
 md_list_sort(struct md_list *l)
 {
@@ -131,7 +216,7 @@ md_list_sort(struct md_list *l)
 
 	if (l->n == 0)
 		return true;
-	keys = calloc(l->n, sizeof(*keys));
+	keys = calloc(2 * l->n, sizeof(*keys));
 	rec = malloc(l->n * sizeof(*rec));
 	if (keys == NULL || rec == NULL) {
 		free(keys);
@@ -144,7 +229,7 @@ md_list_sort(struct md_list *l)
 		keys[i].index = (uint32_t)i;
 		keys[i].dir = l->rec[i].dir;
 	}
-	qsort(keys, l->n, sizeof(*keys), key_order);
+	sort_keys(keys, keys + l->n, l->n);
 	for (i = 0; i < l->n; i++) {
 		bool dup = n > 0 &&
 		    strcmp(keys[i].base, md_base(l, &rec[n - 1])) == 0;
@@ -204,6 +289,17 @@ inherit_one(struct md_list *l, struct md_rec *r, const struct md_list *from,
 	return true;
 }
 
+/* md_order() of two records, most of which are the same message. */
+static int
+order_of(const struct md_list *a, const struct md_rec *ra,
+    const struct md_list *b, const struct md_rec *rb)
+{
+	if (ra->base_len == rb->base_len &&
+	    memcmp(md_base(a, ra), md_base(b, rb), ra->base_len) == 0)
+		return 0;
+	return md_order(md_base(a, ra), md_base(b, rb));
+}
+
 long
 md_list_inherit(struct md_list *l, const struct md_list *from)
 {
@@ -211,8 +307,8 @@ md_list_inherit(struct md_list *l, const struct md_list *from)
 	long missing = 0;
 
 	while (j < from->n) {
-		int c = i == l->n ? 1 : md_order(md_base(l, &l->rec[i]),
-		    md_base(from, &from->rec[j]));
+		int c = i == l->n ? 1 : order_of(l, &l->rec[i], from,
+		    &from->rec[j]);
 
 		if (c < 0)
 			i++;

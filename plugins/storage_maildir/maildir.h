@@ -69,6 +69,13 @@ void md_list_free(struct md_list *l);
 bool md_list_add(struct md_list *l, const char *name, unsigned dir,
     uint64_t ino);
 
+/*
+ * Begin L, which is empty, with the records of FROM that are in the directories
+ * that HOLDS says, and all its strings.  False without memory.
+ */
+bool md_list_take(struct md_list *l, const struct md_list *from,
+    const bool holds[MD_DIRS]);
+
 /* Give REC, a record of L, the UIDL UID.  False without memory. */
 bool md_list_set_uid(struct md_list *l, struct md_rec *rec, const char *uid);
 
@@ -151,14 +158,21 @@ culver_status md_snap_take(const struct culver_store *store,
 /* Were all time stamps old when the listing began, so that they prove it? */
 bool md_snap_settled(const struct md_snap *snap);
 
+/* Do they prove that directory D is the same NOW as when SNAP was taken? */
+bool md_snap_holds(const struct md_snap *snap, const struct md_snap *now,
+    unsigned d);
+
 /*
  * List new/ and cur/ as DESIGN section 5 asks: a name of KNOWN (it may be
  * empty) that is not in OUT is gone indeed.  Sizes and UIDLs are taken from
- * KNOWN, *MISSING is how many of its messages are not there.
+ * KNOWN, *MISSING is how many of its messages are not there.  If SINCE, when
+ * KNOWN was listed (it may be NULL), holds for a directory, that one is not
+ * read again.
  */
 culver_status md_scan(const struct culver_store *store,
-    const int dir[MD_DIRS], const struct md_list *known, struct md_list *out,
-    struct md_snap *snap, size_t *missing, struct culver_call *call);
+    const int dir[MD_DIRS], const struct md_list *known,
+    const struct md_snap *since, struct md_list *out, struct md_snap *snap,
+    size_t *missing, struct culver_call *call);
 
 /* --- an open mailbox (open.c, read.c, expunge.c) ------------------------ */
 

@@ -53,12 +53,9 @@ cache_holds(struct culver_mailbox *mb, const struct md_cache *cache,
 	if (status == CULVER_OK)
 		status = md_uidl_stamp(&mb->index, &mb->uidl, call);
 	if (status != CULVER_OK || cache->list.block == NULL ||
-	    !md_snap_settled(&cache->snap) ||
 	    !plug_stamp_equal(&cache->uidl, &mb->uidl) ||
-	    !plug_stamp_equal(&cache->snap.dir[MD_NEW],
-	    &mb->snap.dir[MD_NEW]) ||
-	    !plug_stamp_equal(&cache->snap.dir[MD_CUR],
-	    &mb->snap.dir[MD_CUR]))
+	    !md_snap_holds(&cache->snap, &mb->snap, MD_NEW) ||
+	    !md_snap_holds(&cache->snap, &mb->snap, MD_CUR))
 		return status;
 	for (i = 0; i < cache->list.n; i++)
 		if ((cache->list.rec[i].flags & MD_STAT) == 0)
@@ -84,8 +81,8 @@ take_snapshot(struct culver_mailbox *mb, struct culver_call *call)
 		mb->snap = cache.snap;
 		return CULVER_OK;
 	}
-	status = md_scan(mb->store, mb->dir, &cache.list, &mb->list, &mb->snap,
-	    &missing, call);
+	status = md_scan(mb->store, mb->dir, &cache.list, &cache.snap,
+	    &mb->list, &mb->snap, &missing, call);
 	if (status != CULVER_OK)
 		goto out;
 	if (cache.list.n > 0 && missing == cache.list.n &&

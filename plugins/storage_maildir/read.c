@@ -26,8 +26,8 @@ rescan(struct culver_mailbox *mb, struct culver_call *call)
 	size_t missing, i;
 
 	status = md_scan(mb->store, mb->dir,
-	    mb->rescanned ? &mb->names : &mb->list, &fresh, &snap, &missing,
-	    call);
+	    mb->rescanned ? &mb->names : &mb->list, NULL, &fresh, &snap,
+	    &missing, call);
 	if (status != CULVER_OK)
 		return status;
 	md_list_free(&mb->names);

@@ -48,20 +48,28 @@ md_snap_take(const struct culver_store *store, const int dir[MD_DIRS],
 	return stamp_dirs(store, dir, snap->dir, call);
 }
 
+static bool
+is_settled(const struct md_snap *snap, unsigned d)
+{
+	const struct plug_stamp *s = &snap->dir[d];
+
+	return plug_is_old(s->mtime, s->mtime_ns, snap->start,
+	    snap->start_ns) && plug_is_old(s->ctime, s->ctime_ns,
+	    snap->start, snap->start_ns);
+}
+
 bool
 md_snap_settled(const struct md_snap *snap)
 {
-	int i;
+	return is_settled(snap, MD_NEW) && is_settled(snap, MD_CUR);
+}
 
-	for (i = 0; i < MD_DIRS; i++) {
-		const struct plug_stamp *s = &snap->dir[i];
-
-		if (!plug_is_old(s->mtime, s->mtime_ns, snap->start,
-		    snap->start_ns) || !plug_is_old(s->ctime, s->ctime_ns,
-		    snap->start, snap->start_ns))
-			return false;
-	}
-	return true;
+bool
+md_snap_holds(const struct md_snap *snap, const struct md_snap *now,
+    unsigned d)
+{
+	return is_settled(snap, d) &&
+	    plug_stamp_equal(&snap->dir[d], &now->dir[d]);
 }
 
 /*
@@ -173,20 +181,50 @@ fingerprint(const struct md_list *l)
 	return h;
 }
 
+/*
+ * Begin OUT with what is KNOWN of directories that are as they were SINCE, and
+ * say in HOLDS which these are.  Of several files of one message KNOWN has only
+ * one: then none is.
+ */
+static culver_status
+take_known(const struct culver_store *store, const struct md_list *known,
+    const struct md_snap *since, const struct md_snap *now,
+    struct md_list *out, bool holds[MD_DIRS], struct culver_call *call)
+{
+	size_t i;
+
+	holds[MD_NEW] = since != NULL && md_snap_holds(since, now, MD_NEW);
+	holds[MD_CUR] = since != NULL && md_snap_holds(since, now, MD_CUR);
+	for (i = 0; i < known->n; i++)
+		if ((known->rec[i].flags & MD_DUP) != 0)
+			holds[MD_NEW] = holds[MD_CUR] = false;
+	if ((holds[MD_NEW] || holds[MD_CUR]) && known->n > 0 &&
+	    !md_list_take(out, known, holds))
+		return plug_fail(call, ENOMEM, "%s", store->path);
+	return CULVER_OK;
+}
+
 /* One listing.  *STABLE: the directories did not change meanwhile. */
 static culver_status
 scan_once(const struct culver_store *store, const int dir[MD_DIRS],
+    const struct md_list *known, const struct md_snap *since,
     struct md_list *out, struct md_snap *snap, bool *stable,
     struct culver_call *call)
 {
 	struct plug_stamp after[MD_DIRS] = { { 0 } };
+	bool holds[MD_DIRS];
 	culver_status status;
 	int i;
 
 	status = md_snap_take(store, dir, snap, call);
+	if (status == CULVER_OK)
+		status = take_known(store, known, since, snap, out, holds,
+		    call);
 	/* new/ first: a file that moves to cur/ meanwhile is seen there */
 	for (i = 0; i < MD_DIRS && status == CULVER_OK; i++)
-		status = read_dir(store, dir[i], (unsigned)i, out, call);
+		if (!holds[i])
+			status = read_dir(store, dir[i], (unsigned)i, out,
+			    call);
 	if (status == CULVER_OK)
 		status = stamp_dirs(store, dir, after, call);
 	if (status != CULVER_OK)
@@ -200,8 +238,9 @@ scan_once(const struct culver_store *store, const int dir[MD_DIRS],
 
 culver_status
 md_scan(const struct culver_store *store, const int dir[MD_DIRS],
-    const struct md_list *known, struct md_list *out, struct md_snap *snap,
-    size_t *missing, struct culver_call *call)
+    const struct md_list *known, const struct md_snap *since,
+    struct md_list *out, struct md_snap *snap, size_t *missing,
+    struct culver_call *call)
 {
 	struct md_list last = { 0 };
 	culver_status status = CULVER_OK;
@@ -215,7 +254,8 @@ md_scan(const struct culver_store *store, const int dir[MD_DIRS],
 		last = *out;
 		*out = (struct md_list){ 0 };
 		vanished = false;
-		status = scan_once(store, dir, out, snap, &stable, call);
+		status = scan_once(store, dir, known, since, out, snap,
+		    &stable, call);
 		if (status != CULVER_OK)
 			goto out;
 		if (md_list_inherit(out, &last) < 0 ||

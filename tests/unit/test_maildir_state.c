@@ -6,6 +6,7 @@
 
 #include "tests/unit/mdtest.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,6 +117,82 @@ test_only_new_messages_are_looked_at(void **state)
 	mdtest_open(4);
 	assert_int_equal(mdtest.msg[2].flags, 0);
 	assert_int_equal(mdtest.msg[2].stored, 13);
+}
+
+static void
+test_only_the_directory_that_changed_is_read(void **state)
+{
+	(void)state;
+	/* tmp/ is always read then */
+	put_three();
+	mdtest_hook.ahead = 10;
+	mdtest_open(3);
+	drive_close(&mdtest);
+	mdtest_put("new/4.d", "four\n");
+	mdtest_hook.listed = 0;
+	mdtest_open(4);
+	assert_int_equal(mdtest_hook.listed, 2);
+	mdtest_fetch_is(3, "four\r\n");
+	drive_close(&mdtest);
+	mdtest_rename("cur/3.c:2,", "cur/3.c:2,S");
+	mdtest_hook.listed = 0;
+	mdtest_open(4);
+	assert_int_equal(mdtest_hook.listed, 2);
+	mdtest_fetch_is(2, "three\r\n");
+	/* a time stamp that may be older than the last change */
+	drive_close(&mdtest);
+	mdtest_put("new/5.e", "five\n");
+	mdtest_hook.ahead = 0;
+	mdtest_open(5);
+	drive_close(&mdtest);
+	mdtest_hook.ahead = 10;
+	mdtest_rename("cur/3.c:2,S", "cur/3.c:2,");
+	mdtest_hook.listed = 0;
+	mdtest_open(5);
+	assert_int_equal(mdtest_hook.listed, 3);
+}
+
+/* The listing has one file of a message; another one may be left. */
+static void
+test_a_second_file_in_an_unchanged_directory(void **state)
+{
+	(void)state;
+	put_three();
+	mdtest_put("new/3.c", "three\n");
+	mdtest_hook.ahead = 10;
+	mdtest_open(3);
+	drive_close(&mdtest);
+	mdtest_remove("cur/3.c:2,");
+	mdtest_open(3);
+	mdtest_fetch_is(2, "three\r\n");
+}
+
+static void
+test_names_are_sorted_whatever_the_times(void **state)
+{
+	static const uint64_t span[] = { 1, 3, 5000, 100000, 1ull << 40,
+		UINT64_MAX };
+	struct md_list l = { 0 };
+	char name[64];
+	uint64_t v = 1;
+	size_t i, k;
+
+	(void)state;
+	for (k = 0; k < sizeof(span) / sizeof(span[0]); k++) {
+		for (i = 0; i < 3000; i++) {
+			v = v * 6364136223846793005u + 1;
+			snprintf(name, sizeof(name), "%" PRIu64 ".%u%s",
+			    (v >> 7) % span[k], (unsigned)(v >> 57),
+			    i % 100 == 0 ? "x:2,S" : "");
+			assert_true(md_list_add(&l, i % 500 == 0 ? name + 1 :
+			    name, MD_CUR, i));
+		}
+		assert_true(md_list_sort(&l));
+		for (i = 1; i < l.n; i++)
+			assert_true(md_order(md_base(&l, &l.rec[i - 1]),
+			    md_base(&l, &l.rec[i])) < 0);
+		md_list_free(&l);
+	}
 }
 
 static void
@@ -473,6 +550,9 @@ main(void)
 		T(test_an_unchanged_mailbox_is_not_read),
 		T(test_a_young_time_stamp_proves_nothing),
 		T(test_only_new_messages_are_looked_at),
+		T(test_only_the_directory_that_changed_is_read),
+		T(test_a_second_file_in_an_unchanged_directory),
+		T(test_names_are_sorted_whatever_the_times),
 		T(test_messages_that_others_removed_are_not_listed),
 		T(test_every_damaged_byte_of_the_cache_is_noticed),
 		T(test_a_forged_cache_breaks_nothing),
