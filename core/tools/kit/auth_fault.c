@@ -17,6 +17,7 @@
 #include "core/config/mem.h"
 #include "core/tools/kit/auth.h"
 #include "core/tools/kit/door.h"
+#include "core/tools/kit/left.h"
 #include "core/tools/kit/meddle.h"
 #include "core/tools/kit/scram.h"
 #include "core/tools/kit/stall.h"
@@ -143,6 +144,7 @@ play(void *kit)
 	}
 	meddle_stop();
 	door_stop(&d);
+	left_end();
 	return KIT_DONE;
 }
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "core/tools/kit/interpose.h"
+#include "core/tools/kit/left.h"
 #include "core/tools/kit/meddle.h"
 #include "core/tools/kit/scene.h"
 #include "core/tools/kit/trace.h"
@@ -45,6 +46,8 @@ one_run(struct kit *k, const struct scene *s, const struct trace_plan *plan,
 	scene_context("%s", what);
 	scene_check(k, scene_told, res.hit && killing ? SCENE_KILLED :
 	    SCENE_FAULT);
+	if (!killing)
+		left_weigh(res.hit ? what : NULL);
 	return res.hit;
 }
 
@@ -107,6 +110,7 @@ one_allocation(struct kit *k, const struct scene *s, unsigned nth)
 	hit = meddle_allocation(scene_play, (void *)(uintptr_t)s, nth, what);
 	scene_context("%s", what);
 	scene_check(k, scene_told, SCENE_FAULT);
+	left_weigh(hit ? what : NULL);
 	return hit;
 }
 

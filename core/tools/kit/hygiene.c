@@ -23,11 +23,11 @@
 
 #include "core/config/mem.h"
 #include "core/tools/kit/auth.h"
+#include "core/tools/kit/left.h"
 #include "core/tools/kit/model.h"
 #include "core/tools/kit/walk.h"
 
-enum { FDS = 256, SESSIONS = 8, ROUNDS = 24, MEMORY = 1024,
-	MESSAGES = 20 };
+enum { SESSIONS = 8, ROUNDS = 24, MEMORY = 1024, MESSAGES = 20 };
 
 extern char **environ;
 
@@ -40,7 +40,7 @@ struct state {
 	uint64_t env;
 	char locale[256];
 	unsigned threads;
-	bool fd[FDS];
+	bool fd[LEFT_FDS];
 };
 
 static struct state before;
@@ -95,8 +95,7 @@ look(struct state *s)
 	from_proc(s);
 	s->env = environment();
 	snprintf(s->locale, sizeof(s->locale), "%s", l != NULL ? l : "");
-	for (i = 0; i < FDS; i++)
-		s->fd[i] = fcntl(i, F_GETFD) >= 0;
+	left_open(s->fd);
 }
 
 static void
@@ -139,7 +138,7 @@ compare_files(const struct box *b, const struct state *s)
 		if (s->std[i].st_size != before.std[i].st_size)
 			kit_fail("%s wrote to standard output or error",
 			    b->doing);
-	for (i = 3; i < FDS; i++) {
+	for (i = 3; i < LEFT_FDS; i++) {
 		if (!s->fd[i] || before.fd[i])
 			continue;
 		if ((fcntl(i, F_GETFD) & FD_CLOEXEC) == 0)
@@ -211,17 +210,6 @@ auth_calls(struct kit *k)
 	auth_rounds(k);
 }
 
-static unsigned
-open_files(void)
-{
-	unsigned n = 0;
-	int i;
-
-	for (i = 0; i < FDS; i++)
-		n += fcntl(i, F_GETFD) >= 0;
-	return n;
-}
-
 /* One session of everything, from create() to destroy(). */
 static void
 cycle(struct kit *k)
@@ -263,16 +251,18 @@ static void
 must_not_leak(struct kit *k, void (*session)(struct kit *k))
 {
 	long long left = 0;
-	unsigned files;
+	bool fd[LEFT_FDS];
+	unsigned files, now;
 
 	for (int i = 0; i < 5; i++)
 		session(k);
-	files = open_files();
+	files = left_open(fd);
 	for (int round = 0; round < ROUNDS; round++) {
 		left = sessions_leave(k, session);
-		if (open_files() != files)
+		now = left_open(fd);
+		if (now != files)
 			kit_fail("%u descriptors are open after 50 sessions, "
-			    "there were %u", open_files(), files);
+			    "there were %u", now, files);
 		if (left <= MEMORY)
 			break;
 	}

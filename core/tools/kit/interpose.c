@@ -1,5 +1,5 @@
 /*
- * interpose.c - malloc() and clock_gettime() of this program; see
+ * interpose.c - malloc(), free() and clock_gettime() of this program; see
  * interpose.h.
  *
  * Runs in culver-plugin.  glibc lets a program replace its allocator; these
@@ -8,6 +8,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -28,6 +29,7 @@ interpose_fails(void)
 extern void *__libc_malloc(size_t n);
 extern void *__libc_calloc(size_t n, size_t size);
 extern void *__libc_realloc(void *p, size_t n);
+extern void __libc_free(void *p);
 
 bool
 interpose_works(void)
@@ -44,22 +46,44 @@ fails(void)
 	return true;
 }
 
+static void *
+got(void *p)
+{
+	interpose.used += (int64_t)malloc_usable_size(p);
+	return p;
+}
+
 void *
 malloc(size_t n)
 {
-	return fails() ? NULL : __libc_malloc(n);
+	return fails() ? NULL : got(__libc_malloc(n));
 }
 
 void *
 calloc(size_t n, size_t size)
 {
-	return fails() ? NULL : __libc_calloc(n, size);
+	return fails() ? NULL : got(__libc_calloc(n, size));
 }
 
 void *
 realloc(void *p, size_t n)
 {
-	return fails() ? NULL : __libc_realloc(p, n);
+	int64_t had = (int64_t)malloc_usable_size(p);
+	void *q;
+
+	if (fails())
+		return NULL;
+	q = __libc_realloc(p, n);
+	if (q != NULL || n == 0)
+		interpose.used -= had;
+	return got(q);
+}
+
+void
+free(void *p)
+{
+	interpose.used -= (int64_t)malloc_usable_size(p);
+	__libc_free(p);
 }
 
 int

@@ -1,6 +1,6 @@
 /*
- * interpose.h - memory that runs out and a clock that is ahead, for a plugin
- * in this process.
+ * interpose.h - memory that runs out and is counted, and a clock that is
+ * ahead, for a plugin in this process.
  *
  * The program defines malloc() and clock_gettime() itself, which every module
  * that it loads then calls.  Not in a build with sanitizers, which have their
@@ -16,6 +16,7 @@ extern struct interpose {
 	bool armed;		/* allocations are counted */
 	unsigned fail_at;	/* the one that fails; 0: none */
 	unsigned calls;
+	_Atomic int64_t used;	/* octets of memory */
 	int64_t ahead;		/* seconds that CLOCK_REALTIME is ahead */
 	volatile uint64_t *moved;	/* ns, CLOCK_MONOTONIC; or NULL */
 } interpose;

@@ -31,6 +31,7 @@ struct kit_shared {
 	uint64_t operations;	/* calls of the plugin's table */
 	uint64_t kills, faults, cuts;
 	uint64_t losses, duplicates;
+	int64_t left;		/* octets of memory that a run left in use */
 };
 
 struct kit {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/tools/kit/interpose.h"
+#include "core/tools/kit/left.h"
 #include "core/tools/kit/meddle.h"
 #include "core/tools/kit/trace.h"
 
@@ -37,6 +38,7 @@ off(struct box *b, culver_status st)
 {
 	interpose.armed = false;
 	trace_off();
+	left_call(b->doing);
 	if (meddle_after != NULL)
 		meddle_after(b, st);
 }
@@ -64,6 +66,7 @@ host(struct box *b)
 void
 meddle_start(uint64_t time)
 {
+	left_begin();
 	call_time = time;
 	box_hooks = (struct box_hooks){ .before = on, .after = off,
 	    .host = host };

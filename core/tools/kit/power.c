@@ -8,6 +8,7 @@
  */
 #include "config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -53,6 +54,7 @@ record(struct cuts *c, uint32_t fail_sync)
 {
 	const struct trace_hooks hooks = { .ctx = &c->j,
 	    .entry = journal_entry, .exit = journal_exit, .marked = true };
+	char what[200];
 	int status;
 
 	scene_prepare(c->k, c->s);
@@ -61,7 +63,9 @@ record(struct cuts *c, uint32_t fail_sync)
 	if (!trace_follow(scene_play, (void *)(uintptr_t)c->s, &hooks,
 	    &status))
 		kit_skip("processes cannot be traced here");
-	meddle_ended(status, false, c->s->name);
+	snprintf(what, sizeof(what), "%s, sync %u fails", c->s->name,
+	    fail_sync);
+	meddle_ended(status, false, fail_sync != 0 ? what : c->s->name);
 	if (fail_sync != 0)
 		return c->j.syncs >= fail_sync;
 	if (c->j.trouble[0] != '\0')

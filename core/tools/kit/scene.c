@@ -15,6 +15,7 @@
 
 #include "core/base/clock.h"
 #include "core/tools/kit/interpose.h"
+#include "core/tools/kit/left.h"
 #include "core/tools/kit/meddle.h"
 #include "core/tools/kit/scene.h"
 #include "core/tools/kit/trace.h"
@@ -197,6 +198,7 @@ scene_play(void *scene)
 		s->play(scene_kit, &b);
 	box_stop(&b);
 	trace_end();
+	left_end();
 	return KIT_DONE;
 }
 

@@ -66,6 +66,7 @@ static const char *const rules[] = { "none",
 	"thread", "stdout", "stdio",
 	"host_size", "minor_equal", "no_deadline",
 	"torn", "not_atomic", "write_ignored", "malloc_unchecked",
+	"fault_fd", "fault_memory",
 	"arena_unchecked", "sync_ignored", "sync_again", "no_sync",
 	"no_dir_sync", "readonly_lock", "uid_reused", "memory_hog",
 	"check_blames", "check_silent", "late_temp", "late_lies",
@@ -371,7 +372,9 @@ evil_commit(struct culver_delivery *d, struct culver_str *uid,
 	st = applog_deliver_commit(d, uid, call);
 	if (st == CULVER_OK && is("late_lies") && is_late(s, call))
 		return culver_fail(call, CULVER_E_TIMEOUT, 0, "late");
-	if (st == CULVER_OK)
+	if (st != CULVER_OK)
+		litter();
+	else
 		uid->n = strlen(uid->p);
 	if (st == CULVER_OK && is("commit_uid"))
 		*uid = (struct culver_str){ "nobody", 6 };

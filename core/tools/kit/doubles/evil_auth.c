@@ -41,7 +41,7 @@ static const char *const rules[] = { "none", "empty_ok", "prefix_ok",
 	"ok_size", "logs_password", "keeps_password", "plain_wrong",
 	"cred_any_form", "scram_wrong", "scram_short", "uid_zero",
 	"home_relative", "user_control", "unsaid_fault", "fault_lets_in",
-	"fault_stays", "malloc_unchecked", "fd_leak", "fd_inherited",
+	"fault_stays", "fault_fd", "malloc_unchecked", "fd_leak", "fd_inherited",
 	"memory_leak", "signal", "umask", "host_size", "late_refuses",
 	"path_relative", NULL };
 
@@ -137,6 +137,9 @@ find(struct culver_auth *au, const char *user, struct line *l,
 	char *text = load(au, call), *next, *colon;
 
 	soil();
+	if (text == NULL && is("fault_fd") &&
+	    open("/dev/null", O_RDONLY | O_CLOEXEC) < 0)
+		return CULVER_E_NOUSER;
 	if (text == NULL && is("unsaid_fault"))
 		return CULVER_E_NOUSER;
 	if (text == NULL)

@@ -94,6 +94,20 @@ soil(void)
 		access("/", F_OK), open("/nonexistent", O_RDONLY);
 }
 
+/* What no call may leave that fails. */
+static void
+litter(void)
+{
+	static void *volatile kept;
+
+	if (is("fault_fd") && open("/dev/null", O_RDONLY | O_CLOEXEC) < 0)
+		return;
+	if (is("fault_memory"))
+		kept = malloc(100);
+	if (kept == NULL)
+		return;
+}
+
 /* What of the N octets at BUF is left, in place. */
 static size_t
 spoil(char *buf, size_t n)
