@@ -3,15 +3,12 @@
  *
  * Runs in a pool process, one request at a time.  A handle lives for one
  * request, so that nothing of it stays in memory; the connection is kept by
- * the multi handle.  Names are looked up here, because libcurl would start a
- * thread for that.  HTTPS only, no redirection, no proxy, no compression, no
+ * the multi handle.  HTTPS only, no redirection, no proxy, no compression, no
  * more octets than were asked for.
  */
 #include "config.h"
 
-#include <arpa/inet.h>
 #include <curl/curl.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,121 +20,6 @@
 #define MS 1000000ull
 #define PAUSE_MAX (3000 * MS)
 #define MARGIN (500 * MS)	/* for the answer to the core */
-#define RESOLVED_FOR (60000 * MS)
-
-enum { MAX_ADDRESSES = 8 };
-
-/* --- URLs -------------------------------------------------------------------- */
-
-/* The part WHICH of URL; NULL: it has none.  curl_free() it. */
-static char *
-url_part(CURLU *u, CURLUPart which, unsigned flags)
-{
-	char *text = NULL;
-
-	return curl_url_get(u, which, &text, flags) == CURLUE_OK ? text : NULL;
-}
-
-bool
-oauth_url_check(const char *url, const char **why)
-{
-	CURLU *u = curl_url();
-	char *scheme = NULL, *user = NULL, *fragment = NULL;
-
-	*why = NULL;
-	for (const char *p = url; *p != 0; p++)
-		if (*p < 0x21 || *p > 0x7e)
-			*why = "has spaces or octets that are no ASCII";
-	if (*why != NULL || u == NULL || curl_url_set(u, CURLUPART_URL, url,
-	    0) != CURLUE_OK) {
-		*why = *why != NULL ? *why : "is not a URL";
-	} else {
-		scheme = url_part(u, CURLUPART_SCHEME, 0);
-		user = url_part(u, CURLUPART_USER, 0);
-		fragment = url_part(u, CURLUPART_FRAGMENT, 0);
-		if (scheme == NULL || strcmp(scheme, "https") != 0)
-			*why = "must begin with https://";
-		else if (user != NULL || fragment != NULL)
-			*why = "has a user or a fragment";
-	}
-	curl_free(scheme);
-	curl_free(user);
-	curl_free(fragment);
-	curl_url_cleanup(u);
-	return *why == NULL;
-}
-
-/* --- names ------------------------------------------------------------------- */
-
-/* "HOST:PORT:ADDRESS,...", as libcurl wants it; false: it has no address. */
-static bool
-addresses_text(const char *host, const char *port, char *out, size_t room)
-{
-	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-	struct addrinfo *list = NULL;
-	unsigned n = 0;
-	size_t at = (size_t)snprintf(out, room, "+%s:%s:", host, port);
-
-	if (at >= room || getaddrinfo(host, port, &hints, &list) != 0)
-		return false;
-	for (const struct addrinfo *a = list; a != NULL && n < MAX_ADDRESSES;
-	    a = a->ai_next) {
-		char text[64];
-
-		if (getnameinfo(a->ai_addr, a->ai_addrlen, text, sizeof(text),
-		    NULL, 0, NI_NUMERICHOST) != 0 || strchr(text, '%') != NULL)
-			continue;
-		at += (size_t)snprintf(out + at, room - at, a->ai_family ==
-		    AF_INET6 ? "%s[%s]" : "%s%s", n > 0 ? "," : "", text);
-		n++;
-	}
-	freeaddrinfo(list);
-	return n > 0;
-}
-
-static bool
-is_address(const char *host)
-{
-	struct in_addr a;
-
-	return host[0] == '[' || inet_pton(AF_INET, host, &a) == 1;
-}
-
-/* Look up the name in P's URL, unless that was just done; false: it has no
- * address. */
-static bool
-peer_resolve(struct oauth_http *h, struct oauth_peer *p)
-{
-	uint64_t now = h->host->now(h->host);
-	char text[1024], *host, *port;
-	CURLU *u = curl_url();
-	bool found = false;
-
-	if (p->resolved != NULL && now - p->resolved_at < RESOLVED_FOR) {
-		curl_url_cleanup(u);
-		return true;
-	}
-	if (u == NULL || curl_url_set(u, CURLUPART_URL, p->url, 0) !=
-	    CURLUE_OK) {
-		curl_url_cleanup(u);
-		return false;
-	}
-	host = url_part(u, CURLUPART_HOST, 0);
-	port = url_part(u, CURLUPART_PORT, CURLU_DEFAULT_PORT);
-	if (host != NULL && is_address(host)) {
-		found = true;
-	} else if (host != NULL && port != NULL && strlen(host) < 256 &&
-	    addresses_text(host, port, text, sizeof(text))) {
-		curl_slist_free_all(p->resolved);
-		p->resolved = curl_slist_append(NULL, text);
-		p->resolved_at = h->host->now(h->host);
-		found = p->resolved != NULL;
-	}
-	curl_free(host);
-	curl_free(port);
-	curl_url_cleanup(u);
-	return found;
-}
 
 /* --- life ---------------------------------------------------------------------- */
 
@@ -170,13 +52,6 @@ oauth_http_free(struct oauth_http *h)
 	h->multi = NULL;
 	free(h->ca);
 	h->ca = NULL;
-}
-
-void
-oauth_peer_free(struct oauth_peer *p)
-{
-	curl_slist_free_all(p->resolved);
-	p->resolved = NULL;
 }
 
 void
@@ -357,7 +232,7 @@ request(struct oauth_http *h, struct oauth_peer *p, const char *body,
 	snprintf(p->error, sizeof(p->error), "no memory");
 	if (e == NULL || headers == NULL)
 		goto out;
-	if (!peer_resolve(h, p)) {
+	if (!oauth_peer_resolve(h->host, p)) {
 		snprintf(p->error, sizeof(p->error), "its name has no "
 		    "address");
 		goto out;

@@ -143,7 +143,7 @@ culver_status oauth_claims_user(const struct culver_value *opt,
     const json_t *claims, bool is_copy, char out[OAUTH_MAX_NAME + 1],
     struct culver_call *call);
 
-/* --- http.c -------------------------------------------------------------- */
+/* --- url.c ---------------------------------------------------------------- */
 
 /* A server, and how it did lately. */
 struct oauth_peer {
@@ -154,6 +154,17 @@ struct oauth_peer {
 	void *resolved;		/* struct curl_slist: what its name is */
 	char error[200];	/* of the last try */
 };
+
+/* False with a constant text: URL is not one that may be asked. */
+bool oauth_url_check(const char *url, const char **why);
+
+/* Look up the name in P's URL, unless that was just done; false: it has no
+ * address. */
+bool oauth_peer_resolve(const struct culver_host *host, struct oauth_peer *p);
+
+void oauth_peer_free(struct oauth_peer *p);
+
+/* --- http.c -------------------------------------------------------------- */
 
 struct oauth_http {
 	const struct culver_host *host;
@@ -168,14 +179,10 @@ struct oauth_answer {
 	size_t n, most;
 };
 
-/* False with a constant text: URL is not one that may be asked. */
-bool oauth_url_check(const char *url, const char **why);
-
 culver_status oauth_http_init(struct oauth_http *h,
     const struct culver_host *host, const struct culver_value *opt,
     struct culver_call *call);
 void oauth_http_free(struct oauth_http *h);
-void oauth_peer_free(struct oauth_peer *p);
 
 /*
  * GET, or with BODY (N octets) POST with the section's own credentials: at
