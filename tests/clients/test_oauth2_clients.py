@@ -9,6 +9,7 @@ import pytest
 
 import culver
 from culver import PORT, TLS_PORT, numbered
+from databases import use
 from idp import ISSUER, Idp
 from test_clients import Client
 
@@ -30,27 +31,12 @@ def mech(request):
 @pytest.fixture(scope="module")
 def instance(make_instance, idp, mech):
     inst = make_instance(users=2, top=f"sasl = {{PLAIN, {mech}}}")
-    inst.write_conf(inst.conf_text().replace("auth passwdfile", f'''
-auth oauth2 {{
+    use(inst, f'''auth oauth2 {{
     allow = {{net}}
     jwks_url = "{idp.url}/keys"  tls_ca = "{idp.ca}"
     issuer = {{"{ISSUER}"}}  audience = {{"mail"}}
-}}
-auth passwdfile'''))
+}}''', "passwdfile")
     return inst.start()
-
-
-@pytest.fixture
-def user(instance):
-    user = instance.users[0]
-    user.empty()
-    user.deliver(numbered(1))
-    return user
-
-
-@pytest.fixture
-def home(instance):
-    return instance.dir / f"client{len(list(instance.dir.glob('client*')))}"
 
 
 def curl(instance, user, home, mode, token, *more, ok=(0,)):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import culver
-from culver import PASSWORD, PORT, TLS_PORT, make_certificate, numbered
+from culver import PASSWORD, PORT, TLS_PORT, make_certificate
 from test_clients import Client
 
 ALL = "sasl = {PLAIN, LOGIN, SCRAM-SHA-256-PLUS, SCRAM-SHA-256, " \
@@ -64,20 +64,6 @@ def instance(make_instance, pki):
                          tls=f'client_ca = "{pki}/ca.pem"')
     inst.write_users({u.name: "{PLAIN}" + PASSWORD for u in inst.users})
     return inst.start()
-
-
-@pytest.fixture
-def user(instance):
-    user = instance.users[0]
-    user.empty()
-    user.deliver(numbered(1))
-    return user
-
-
-@pytest.fixture
-def home(instance):
-    path = instance.dir / f"client{len(list(instance.dir.glob('client*')))}"
-    return path
 
 
 def mpop(instance, user, home, auth, mode="stls", extra="", ok=(0,)):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import databases
 from culver import (PASSWORD, ROLE_IDS, ROOT, all_processes, b64, cmdline,
                     modules, numbered, until)
 from lmtp import LISTEN, Lmtp
@@ -44,12 +45,9 @@ class Checker:
     def use(self, text, more=""):
         self.path.write_text(text)
         os.chmod(self.path, 0o755)
-        section = (f'auth checkpassword {{ allow = {{exec}}\n'
-                   f' program = {{"{self.path}"}} {more} }}')
-        lines = self.instance.conf_text().splitlines()
-        self.instance.write_conf("\n".join(
-            section if line.startswith("auth ") else line
-            for line in lines) + "\n")
+        databases.use(
+            self.instance, f'auth checkpassword {{ allow = {{exec}}\n'
+            f' program = {{"{self.path}"}} {more} }}')
         return self.instance
 
     def pids(self):

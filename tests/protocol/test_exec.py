@@ -10,6 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
+import databases
 from culver import (PASSWORD, PORT, ROLE_IDS, ROOT, all_processes, b64, cmdline,
                     crypt, modules, numbered, until)
 
@@ -57,12 +58,9 @@ class Backend:
         os.rename(new, self.users)
 
     def use(self, more="", allow="exec"):
-        section = (f'auth exec {{ allow = {{{allow}}}  processes = 1\n'
-                   f' program = {{"{self.path}", "{self.users}"}} {more} }}')
-        lines = self.instance.conf_text().splitlines()
-        self.instance.write_conf("\n".join(
-            section if line.startswith("auth ") else line
-            for line in lines) + "\n")
+        databases.use(
+            self.instance, f'auth exec {{ allow = {{{allow}}}  processes = 1\n'
+            f' program = {{"{self.path}", "{self.users}"}} {more} }}')
 
     def pids(self):
         return [pid for pid in all_processes()

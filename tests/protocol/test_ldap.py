@@ -282,10 +282,7 @@ def test_mistakes(one_instance, option, why):
             "bind_password": '"y"', "base": quoted(PEOPLE)}
     section = "\n".join(f"{k} = {v}" for k, v in have.items()
                         if k not in option.split())
-    inst.write_conf("\n".join(
-        f"auth ldap {{ allow = {{net}}\n{section}\n{option} }}"
-        if line.startswith("auth ") else line
-        for line in inst.conf_text().splitlines()))
+    use(inst, f"auth ldap {{ allow = {{net}}\n{section}\n{option} }}")
     done = inst.run("-t")
     assert done.returncode == 78
     assert why in done.stdout + done.stderr
