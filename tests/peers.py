@@ -245,7 +245,7 @@ class Courier(Inetd):
 
     def libraries(self):
         """Of the packages that it was unpacked with."""
-        top = Path(self.command[0]).resolve().parents[2]
+        top = Path(shutil.which(self.program)).resolve().parents[2]
         return ":".join(map(str, (top, *top.glob("*-linux-gnu"))))
 
     def ask(self, client, reply):

@@ -187,3 +187,35 @@ box_end_status(struct box_child *child, const struct frame_done *done,
 	    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	return EX_SOFTWARE;
 }
+
+_Bool
+box_nonsense(void)
+{
+	ctl_warnx("the mailbox process does not say what it should");
+	return 0;
+}
+
+int
+box_hear(struct box_child *child, const char *name, box_frame *on_frame,
+    void *arg, struct frame_done *done)
+{
+	static uint8_t buf[FRAME_MAX];
+	enum frame_type type;
+	_Bool ended = 0, ok = 1;
+	size_t n;
+	int status;
+
+	*done = (struct frame_done){.status = CULVER_E_TEMP};
+	while (ok && !ended && (type = frame_get(child->data, buf, &n)) != 0) {
+		box_log(child);
+		ended = type == FRAME_DONE && n == sizeof(*done);
+		if (ended)
+			memcpy(done, buf, n);
+		else if (type == FRAME_PROBLEM)
+			ctl_warnx("%.*s", (int)n, (const char *)buf);
+		else
+			ok = on_frame(arg, type, buf, n);
+	}
+	status = box_end_status(child, done, ended, name);
+	return ok ? status : EX_DATAERR;
+}

@@ -27,13 +27,6 @@ static struct ctl_user user;
 
 /* --- what the mailbox sends ------------------------------------------------- */
 
-static _Bool
-on_nonsense(void)
-{
-	ctl_warnx("the mailbox process does not say what it should");
-	return 0;
-}
-
 /* What is half there is no message. */
 static void
 discard(struct export *e)
@@ -54,7 +47,7 @@ on_message(struct export *e, const uint8_t *p, size_t n)
 	const struct box_job job = {.seed = {e->seed[0], e->seed[1]}};
 
 	if (n != sizeof(m))
-		return on_nonsense();
+		return box_nonsense();
 	discard(e);		/* somebody removed it meanwhile */
 	memcpy(&m, p, sizeof(m));
 	m.uidl[sizeof(m.uidl) - 1] = 0;
@@ -63,7 +56,7 @@ on_message(struct export *e, const uint8_t *p, size_t n)
 		    strcmp(e->source.v[e->next].uidl, m.uidl) != 0))
 			e->next++;
 		if (e->next == e->source.n)
-			return on_nonsense();
+			return box_nonsense();
 		m.number = e->number[e->next++];
 	}
 	if (e->progress)
@@ -89,7 +82,7 @@ on_data(struct export *e, const uint8_t *p, size_t n)
 	ssize_t put;
 
 	if (e->file < 0)
-		return on_nonsense();
+		return box_nonsense();
 	box_sum_add(&e->sum, p, n);
 	while (n > 0) {
 		put = write(e->file, p, n);
@@ -111,7 +104,7 @@ on_message_end(struct export *e)
 	_Bool ok;
 
 	if (e->file < 0)
-		return on_nonsense();
+		return box_nonsense();
 	ok = fsync(e->file) == 0;
 	if (ok)		/* what is read to verify it comes from the disk */
 		posix_fadvise(e->file, 0, 0, POSIX_FADV_DONTNEED);
@@ -145,13 +138,13 @@ on_frame(struct export *e, enum frame_type type, const uint8_t *p, size_t n)
 		return 1;
 	case FRAME_DONE:
 		if (n != sizeof(e->done))
-			return on_nonsense();
+			return box_nonsense();
 		discard(e);
 		memcpy(&e->done, p, n);
 		e->ended = 1;
 		return 1;
 	default:
-		return on_nonsense();
+		return box_nonsense();
 	}
 }
 

@@ -34,14 +34,6 @@ static struct ctl_user user;
 
 /* --- frames --------------------------------------------------------------------- */
 
-/* A frame that no mailbox process of ours sends. */
-static _Bool
-on_nonsense(void)
-{
-	ctl_warnx("the mailbox process does not say what it should");
-	return 0;
-}
-
 /* Only when the mailbox is open: an error has no heading. */
 static void
 list_start(struct work *w)
@@ -59,7 +51,7 @@ on_message(struct work *w, const uint8_t *p, size_t n)
 	struct frame_message m;
 
 	if (n != sizeof(m) || w->job.what != BOX_LIST)
-		return on_nonsense();
+		return box_nonsense();
 	memcpy(&m, p, sizeof(m));
 	m.uidl[sizeof(m.uidl) - 1] = 0;
 	list_start(w);
@@ -80,12 +72,12 @@ on_frame(struct work *w, enum frame_type type, uint8_t *p, size_t n)
 		return 1;
 	case FRAME_DONE:
 		if (n != sizeof(w->done))
-			return on_nonsense();
+			return box_nonsense();
 		memcpy(&w->done, p, sizeof(w->done));
 		w->ended = 1;
 		return 1;
 	default:
-		return on_nonsense();
+		return box_nonsense();
 	}
 }
 
@@ -187,6 +179,8 @@ ctl_mailbox(struct ctl *ctl)
 		return ctl_mailbox_copy(ctl);
 	if (ctl->argc == 4 && strcmp(ctl->argv[1], "export") == 0)
 		return ctl_mailbox_export(ctl);
+	if (ctl->argc == 4 && strcmp(ctl->argv[1], "uidl-diff") == 0)
+		return ctl_mailbox_uidl(ctl);
 	if (ctl->argc > 3 && strcmp(ctl->argv[1], "import") == 0 &&
 	    strcmp(ctl->argv[ctl->argc - 1], "--resume") == 0) {
 		w.job.resume = 1;

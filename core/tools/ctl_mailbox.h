@@ -93,11 +93,6 @@ struct box_child {
 /* The job of the child: runs in worker_main(). */
 worker_job box_run;
 
-/* What the parent's commands do with a frame of the child, but for PROBLEM
- * and DONE; false ends the child. */
-typedef _Bool box_frame(void *arg, enum frame_type type, const uint8_t *p,
-    size_t n);
-
 /* The wanted UIDLs in order, and each once; how many there are. */
 uint32_t box_wanted_sort(const struct box_job *job);
 /* Is UID one of the N? */
@@ -140,6 +135,18 @@ int box_end(struct box_child *child);
 /* What the child logged so far. */
 void box_log(const struct box_child *child);
 
+/* What to do with a frame of the child, but for PROBLEM and DONE; false, after
+ * a message or without one, ends the child. */
+typedef _Bool box_frame(void *arg, enum frame_type type, const uint8_t *p,
+    size_t n);
+
+/* Hear all that CHILD says, and its DONE; an exit status. */
+int box_hear(struct box_child *child, const char *user, box_frame *on_frame,
+    void *arg, struct frame_done *done);
+
+/* A frame that no mailbox process of ours sends: false, after a message. */
+_Bool box_nonsense(void);
+
 /* The end of a child that said DONE, or has not ENDED so: an exit status. */
 int box_end_status(struct box_child *child, const struct frame_done *done,
     _Bool ended, const char *user);
@@ -177,6 +184,7 @@ int import_open(int dir, const char *name);
 /* Send the files below PATH; an exit status. */
 int import_send(const char *path, int fd);
 
-ctl_command ctl_mailbox, ctl_mailbox_copy, ctl_mailbox_export;
+ctl_command ctl_mailbox, ctl_mailbox_copy, ctl_mailbox_export,
+    ctl_mailbox_uidl;
 
 #endif /* TOOLS_CTL_MAILBOX_H */

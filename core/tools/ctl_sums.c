@@ -41,21 +41,23 @@ sums_add(struct sums *s, const struct frame_sum *sum)
 	return 1;
 }
 
+struct hearing {
+	struct sums *sums;
+	_Bool progress;
+};
+
 static _Bool
-take(struct sums *s, enum frame_type type, const uint8_t *p, size_t n)
+take(void *arg, enum frame_type type, const uint8_t *p, size_t n)
 {
+	const struct hearing *h = arg;
 	struct frame_sum sum;
 
-	if (type == FRAME_PROBLEM) {
-		ctl_warnx("%.*s", (int)n, (const char *)p);
-		return 1;
-	}
-	if (type != FRAME_SUM || n != sizeof(sum)) {
-		ctl_warnx("the mailbox process does not say what it should");
-		return 0;
-	}
+	if (type != FRAME_SUM || n != sizeof(sum))
+		return box_nonsense();
 	memcpy(&sum, p, sizeof(sum));
-	return sums_add(s, &sum);
+	if (h->progress && h->sums->n % 100 == 0)
+		fprintf(stderr, "\rlooked at %" PRIu32 " ", h->sums->n);
+	return sums_add(h->sums, &sum);
 }
 
 int
@@ -63,32 +65,18 @@ sums_read(struct sums *s, const struct ctl_conf *conf,
     const struct ctl_user *user, uint32_t section, const uint64_t seed[2],
     _Bool progress)
 {
-	static uint8_t buf[FRAME_MAX];
 	struct box_job job = {.what = BOX_SUMS, .seed = {seed[0], seed[1]}};
-	struct frame_done done = {.status = CULVER_E_TEMP};
+	struct hearing h = {s, progress};
 	struct box_child child;
-	enum frame_type type;
-	_Bool ended = 0, ok = 1;
+	struct frame_done done;
 	int status;
-	size_t n;
 
 	s->n = 0;
 	if (!box_start(&child, conf, user, section, &job))
 		return EX_NOPERM;
-	while (ok && !ended &&
-	    (type = frame_get(child.data, buf, &n)) != 0) {
-		box_log(&child);
-		ended = type == FRAME_DONE && n == sizeof(done);
-		if (ended)
-			memcpy(&done, buf, n);
-		else
-			ok = take(s, type, buf, n);
-		if (progress && s->n % 100 == 0)
-			fprintf(stderr, "\rlooked at %" PRIu32 " ", s->n);
-	}
+	status = box_hear(&child, user->name, take, &h, &done);
 	s->keeps_uids = done.keeps_uids != 0;
-	status = box_end_status(&child, &done, ended, user->name);
-	return ok ? status : EX_DATAERR;
+	return status;
 }
 
 /* --- which is which --------------------------------------------------------- */

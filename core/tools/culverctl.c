@@ -45,7 +45,7 @@ static const struct command {
 	    "passwd file"},
 	{"mailbox", ctl_mailbox, "COMMAND USER ...", "list, stat, check, "
 	    "export DIR, import PATH [--resume], delete UIDL..., empty, copy --from "
-	    "SECTION --to SECTION"},
+	    "SECTION --to SECTION, uidl-diff FILE"},
 };
 
 enum { N_COMMANDS = sizeof(commands) / sizeof(commands[0]) };

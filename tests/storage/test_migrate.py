@@ -302,11 +302,57 @@ def test_looking_before_the_night(start, name):
         user.deliver_all([b"Subject: x\n\ntext\n"] * 3)
         want = rows(peer.login)
         assert listed() == [uidl for _, uidl in want]
+        dump = user.home / "dump"
+        with peer.login() as pop:
+            dump.write_bytes(b"".join(
+                pop.cmd(line) + b"\r\n" + pop.body() + b".\r\n"
+                for line in ("LIST", "UIDL")))
+        done = instance.ctl("mailbox", "uidl-diff", user.name, str(dump))
+        assert done.returncode == 0, done.stdout
         assert not (user.maildir / "culver-uidl").exists()
         user.deliver_all([b"Subject: x\n\ntext\n"] * 3)
         want = rows(peer.login)
         assert listed() == [uidl for _, uidl in want]
+        done = instance.ctl("mailbox", "uidl-diff", user.name, str(dump))
+        assert done.returncode == 1 and done.stdout.count("added") == 3
     assert rows(lambda: instance.login(user)) == want
+
+
+def dump_of(peer, user, with_curl):
+    """What culver-migrate(7) says."""
+    if with_curl:
+        url = f"pop3://{user.name}:{PASSWORD}@{peer.address}:{PORT}/"
+        return b"".join(subprocess.run(
+            ["curl", "-s", url, *words], stdout=subprocess.PIPE, timeout=60,
+            check=True).stdout for words in ((), ("-X", "UIDL")))
+    if isinstance(peer, peers.Courier):
+        return subprocess.run(
+            peer.argv(), input=b"LIST\r\nUIDL\r\nQUIT\r\n",
+            stdout=subprocess.PIPE, timeout=60, user=user.uid,
+            group=user.gid, extra_groups=[], check=True,
+            env={"AUTHENTICATED": user.name, "AUTHADDR": user.name,
+                 "LD_LIBRARY_PATH": peer.libraries()}).stdout
+    return subprocess.run(
+        ["doveadm", "-c", peer.dir / "conf", "exec", "pop3", "-u",
+         user.name], input=b"LIST\r\nUIDL\r\nQUIT\r\n",
+        stdout=subprocess.PIPE, timeout=60, check=True).stdout
+
+
+@pytest.mark.needs("curl")
+@pytest.mark.parametrize("with_curl", (False, True))
+@peer_cases()
+def test_dumps_of_the_manual(start, name, with_curl):
+    instance, user = start()
+    user.deliver_all([b"Subject: x\n\ntext\n"] * 3)
+    dump = user.home / "dump"
+    with getattr(peers, name)(user) as peer:
+        dump.write_bytes(dump_of(peer, user, with_curl))
+        assert dump.read_bytes().startswith(b"+OK") != with_curl
+        done = instance.ctl("mailbox", "uidl-diff", user.name, str(dump))
+        assert done.returncode == 0, done.stdout + done.stderr
+        rows(lambda: instance.login(user))
+        done = instance.ctl("mailbox", "uidl-diff", user.name, str(dump))
+        assert done.returncode == 0, done.stdout
 
 
 @peer_cases()
