@@ -284,9 +284,9 @@ const struct cf_option cf_options[O_COUNT] = {
 	LIMIT(O_CONNECTIONS_PER_IP, "connections_per_ip", CULVER_OPT_INT),
 	    .o.min = 1, .o.max = 1000000, .o.def = "100",
 	    .o.help = "connections at once from one address (of IPv6, from "
-	    "one /64) to one of the processes that `gates' says: those that "
-	    "are not logged in, and sessions under TLS; of others a mailbox "
-	    "has one at a time, and `sessions' counts all"},
+	    "one /64): those that are not logged in, and sessions under TLS; "
+	    "of others a mailbox has one at a time, and `sessions' counts "
+	    "all"},
 	LIMIT(O_SESSIONS, "sessions", CULVER_OPT_INT),
 	    .o.min = 1, .o.max = 1000000, .o.def = "10000",
 	    .o.help = "logged-in sessions at once; fewer where RLIMIT_NOFILE "

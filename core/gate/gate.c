@@ -154,6 +154,7 @@ _Bool
 gate_init(struct gate *g, int manager_fd, int master_fd, int auth_fd)
 {
 	g->phase = P_RUN;
+	g->counts.part = -1;
 	g->manager = (struct loop_io){.fd = manager_fd,
 	    .ready = manager_ready};
 	g->master = (struct loop_io){.fd = master_fd, .ready = master_ready};
@@ -195,6 +196,7 @@ gate_free(struct gate *g)
 		listen_close(g);
 	tls_destroy(&g->tls);
 	loop_destroy(&g->loop);
+	counts_close(&g->counts);
 	free(g->host);
 	g->host = NULL;
 }

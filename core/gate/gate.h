@@ -15,6 +15,7 @@
 
 #include <culver/abi.h>
 
+#include "core/base/counts.h"
 #include "core/base/loop.h"
 #include "core/config/conf.h"
 #include "core/ipc/ipc.h"
@@ -135,6 +136,7 @@ struct gate {
 	struct conn *by_serial[GATE_BUCKETS];
 	struct limit_ip *by_ip[GATE_BUCKETS];
 	uint64_t ip_seed[2];
+	struct counts counts;		/* of by_ip, with those of all gates */
 	struct limit_log limit_log[LIMIT_N_EVENTS];
 	size_t out_n;
 	uint8_t out[GATE_OUT];		/* replies of the run in hand */
@@ -178,7 +180,8 @@ void peer_set(struct peer *peer, const struct sockaddr *sa, socklen_t len);
 void peer_text(const struct peer *peer, char text[PEER_TEXT]);
 _Bool peer_is_local(const struct peer *peer);
 
-/* Count a connection of PEER (IPv6: of its /64) in *out; false: too many.
+/* Count a connection of PEER (IPv6: of its /64) in *out; false: too many, of
+ * all gates together, or of this one where there is no room to share them.
  * A Unix socket is not counted.  limit_leave() takes NULL. */
 _Bool limit_enter(struct gate *g, const struct peer *peer,
     struct limit_ip **out);

@@ -82,6 +82,18 @@ bucket_of(struct gate *g, const uint64_t key[2])
 	return &g->by_ip[h % GATE_BUCKETS];
 }
 
+/* Tell the other gates. */
+static void
+share(struct gate *g, const struct limit_ip *ip)
+{
+	uint32_t hidden;
+
+	if (!counts_set(&g->counts, ip->key, ip->n) &&
+	    limit_log(g, LIMIT_OTHER, &hidden))
+		log_warnx("gate: no room to count an address together with "
+		    "other gates");
+}
+
 _Bool
 limit_enter(struct gate *g, const struct peer *peer, struct limit_ip **out)
 {
@@ -105,11 +117,15 @@ limit_enter(struct gate *g, const struct peer *peer, struct limit_ip **out)
 		ip->next = *bucket;
 		*bucket = ip;
 	}
-	if (ip->n >= g->conf.connections_per_ip)
-		return 0;
 	ip->n++;
 	*out = ip;
-	return 1;
+	share(g, ip);
+	/* after that, so that of two gates at least one sees the other */
+	if (ip->n + counts_others(&g->counts, ip->key) <=
+	    g->conf.connections_per_ip)
+		return 1;
+	limit_leave(g, out);
+	return 0;
 }
 
 void
@@ -120,7 +136,9 @@ limit_leave(struct gate *g, struct limit_ip **ipp)
 	if (ip == NULL)
 		return;
 	*ipp = NULL;
-	if (--ip->n > 0)
+	ip->n--;
+	share(g, ip);
+	if (ip->n > 0)
 		return;
 	for (at = bucket_of(g, ip->key); *at != ip; at = &(*at)->next)
 		;

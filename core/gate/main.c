@@ -107,6 +107,9 @@ start(bool chrooted)
 		log_errorx("gate: cannot start: %s", tls_error_text());
 		return EX_OSERR;
 	}
+	if (!counts_open(&gate.counts, FD_MEMORY, gate.id))
+		log_warnx("gate: counts connections of addresses alone");
+	close(FD_MEMORY);
 	if (!confine()) {
 		log_error("gate: not confined");
 		return EX_OSERR;

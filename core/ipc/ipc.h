@@ -87,7 +87,8 @@ enum {				/* descriptors of an executed role at start */
 	FD_SNAPSHOT = 5,	/* its part of the configuration */
 	FD_DIAG = 6,		/* config, certcheck, manager: what is wrong,
 				 * as text */
-	FD_MEMORY = 6,		/* auth: a memfd that outlives it (throttle) */
+	FD_MEMORY = 6,		/* auth: a memfd that outlives it (throttle);
+				 * gate: one that all share (base/counts.h) */
 	FD_SPOOL = 6,		/* lmtp: its spool directory, to chroot to */
 	FD_ROOT = 7,		/* gate, certcheck: empty folder to chroot to */
 	FD_READY = 7,		/* manager: pipe to who started culverd, if

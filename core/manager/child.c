@@ -324,6 +324,8 @@ child_exit(uint32_t instance, int status)
 	if (c == manager.log)
 		manager.log = NULL;
 	place_leave(c, 1);
+	if (c->role == R_GATE)
+		counts_drop(&manager.counts, instance);
 	if (c->role == R_AUTH)
 		auth_gone(c->gen);
 	TAILQ_REMOVE(&manager.children, c, link);

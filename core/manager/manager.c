@@ -330,6 +330,9 @@ setup(char **argv)
 	manager.started = clock_now();
 	manager.cores = sysconf(_SC_NPROCESSORS_ONLN);
 	manager.auth_memory = memfd_create("auth", MFD_CLOEXEC);
+	manager.gate_memory = counts_make();
+	if (!counts_open(&manager.counts, manager.gate_memory, 0))
+		log_error("manager: each gate counts connections alone");
 	manager.loop = loop_new();
 	if (manager.loop == NULL || !asks_open() || !confine() ||
 	    getsockopt(FD_CHANNEL, SOL_SOCKET, SO_PEERCRED, &peer, &n) != 0) {

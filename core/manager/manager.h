@@ -15,6 +15,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "core/base/counts.h"
 #include "core/base/fds.h"
 #include "core/base/loop.h"
 #include "core/config/conf.h"
@@ -97,6 +98,8 @@ struct manager {
 	_Bool log_syslog;
 	int root_fd;			/* empty folder to chroot to, or -1 */
 	int auth_memory;		/* from one coordinator to the next */
+	int gate_memory;		/* that all gates share */
+	struct counts counts;		/* in it */
 	int ticket[TICKETS];		/* newest first; -1: none yet */
 	uint32_t instances;		/* the highest yet */
 	uint32_t generations;

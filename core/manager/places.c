@@ -24,12 +24,14 @@ place_fds(const struct generation *gen, const struct place *p, int fd[SLOTS])
 	    p->role == R_AUTH ? gen->auth_snap :
 	    p->role == R_POOL ? -1 :	/* master's to give */
 	    p->role == R_LMTP ? gen->lmtp_snap : gen->gate_snap;
-	if (p->role == R_GATE)
+	if (p->role == R_GATE) {
 		fd[FD_ROOT] = manager.root_fd;
-	else if (p->role == R_AUTH)
+		fd[FD_MEMORY] = manager.gate_memory;
+	} else if (p->role == R_AUTH) {
 		fd[FD_MEMORY] = manager.auth_memory;
-	else if (p->role == R_LMTP)
+	} else if (p->role == R_LMTP) {
 		fd[FD_SPOOL] = gen->spool;
+	}
 }
 
 /* Start one more child of P; pools, gates and lmtp are paired with AUTH. */

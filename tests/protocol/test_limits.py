@@ -117,30 +117,66 @@ def test_a_client_that_does_not_read(short, mode):
         user.deliver_all(numbered(i) for i in (1, 2))
 
 
-def test_connections_per_ip(make_instance):
-    inst = make_instance(users=1)
-    inst.parts["limits"] = "connections_per_ip = 5 "
-    inst.write_conf(inst.conf_text().replace(
-        "connections_per_ip = 20000", ""))
-    inst.start()
-    held, refused = [], 0
-    for _ in range(40):
+def held(inst, source, tries, most=None):
+    """What a client of SOURCE gets with so many TRIES; at most MOST."""
+    pops, refused = [], 0
+    for _ in range(tries):
+        if len(pops) == most:
+            break
         try:
-            pop = Pop(inst.address, source="127.0.0.9", timeout=5)
+            pop = Pop(inst.address, source=source, timeout=20)
             if pop.greeting.startswith(b"+OK"):
-                held.append(pop)
-            else:
-                refused += 1
+                pops.append(pop)
+                continue
+            pop.close()
         except (EOFError, OSError):
-            refused += 1
-    # across gates is not counted yet: at most that many a gate
-    gates = len(inst.role("gate"))
-    assert len(held) <= 5 * gates and refused >= 40 - 5 * gates
+            pass
+        refused += 1
+    return pops, refused
+
+
+def few_an_address(make_instance, gates):
+    inst = make_instance(users=1, top=f"gates = {gates}")
+    inst.write_conf(inst.conf_text().replace(
+        "connections_per_ip = 20000", "connections_per_ip = 5"))
+    return inst.start()
+
+
+def test_connections_per_ip(make_instance):
+    """All gates together count them."""
+    inst = few_an_address(make_instance, 4)
+    pops, refused = held(inst, "127.0.0.9", 40)
+    assert len(pops) == 5 and refused == 35
     with Pop(inst.address, source="127.0.0.10") as pop:
         pop.ok("QUIT")      # another address is not affected
-    for pop in held:
-        pop.close()
+    pops.pop().close()
     until("a place again", lambda: greeted(inst, "127.0.0.9"))
+    for pop in pops:
+        pop.close()
+
+
+def test_connections_per_ip_of_old_gates(make_instance):
+    """Those that gates from before a reload still hold count; those of a gate
+    that died do not."""
+    inst = few_an_address(make_instance, 3)
+    pops, _ = held(inst, "127.0.0.9", 40)
+    assert len(pops) == 5
+    old = set(inst.role("gate"))
+    inst.reload()
+    until("other gates", lambda: set(inst.role("gate")) - old)
+    assert held(inst, "127.0.0.9", 10) == ([], 10)
+    for pid in old & set(inst.role("gate")):
+        os.kill(pid, signal.SIGKILL)
+    for pop in pops:
+        with pytest.raises((EOFError, OSError)):
+            pop.line()
+        pop.close()
+    again = []
+    until("places for all again", lambda: again.extend(
+        held(inst, "127.0.0.9", 40, 5 - len(again))[0]) or len(again) == 5)
+    assert held(inst, "127.0.0.9", 10) == ([], 10)
+    for pop in again:
+        pop.close()
 
 
 FEW = ("prlimit", "--nofile=400:400")   # room for 72 connections a gate

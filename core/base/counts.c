@@ -1,0 +1,183 @@
+/*
+ * counts.c - see counts.h.
+ *
+ * The memory is a head and PARTS parts of equal size.  Only its owner writes a
+ * part, so a share needs no lock: it is one word, written and read whole.
+ * Each part is a table of sets with WAYS places; a key may be in one set only.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/counts.h"
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
+enum {
+	PARTS = 512,		/* gates that serve, and old ones that drain */
+	SETS = 512,
+	WAYS = 16
+};
+
+/* A word is a tag of 32 bits and a count of 32; 0 is free. */
+typedef _Atomic uint64_t word;
+
+struct part {
+	word set[SETS][WAYS];
+};
+
+struct counts_table {
+	uint64_t seed[2];	/* so that nobody outside can choose a set */
+	_Atomic uint32_t owner[PARTS];
+	struct part part[PARTS];
+};
+
+int
+counts_make(void)
+{
+	const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	int fd = memfd_create("counts", flags | MFD_NOEXEC_SEAL);
+	uint64_t seed[2];
+
+	if (fd < 0 && errno == EINVAL)	/* before Linux 6.3 */
+		fd = memfd_create("counts", flags);
+	if (fd < 0)
+		return -1;
+	if (getrandom(seed, sizeof(seed), 0) == sizeof(seed) &&
+	    ftruncate(fd, sizeof(struct counts_table)) == 0 &&
+	    pwrite(fd, seed, sizeof(seed), 0) == sizeof(seed) &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK |
+		F_SEAL_GROW) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static int
+part_take(struct counts_table *t, uint32_t owner)
+{
+	for (int i = 0; i < PARTS; i++) {
+		uint32_t nobody = 0;
+
+		if (atomic_compare_exchange_strong(&t->owner[i], &nobody,
+		    owner))
+			return i;
+	}
+	return -1;
+}
+
+_Bool
+counts_open(struct counts *c, int fd, uint32_t owner)
+{
+	const int seals = fcntl(fd, F_GET_SEALS);
+	struct counts_table *t;
+	struct stat st;
+
+	*c = (struct counts){.part = -1};
+	/* one that could shrink would end us with SIGBUS */
+	if (seals < 0 || (seals & F_SEAL_SHRINK) == 0 || fstat(fd, &st) != 0 ||
+	    st.st_size != (off_t)sizeof(*t))
+		return 0;
+	t = mmap(NULL, sizeof(*t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (t == MAP_FAILED)
+		return 0;
+	c->table = t;
+	if (owner != 0)
+		c->part = part_take(t, owner);
+	return 1;
+}
+
+void
+counts_close(struct counts *c)
+{
+	if (c->table != NULL)
+		munmap(c->table, sizeof(*c->table));
+	*c = (struct counts){.part = -1};
+}
+
+static uint64_t
+mix(uint64_t h)
+{
+	h ^= h >> 32;
+	h *= UINT64_C(0xd6e8feb86659fd93);
+	h ^= h >> 32;
+	h *= UINT64_C(0xd6e8feb86659fd93);
+	return h ^ h >> 32;
+}
+
+/* Which set KEY is in, and the tag of its word there. */
+static uint32_t
+locate(const struct counts_table *t, const uint64_t key[2], uint64_t *tag)
+{
+	uint64_t h = mix(mix(key[0] ^ t->seed[0]) ^ key[1] ^ t->seed[1]);
+
+	*tag = h & ~(uint64_t)UINT32_MAX;
+	return (uint32_t)h % SETS;
+}
+
+_Bool
+counts_set(const struct counts *c, const uint64_t key[2], uint32_t n)
+{
+	word *set, *place = NULL;
+	uint64_t tag, v;
+
+	if (c->part < 0)
+		return n == 0 || c->table == NULL;
+	set = c->table->part[c->part].set[locate(c->table, key, &tag)];
+	for (int i = 0; i < WAYS; i++) {
+		v = atomic_load(&set[i]);
+		if (v != 0 && (v & ~(uint64_t)UINT32_MAX) == tag) {
+			place = &set[i];
+			break;
+		}
+		if (v == 0 && place == NULL)
+			place = &set[i];
+	}
+	if (place == NULL)
+		return n == 0;
+	atomic_store(place, n == 0 ? 0 : tag | n);
+	return 1;
+}
+
+uint64_t
+counts_others(const struct counts *c, const uint64_t key[2])
+{
+	uint64_t tag, sum = 0, v;
+	uint32_t set;
+
+	if (c->table == NULL)
+		return 0;
+	set = locate(c->table, key, &tag);
+	for (int part = 0; part < PARTS; part++) {
+		if (part == c->part || atomic_load(&c->table->owner[part]) ==
+		    0)
+			continue;
+		for (int i = 0; i < WAYS; i++) {
+			v = atomic_load(&c->table->part[part].set[set][i]);
+			if (v != 0 && (v & ~(uint64_t)UINT32_MAX) == tag)
+				sum += v & UINT32_MAX;
+		}
+	}
+	return sum;
+}
+
+void
+counts_drop(const struct counts *c, uint32_t owner)
+{
+	for (int i = 0; c->table != NULL && i < PARTS; i++) {
+		if (atomic_load(&c->table->owner[i]) != owner)
+			continue;
+		/* empty before anybody else can take it */
+		memset(&c->table->part[i], 0, sizeof(struct part));
+		atomic_store(&c->table->owner[i], 0);
+	}
+}
