@@ -6,11 +6,13 @@
 What cannot run here (no root, a program that is missing, --quick) is not
 collected, and the summary says NOT RUN and why: nothing is skipped silently.
 """
+import functools
 import os
 import pwd
 import random
 import resource
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -60,6 +62,16 @@ def has_account():
     return True
 
 
+@functools.cache
+def has_netns():
+    try:
+        return subprocess.run(
+            ["unshare", "-n", "ip", "link", "add", "name", "cva", "type",
+             "veth", "peer", "name", "cvb"], stderr=subprocess.DEVNULL).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
 def reason_not_to_run(item):
     if item.get_closest_marker("needs_root") and not culver.ROOT:
         return "needs root"
@@ -70,6 +82,8 @@ def reason_not_to_run(item):
                 return f"{program} is not installed"
     if item.get_closest_marker("needs_account") and not has_account():
         return "the caller has no account, and the client looks it up"
+    if item.get_closest_marker("needs_netns") and not has_netns():
+        return "no network namespace with a veth pair can be made"
     if item.get_closest_marker("slow") and item.config.getoption("--quick"):
         return "--quick"
     return None

@@ -160,9 +160,6 @@ check_limits(struct cf_section *s)
 		    convert_show_time(s->v[O_FAILURE_DELAY].u.i),
 		    convert_show_time(s->v[O_FAILURE_DELAY_MAX].u.i));
 	}
-	if (cf_is_good(s, O_TAKEOVER))
-		diag_warning(s->set[O_TAKEOVER]->at, "limits: takeover",
-		    "this has no effect in this version");
 	if (!s->bad[O_EXPIRE] &&
 	    !cf_expire_parse(s->v[O_EXPIRE].u.s.p, &days))
 		cf_blame(s, O_EXPIRE, "\"%.20s\" is not one of never, off, or "

@@ -267,6 +267,7 @@ struct conf_section {
 	/* what a worker needs besides (storage sections only) */
 	char hostname[256];
 	uint64_t idle_time;		/* ns */
+	uint64_t takeover;		/* ns; 0: never */
 	uint32_t bad_commands;
 	uint32_t expire_days;		/* as in conf_gate */
 	uint32_t locker_filter_n;	/* of lockers, behind the workers' */

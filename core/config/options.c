@@ -303,9 +303,9 @@ const struct cf_option cf_options[O_COUNT] = {
 	    .o.help = "the longest such delay"},
 	LIMIT(O_TAKEOVER, "takeover", CULVER_OPT_TIME),
 	    .o.min = 0, .o.max = DAY, .o.def = "30s",
-	    .o.help = "a session idle for so long gives way to a new login "
-	    "to the same mailbox, 0: never; this has no effect in this "
-	    "version"},
+	    .o.help = "a session whose client has sent no command and taken "
+	    "no octet for so long gives way to a new login to the same "
+	    "mailbox; 0: never"},
 	LIMIT(O_RELOAD_GRACE, "reload_grace", CULVER_OPT_TIME),
 	    .o.min = NS(1), .o.max = 7 * DAY, .o.def = "1h",
 	    .o.help = "how long sessions from before a reload may go on"},

@@ -190,6 +190,7 @@ section_snap(const struct snapper *s, const struct cf_section *sec,
 	out->owner = s->env->owner;
 	TEXT(out->hostname, s->c->top.v[O_HOSTNAME].u.s.p);
 	out->idle_time = (uint64_t)lim->v[O_IDLE_TIME].u.i;
+	out->takeover = (uint64_t)lim->v[O_TAKEOVER].u.i;
 	out->bad_commands = (uint32_t)lim->v[O_BAD_COMMANDS].u.i;
 	out->expire_days = snap_expire_days(s->c);
 	p.extra = values;

@@ -75,7 +75,7 @@ struct session {
 	int slot;
 	pid_t pid;
 	uint64_t started;
-	unsigned log_lines;
+	unsigned log_lines, wishes;
 	_Bool reaped;
 	uint8_t end[128];		/* WORKER_END, as it came */
 	uint32_t end_len;

@@ -16,6 +16,7 @@
 #include "core/base/clock.h"
 #include "core/master/master.h"
 #include "core/master/records.h"
+#include "core/worker/worker.h"
 
 /* Text S into a zeroed field, cut so that it ends. */
 static void
@@ -87,6 +88,7 @@ struct kick {
 static void
 kick_one(const struct session *s, void *arg)
 {
+	const char octet = WORKER_KICK;
 	struct kick *k = arg;
 
 	if ((k->m->session != 0 && s->g.id != k->m->session) ||
@@ -96,7 +98,7 @@ kick_one(const struct session *s, void *arg)
 		return;
 	/* an octet before the end: it is neither a stop nor a reload */
 	if (k->m->generation == 0)
-		send(s->io.fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+		send(s->io.fd, &octet, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 	session_end(s, NULL);
 	k->n++;
 }

@@ -29,7 +29,7 @@
 #include "core/worker/worker.h"
 
 enum { BUCKETS = 1024, SLOTS = 16, SLOT_FDS = 3, SLOT_FIRST = 3,
-	WORKER_LOG_MAX = 200, GRANTS_MAX = 1024 };
+	WORKER_LOG_MAX = 200, GRANTS_MAX = 1024, WISHES_MAX = 8 };
 #define GRANT_TIME (30 * NS_PER_S)
 #define START_TIME (5 * NS_PER_S)
 
@@ -369,6 +369,45 @@ worker_up(struct session *s)
 	queue_run();
 }
 
+struct wish {
+	const struct session *from;
+	char octet;
+	unsigned heard;
+};
+
+/* Tell S, if its mailbox is that of the one who wishes, as the grants say;
+ * what workers say of that would not count. */
+static void
+wish_pass(const struct session *s, void *arg)
+{
+	struct wish *w = arg;
+	const struct ipc_grant *g = &s->g, *own = &w->from->g;
+
+	if (s != w->from && s->state == S_RUNNING &&
+	    g->kind == IPC_GRANT_SESSION && g->uid == own->uid &&
+	    strcmp(g->user, own->user) == 0 &&
+	    strncmp(s->gen->conf.storage[g->section].name,
+	    w->from->gen->conf.storage[own->section].name, CONF_NAME) == 0)
+		w->heard += send(s->io.fd, &w->octet, 1, MSG_DONTWAIT |
+		    MSG_NOSIGNAL) == 1;
+}
+
+/* A login wants a mailbox that is taken, or who has it says that he stays. */
+static void
+worker_wish(struct session *s, _Bool stays)
+{
+	struct wish w = {.from = s, .octet = stays ? WORKER_STAYS :
+	    WORKER_WANTED};
+
+	/* looking through all sessions is not for free: once a second */
+	if (s->wishes++ > WISHES_MAX + (clock_now() - s->started) / NS_PER_S)
+		return;
+	session_each(wish_pass, &w);
+	w.octet = WORKER_STAYS;
+	if (w.heard == 0)
+		send(s->io.fd, &w.octet, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 static void
 worker_message(struct session *s, const struct ipc_in *in)
 {
@@ -376,6 +415,8 @@ worker_message(struct session *s, const struct ipc_in *in)
 
 	if (in->type == IPC_WORKER_UP) {
 		worker_up(s);
+	} else if (in->type == IPC_WORKER_TAKEOVER) {
+		worker_wish(s, in->m.worker_takeover.stays != 0);
 	} else if (in->type == IPC_WORKER_LOG) {
 		line.level = in->m.worker_log.level;
 		line.text = s->log_lines++ < WORKER_LOG_MAX ?

@@ -13,11 +13,13 @@
 #include "core/base/clock.h"
 #include "core/pop3/reply.h"
 #include "core/worker/client.h"
+#include "core/worker/worker.h"
 
 #define TICK (30 * NS_PER_S)
 #define LOOK (50 * NS_PER_MS)	/* how often a busy worker looks at master */
 #define STUCK_PART 100	/* of idle_time: for a client that takes nothing,
 				 * when master wants us to end */
+#define TURN_MS 25		/* between looks whether a mailbox is free */
 #define LINGER NS_PER_S		/* for a client that pipelined too much */
 
 void
@@ -27,9 +29,11 @@ client_start(struct client *c, int fd, int channel, uint64_t idle_time)
 	c->channel = channel;
 	c->idle_time = idle_time;
 	c->end = CLIENT_OPEN;
-	c->told = false;
+	c->told = c->kicked = false;
+	c->takeover = 0;
+	c->tell = NULL;
 	c->splitter = (struct pop3_splitter)POP3_SPLITTER_INIT;
-	c->looked = clock_now();
+	c->looked = c->active = clock_now();
 	c->tick_at = c->looked + TICK;
 	c->tick = NULL;
 	c->ctx = NULL;
@@ -44,6 +48,48 @@ tick(struct client *c, uint64_t now)
 	c->tick_at = now + TICK;
 	if (c->tick != NULL)
 		c->tick(c->ctx);
+}
+
+/* A login wants this mailbox: give way, or say why not. */
+static void
+give_way(struct client *c)
+{
+	if (c->takeover != 0 && clock_now() - c->active >= c->takeover)
+		c->end = CLIENT_TAKEN;
+	else if (c->tell != NULL)
+		c->tell(c->channel, true);
+}
+
+enum heard { HEARD_NOTHING, HEARD_END, HEARD_WANTED, HEARD_STAYS };
+
+/* What master says next. */
+static enum heard
+hear(struct client *c)
+{
+	uint8_t octet;
+	ssize_t n = recv(c->channel, &octet, 1, MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return HEARD_NOTHING;
+	if (n == 1 && octet == WORKER_WANTED)
+		return HEARD_WANTED;
+	if (n == 1 && octet == WORKER_STAYS)
+		return HEARD_STAYS;
+	c->kicked |= n == 1;
+	return HEARD_END;
+}
+
+/* Listen to master: true if it wants us to end.  What wants the mailbox is
+ * answered. */
+static bool
+obey(struct client *c)
+{
+	enum heard h;
+
+	while ((h = hear(c)) != HEARD_NOTHING && h != HEARD_END)
+		if (h == HEARD_WANTED)
+			give_way(c);
+	return h == HEARD_END;
 }
 
 /* How long a reply that the client does not take may wait. */
@@ -81,11 +127,11 @@ wait_for(struct client *c, short events, uint64_t deadline)
 		if (n <= 0)
 			continue;
 		c->looked = clock_now();
-		if (p[1].revents != 0 && events == POLLIN) {
-			c->end = CLIENT_SHUTDOWN;
-			break;
-		}
-		if (p[1].revents != 0) {
+		if (p[1].revents != 0 && obey(c)) {
+			if (events == POLLIN) {
+				c->end = CLIENT_SHUTDOWN;
+				break;
+			}
 			c->told = true;
 			p[1] = (struct pollfd){ .fd = -1 };
 			deadline = clock_now() + patience(c);
@@ -108,7 +154,7 @@ told_to_end(struct client *c)
 	if (now - c->looked < LOOK)
 		return false;
 	c->looked = now;
-	return poll(&p, 1, 0) > 0;
+	return poll(&p, 1, 0) > 0 && obey(c);
 }
 
 static void
@@ -131,6 +177,30 @@ fill(struct client *c, uint64_t deadline)
 		c->end = CLIENT_GONE;
 }
 
+_Bool
+client_ask(struct client *c)
+{
+	return c->takeover != 0 && c->tell != NULL &&
+	    c->tell(c->channel, false);
+}
+
+_Bool
+client_turn(struct client *c, uint64_t until)
+{
+	struct pollfd p = { .fd = c->channel, .events = POLLIN | POLLRDHUP };
+	enum heard h;
+
+	if (clock_now() >= until)
+		return false;
+	poll(&p, 1, TURN_MS);
+	do {
+		h = hear(c);
+		if (h == HEARD_END)
+			c->told = true;
+	} while (h == HEARD_WANTED);	/* others who wait as we do */
+	return h == HEARD_NOTHING;
+}
+
 enum pop3_split
 client_line(struct client *c, struct pop3_line *line)
 {
@@ -142,6 +212,7 @@ client_line(struct client *c, struct pop3_line *line)
 		    c->in_n - c->in_at, line);
 		c->in_at += line->used;
 		if (got == POP3_GOT || got == POP3_LONG) {
+			c->active = clock_now();
 			if (!told_to_end(c))
 				return got;
 			c->end = CLIENT_SHUTDOWN;
@@ -171,12 +242,14 @@ client_flush_first(struct client *c, size_t n)
 	while (at < n && c->end == CLIENT_OPEN) {
 		sent = send(c->fd, c->out + at, n - at,
 		    MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (sent > 0)
+		if (sent > 0) {
 			at += (size_t)sent;
-		else if (sent < 0 && errno == EAGAIN)
+			c->active = clock_now();
+		} else if (sent < 0 && errno == EAGAIN) {
 			wait_for(c, POLLOUT, clock_now() + patience(c));
-		else if (sent == 0 || errno != EINTR)
+		} else if (sent == 0 || errno != EINTR) {
 			c->end = CLIENT_GONE;
+		}
 	}
 	memmove(c->out, c->out + n, c->out_n - n);
 	c->out_n -= n;

@@ -26,15 +26,22 @@ enum client_end {		/* why it is over */
 	CLIENT_IDLE,		/* no command, or no octet taken, in time */
 	CLIENT_SHUTDOWN,	/* master wants us to end */
 	CLIENT_FLOOD,		/* a line without an end */
+	CLIENT_TAKEN,		/* idle, and another login wants the mailbox */
 	CLIENT_BROKEN		/* client_abort() */
 };
 
 struct client {
 	int fd;
-	int channel;		/* to master; readable: end, an octet: kick */
+	int channel;		/* to master; its end is ours, and octets are
+				 * WORKER_KICK ... (worker.h) */
 	uint64_t idle_time;	/* ns */
+	uint64_t takeover;	/* ns; 0, as client_start() leaves it: never */
+	/* says WORKER_TAKEOVER to master; NULL: there is none */
+	_Bool (*tell)(int channel, _Bool stays);
+	uint64_t active;	/* when a command came, or octets went */
 	enum client_end end;
 	_Bool told;		/* master wants us to end; seen amid a reply */
+	_Bool kicked;		/* for a kick */
 	struct pop3_splitter splitter;
 	uint64_t looked;	/* when the channel was looked at last */
 	uint64_t tick_at;	/* when tick() is due */
@@ -55,6 +62,14 @@ void client_start(struct client *c, int fd, int channel, uint64_t idle_time);
  * what was collected before it waits.  POP3_MORE: it is over, see c->end.
  */
 enum pop3_split client_line(struct client *c, struct pop3_line *line);
+
+/*
+ * Another session has the mailbox.  Ask it by way of master to give way if it
+ * is idle: false if there is no use.  Then client_turn() waits for a moment,
+ * and says whether it is worth to try again, until UNTIL.
+ */
+_Bool client_ask(struct client *c);
+_Bool client_turn(struct client *c, uint64_t until);
 
 /* Collect output; sends when the buffer is full. */
 void client_put(struct client *c, const void *p, size_t n);

@@ -10,12 +10,15 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/pop3/capa.h"
 #include "core/pop3/command.h"
 #include "core/pop3/reply.h"
 #include "core/sasl/mechs.h"
 #include "core/worker/session.h"
+
+#define TAKEOVER_TIME (3 * NS_PER_S)	/* for an idle session to be gone */
 
 static bool
 is_deleted(const struct session *s, uint32_t i)
@@ -366,16 +369,6 @@ serve(struct session *s)
 	}
 }
 
-/* Why master wants us to end: for a kick it says an octet first. */
-static const char *
-told_reason(int channel)
-{
-	uint8_t octet;
-
-	return recv(channel, &octet, 1, MSG_DONTWAIT) == 1 ? "kick" :
-	    "shutdown";
-}
-
 static const char *
 reason_of(const struct client *c)
 {
@@ -383,7 +376,9 @@ reason_of(const struct client *c)
 	case CLIENT_IDLE:
 		return "timeout";
 	case CLIENT_SHUTDOWN:
-		return told_reason(c->channel);
+		return c->kicked ? "kick" : "shutdown";
+	case CLIENT_TAKEN:
+		return "takeover";
 	case CLIENT_FLOOD:
 		return "flood";
 	case CLIENT_BROKEN:
@@ -416,10 +411,26 @@ session_refuse(struct session *s, culver_status status)
 	client_close(s->client);
 }
 
+/* If another session has the mailbox: that may be idle, and give way. */
+static culver_status
+open_mailbox(struct session *s)
+{
+	culver_status st = store_open(s->store, CULVER_OPEN_EXCLUSIVE);
+	uint64_t until = clock_now() + TAKEOVER_TIME;
+
+	if (st != CULVER_E_IN_USE || !client_ask(s->client))
+		return st;
+	s->store->waits = true;
+	while (st == CULVER_E_IN_USE && client_turn(s->client, until))
+		st = store_open(s->store, CULVER_OPEN_EXCLUSIVE);
+	s->store->waits = false;
+	return st;
+}
+
 void
 session_run(struct session *s)
 {
-	culver_status st = store_open(s->store, CULVER_OPEN_EXCLUSIVE);
+	culver_status st = open_mailbox(s);
 
 	if (st != CULVER_OK) {
 		session_refuse(s, st);

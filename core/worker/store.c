@@ -94,7 +94,7 @@ store_end(struct store *s, const char *what, culver_status st,
 	culver_status n = normal(st, may_be_done);
 	const char *sep = "", *text = "";
 
-	if (n >= CULVER_OK)
+	if (n >= CULVER_OK || (n == CULVER_E_IN_USE && s->waits))
 		return n;
 	if (s->err.sys_errno != 0) {
 		sep = ": ";

@@ -46,6 +46,7 @@ struct store {
 	struct store_message *msg;
 	uint32_t n;
 	_Bool want_dates;	/* set it before store_open() */
+	_Bool waits;		/* that the lock is held is no news */
 	int64_t *received;	/* Unix seconds or 0, as many as msg */
 };
 

@@ -158,6 +158,15 @@ expire_days(const struct worker *w)
 	return own != 0 ? own : w->conf.expire_days;
 }
 
+static _Bool
+tell_takeover(int channel, _Bool stays)
+{
+	const struct ipc_worker_takeover m = {.stays = stays};
+
+	return ipc_send(channel, IPC_WORKER_TAKEOVER, &m, NULL, 0) ==
+	    CULVER_OK;
+}
+
 /* The last message; master may be busy, so wait for it a little. */
 static void
 report(const struct worker *w)
@@ -208,6 +217,8 @@ worker_main(const struct worker_start *ws)
 	} else if (ws->flags & IPC_DELIVERY) {
 		status = lda_run(&w.store, st, ws->client, &w.session.report);
 	} else if (st == CULVER_OK) {
+		w.client.takeover = w.conf.takeover;
+		w.client.tell = tell_takeover;
 		w.session.bad_commands = w.conf.bad_commands;
 		w.session.expire_days = expire_days(&w);
 		w.session.login_delay = (uint32_t)(w.tail.userdata.login_delay /

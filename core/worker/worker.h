@@ -41,4 +41,11 @@ struct worker_start {
  */
 int worker_main(const struct worker_start *ws);
 
+/* Octets that master sends on the session's channel. */
+enum {
+	WORKER_KICK = 0,	/* an administrator ends the session */
+	WORKER_WANTED = 'w',	/* a login waits for this mailbox */
+	WORKER_STAYS = 's'	/* who has it is not idle, or unknown */
+};
+
 #endif /* WORKER_WORKER_H */
