@@ -101,6 +101,8 @@ conn_close_waiting(struct gate *g)
 		next = c->next;
 		if (c->state < CONN_HANDOVER)
 			conn_close(c, "shutdown");
+		else if (c->state == CONN_RELAY)
+			relay_due(c);
 	}
 }
 

@@ -96,8 +96,10 @@ on_message(struct gate *g, struct ipc_in *in)
 		break;
 	case IPC_GATE_DRAIN:
 		gate_drain(g);
-		if (in->m.gate_drain.now)
+		if (in->m.gate_drain.now) {
+			g->hurry = 1;
 			conn_close_waiting(g);
+		}
 		break;
 	case IPC_STARTED:
 		login_started(g, in->m.started.serial);

@@ -125,6 +125,7 @@ struct gate {
 	_Bool auth_open;
 	enum ipc_phase phase;
 	_Bool stop, spent;
+	_Bool hurry;			/* everything stops */
 	int status;			/* exit status */
 	struct tls *tls;
 	struct conn *all, *dead;
@@ -322,6 +323,7 @@ _Bool relay_prepare(struct conn *c, int *worker_end);
 void relay_start(struct conn *c);
 /* The client's socket is ready for EVENTS. */
 void relay_ready(struct conn *c, unsigned events);
+/* Its time is over, or another one counts now. */
 void relay_due(struct conn *c);
 void relay_free(struct conn *c);
 

@@ -29,7 +29,8 @@
 enum {
 	ROUNDS = 4,		/* reads of one side before others' turn */
 	INNER_SNDBUF = 1 << 18,
-	GRACE_S = 60		/* the worker's idle_time comes first */
+	GRACE_S = 60,		/* the worker's idle_time comes first */
+	LAST_S = 8		/* to take a reply, when everything stops */
 };
 
 struct relay {
@@ -206,6 +207,18 @@ pump_up(struct conn *c)
 	}
 }
 
+/* When it is over, if nothing moves. */
+static uint64_t
+end_of(const struct conn *c)
+{
+	const struct relay *r = c->relay;
+
+	/* whether the worker still lives cannot be seen while output waits */
+	if (c->gate->hurry && (r->worker_eof || r->down.n > 0))
+		return r->active + LAST_S * NS_PER_S;
+	return r->active + c->gate->conf.idle_time + GRACE_S * NS_PER_S;
+}
+
 static void
 watch(struct conn *c)
 {
@@ -248,6 +261,8 @@ pump(struct conn *c)
 		return;
 	if (!r->worker_eof || r->down.n > 0) {
 		watch(c);
+		if (c->gate->hurry && c->state == CONN_RELAY)
+			conn_enter(c, CONN_RELAY, end_of(c));
 	} else if (!ends_a_line(r)) {
 		abort_client(c, "worker-died");
 	} else {
@@ -291,9 +306,7 @@ relay_start(struct conn *c)
 void
 relay_due(struct conn *c)
 {
-	const struct gate *g = c->gate;
-	uint64_t end = c->relay->active + g->conf.idle_time +
-	    GRACE_S * NS_PER_S;
+	uint64_t end = end_of(c);
 
 	if (end <= clock_now())
 		abort_client(c, "timeout");
