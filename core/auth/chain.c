@@ -28,6 +28,7 @@ job_next(struct job *j, unsigned section)
 	struct coord *c = j->coord;
 
 	j->section = section;
+	j->slow = 0;
 	if (job_enqueue(j, c->setup.now()))
 		section_pump(c, section);
 }

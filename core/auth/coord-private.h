@@ -30,7 +30,8 @@ enum {
 	MAX_TOKENS = 1024,		/* likewise, besides */
 	MAX_REPLIES = 65536,		/* to one gate that does not read */
 	THROTTLE_ENTRIES = 65536,
-	GATE_BUCKETS = 256
+	GATE_BUCKETS = 256,
+	QUEUES = 4			/* of a section; see there */
 };
 #define NO_POOL_TIME (5 * NS_PER_S)	/* wait for a section without any */
 
@@ -68,6 +69,9 @@ struct pool {
 	uint32_t instance;
 	_Bool proven;			/* it has answered before */
 	_Bool busy;
+	_Bool slow;			/* with what may take long */
+	_Bool quick;			/* with what it may give back, */
+	_Bool began;			/* and that guess was begun for it */
 	uint64_t id;			/* of the login it works on */
 	enum ipc_type expects;		/* as answer */
 	struct job *job;		/* NULL: nobody waits for that */
@@ -77,9 +81,11 @@ TAILQ_HEAD(job_list, job);
 
 struct section {
 	LIST_HEAD(section_pools, pool) pools;
-	unsigned n_pools;
-	struct job_list queue[2];	/* others; known pairs, who go first */
-	unsigned n_queued;
+	unsigned n_pools, n_slow;
+	/* others; known pairs, who go first; and those of whom a process said
+	 * that they take long */
+	struct job_list queue[QUEUES];
+	unsigned n_queued[2];		/* the last ones apart */
 };
 
 struct owners {			/* by uid; zero: empty */

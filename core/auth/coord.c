@@ -115,8 +115,8 @@ coord_new(const struct coord_setup *setup)
 	LIST_INIT(&c->gates);
 	for (unsigned i = 0; i < CONF_MAX_AUTH; i++) {
 		LIST_INIT(&c->section[i].pools);
-		TAILQ_INIT(&c->section[i].queue[0]);
-		TAILQ_INIT(&c->section[i].queue[1]);
+		for (unsigned q = 0; q < QUEUES; q++)
+			TAILQ_INIT(&c->section[i].queue[q]);
 	}
 	c->manager.fd = setup->manager;
 	c->manager.ready = manager_event;

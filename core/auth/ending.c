@@ -65,6 +65,14 @@ guess_begin(struct job *j, uint64_t now)
 	j->guess = GUESS_BEGUN;
 }
 
+void
+guess_void(struct job *j)
+{
+	if (throttle_spared(j->coord->throttle, &j->key, &j->slot))
+		slots_freed(j->coord);
+	j->guess = GUESS_NAMED;
+}
+
 uint64_t
 job_count(struct job *j, uint64_t now)
 {

@@ -46,8 +46,8 @@ job_detach(struct job *j)
 	struct pool *p;
 
 	if (j->state == J_QUEUED) {
-		TAILQ_REMOVE(&s->queue[j->first], j, queue);
-		s->n_queued--;
+		TAILQ_REMOVE(&s->queue[j->first + 2 * j->slow], j, queue);
+		s->n_queued[j->slow]--;
 		j->state = J_RUNNING;
 	} else if (j->leader != NULL) {
 		TAILQ_REMOVE(&j->leader->followers, j, queue);
@@ -158,14 +158,14 @@ job_enqueue(struct job *j, uint64_t now)
 		return 0;
 	/* Whoever floods us with guesses shall not keep users out. */
 	j->first = j->lane == LANE_KNOWN;
-	if (s->n_queued >= (j->first ? 2 * MAX_QUEUED : MAX_QUEUED)) {
+	if (s->n_queued[j->slow] >= (j->first ? 2 * MAX_QUEUED : MAX_QUEUED)) {
 		job_refuse(j, "too-many-waiting");
 		return 0;
 	}
 	j->queued_at = now;
 	j->state = J_QUEUED;
-	TAILQ_INSERT_TAIL(&s->queue[j->first], j, queue);
-	s->n_queued++;
+	TAILQ_INSERT_TAIL(&s->queue[j->first + 2 * j->slow], j, queue);
+	s->n_queued[j->slow]++;
 	return 1;
 }
 

@@ -87,7 +87,8 @@ struct job {
 	uint64_t start_at;		/* HELD: its slot, as known last */
 	uint64_t queued_at, deadline;
 	uint64_t not_before;
-	_Bool first;			/* QUEUED: in queue[1] */
+	_Bool first;			/* QUEUED: in a queue of known pairs */
+	_Bool slow;			/* a process said that it takes long */
 	uint64_t cap;			/* CULVER_AU_*: of whom to ask */
 	_Bool wrong;			/* a section that was passed over found
 					 * the credentials wrong */
@@ -156,6 +157,9 @@ _Bool job_complain(const struct job *j, culver_status status,
 
 /* J's credentials are about to be verified: take its slot. */
 void guess_begin(struct job *j, uint64_t now);
+
+/* They were not: give it back. */
+void guess_void(struct job *j);
 
 /* The chain is over and let J in nowhere: when may its client hear so? */
 uint64_t job_count(struct job *j, uint64_t now);

@@ -146,7 +146,8 @@ verify(struct pool_run *r, const struct culver_auth_req *rq,
 	st = status_check(r->ops->verify_plain(r->au, rq, &password, &ok,
 	    &call));
 	explicit_bzero(r->password, sizeof(r->password));
-	if (is_failure(st))
+	if (is_failure(st) && (st != CULVER_E_UNSUPPORTED ||
+	    (m->flags & IPC_QUICK) == 0))
 		error_set(r, "verify", NULL);
 	if (st != CULVER_OK)
 		return st;
@@ -258,6 +259,7 @@ request(const struct ipc_pool_login *m)
 	static const struct { uint32_t flag, rq; } flags[] = {
 		{IPC_TLS, CULVER_RQ_TLS}, {IPC_LOOPBACK, CULVER_RQ_LOOPBACK},
 		{IPC_TOKEN, CULVER_RQ_TOKEN}, {IPC_CERT, CULVER_RQ_EXTERNAL},
+		{IPC_QUICK, CULVER_RQ_QUICK},
 	};
 	struct culver_auth_req rq = {.size = sizeof(rq), .user = m->user,
 	    .service = m->service, .remote = m->remote, .local = m->local,

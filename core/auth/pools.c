@@ -60,6 +60,22 @@ creds_want(const struct job *j, struct ipc_pool_login *m, uint8_t *salt)
 	m->iterations = SASL_ITERATIONS;
 }
 
+/* May it take long to answer J, so that it must not keep the last process that
+ * others wait for? */
+static _Bool
+may_last(const struct job *j)
+{
+	return j->phase == PHASE_VERIFY && j->cap == CULVER_AU_VERIFY &&
+	    (j->coord->conf->section[j->section].caps & CULVER_AU_QUICK) != 0;
+}
+
+/* Is there a process for such a question, and another one left? */
+static _Bool
+slow_room(const struct section *s)
+{
+	return s->n_slow < (s->n_pools > 1 ? s->n_pools - 1 : 1);
+}
+
 static culver_status
 job_send(struct job *j, struct pool *p)
 {
@@ -75,6 +91,7 @@ job_send(struct job *j, struct pool *p)
 		p->expects = IPC_POOL_CREDS;
 	} else if (j->phase == PHASE_VERIFY) {
 		m.want = IPC_WANT_VERIFY;
+		m.flags |= p->quick ? IPC_QUICK : 0u;
 		m.flags |= j->cap == CULVER_AU_TOKEN ? IPC_TOKEN :
 		    j->cap == CULVER_AU_EXTERNAL ? IPC_CERT : 0u;
 		m.password = (struct ipc_bytes){.p = j->secret->token != NULL ?
@@ -94,8 +111,10 @@ static void
 job_run(struct job *j, struct pool *p, uint64_t now)
 {
 	struct coord *c = j->coord;
+	struct section *s = &c->section[j->section];
+	_Bool guess = j->guess != GUESS_BEGUN && j->phase == PHASE_VERIFY;
 
-	if (j->guess != GUESS_BEGUN && j->phase == PHASE_VERIFY) {
+	if (guess) {
 		j->start_at = throttle_ask(c->throttle, &j->key, now,
 		    &j->lane);
 		if (j->start_at > now) {	/* others failed meanwhile */
@@ -107,16 +126,33 @@ job_run(struct job *j, struct pool *p, uint64_t now)
 	if (remember_answer(j, now) || remember_follow(j, now))
 		return;
 	j->flushes = c->flushes;
+	p->slow = may_last(j) && slow_room(s);
+	p->quick = may_last(j) && !p->slow;
+	p->began = guess;
+	s->n_slow += p->slow;
 	if (job_send(j, p) != CULVER_OK) {	/* it never saw the job */
 		pool_end(p, "does not take a login");
 		return;
 	}
-	if (j->guess != GUESS_BEGUN && j->phase == PHASE_VERIFY)
+	if (guess)
 		guess_begin(j, now);
 	job_detach(j);
 	p->busy = 1;
 	p->id = j->id;
 	p->job = j;
+}
+
+/* Who goes next; NULL: nobody who could. */
+static struct job *
+job_first(struct section *s)
+{
+	static const unsigned order[QUEUES] = {3, 1, 2, 0};
+	_Bool room = slow_room(s);
+
+	for (unsigned i = 0; i < QUEUES; i++)
+		if ((order[i] < 2 || room) && !TAILQ_EMPTY(&s->queue[order[i]]))
+			return TAILQ_FIRST(&s->queue[order[i]]);
+	return NULL;
 }
 
 void
@@ -127,11 +163,47 @@ section_pump(struct coord *c, unsigned section)
 	struct pool *p;
 	struct job *j;
 
-	while ((p = pool_idle(s)) != NULL &&
-	    ((j = TAILQ_FIRST(&s->queue[1])) != NULL ||
-	    (j = TAILQ_FIRST(&s->queue[0])) != NULL))
+	while ((p = pool_idle(s)) != NULL && (j = job_first(s)) != NULL)
 		job_run(j, p, now);
 	coord_schedule(c);
+}
+
+/* --- answers --------------------------------------------------------------- */
+
+/* P's login J takes long: nothing was verified, and it waits for a process
+ * that has time.  So do those who wanted to know the same. */
+static void
+job_slowed(struct job *j, const struct pool *p, uint64_t now)
+{
+	struct job *f;
+
+	while ((f = TAILQ_FIRST(&j->followers)) != NULL) {
+		TAILQ_REMOVE(&j->followers, f, queue);
+		f->leader = NULL;
+		job_slowed(f, NULL, now);
+	}
+	if (p != NULL && p->began && j->guess == GUESS_BEGUN)
+		guess_void(j);
+	j->slow = 1;
+	if (j->gate == NULL) {
+		job_settle(j, now);
+		job_free(j);
+	} else {
+		job_enqueue(j, now);
+	}
+}
+
+/* P, which is idle from now on, has answered J. */
+static void
+job_answered(struct pool *p, struct job *j)
+{
+	if (in.type == IPC_POOL_CREDS)
+		exchange_creds(j, &in.m.pool_creds);
+	else if (p->quick && (culver_status)in.m.pool_answer.verify ==
+	    CULVER_E_UNSUPPORTED)
+		job_slowed(j, p, p->coord->setup.now());
+	else
+		remember_said(j, &in.m.pool_answer);
 }
 
 /* --- channels -------------------------------------------------------------- */
@@ -140,7 +212,8 @@ void
 pool_end(struct pool *p, const char *why)
 {
 	struct coord *c = p->coord;
-	struct section *s = &c->section[p->section];
+	unsigned section = p->section;
+	struct section *s = &c->section[section];
 	struct job *j = p->job;
 
 	if (why != NULL)
@@ -150,11 +223,12 @@ pool_end(struct pool *p, const char *why)
 	close(p->io.fd);
 	LIST_REMOVE(p, link);
 	s->n_pools--;
+	s->n_slow -= p->slow;
 	free(p);
 	/* Not given to another process: it may be what ended this one. */
 	if (j != NULL)
 		remember_failed(j, "its process ended");
-	coord_schedule(c);
+	section_pump(c, section);	/* others may do now what it did */
 }
 
 static void
@@ -187,10 +261,10 @@ pool_event(struct loop_io *io, unsigned events)
 		p->job = NULL;
 		p->busy = 0;
 		p->proven = 1;
-		if (j != NULL && in.type == IPC_POOL_CREDS)
-			exchange_creds(j, &in.m.pool_creds);
-		else if (j != NULL)
-			remember_said(j, &in.m.pool_answer);
+		c->section[section].n_slow -= p->slow;
+		p->slow = 0;
+		if (j != NULL)
+			job_answered(p, j);
 	}
 	ipc_done(&in);
 	section_pump(c, section);

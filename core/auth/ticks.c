@@ -30,7 +30,7 @@ active_tick(struct coord *c, uint64_t now)
 	for (unsigned i = 0; i < c->conf->n_section; i++) {
 		struct section *s = &c->section[i];
 
-		for (unsigned q = 0; q < 2 && s->n_pools == 0; q++)
+		for (unsigned q = 0; q < QUEUES && s->n_pools == 0; q++)
 			while ((j = TAILQ_FIRST(&s->queue[q])) != NULL &&
 			    j->queued_at + NO_POOL_TIME <= now)
 				remember_failed(j, "no process runs");
@@ -100,7 +100,7 @@ jobs_next(const struct coord *c)
 	for (unsigned i = 0; i < c->conf->n_section; i++) {
 		const struct section *s = &c->section[i];
 
-		for (unsigned q = 0; q < 2 && s->n_pools == 0; q++) {
+		for (unsigned q = 0; q < QUEUES && s->n_pools == 0; q++) {
 			j = TAILQ_FIRST(&s->queue[q]);
 			if (j != NULL && j->queued_at + NO_POOL_TIME < at)
 				at = j->queued_at + NO_POOL_TIME;

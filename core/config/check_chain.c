@@ -22,8 +22,8 @@ static uint64_t
 wanted(const struct cf_section *s)
 {
 	const struct culver_value *v = &s->v[O_PROVIDES];
-	uint64_t caps = s->set[O_PROVIDES] != NULL ? CULVER_AU_NO_CACHE :
-	    UINT64_MAX;
+	uint64_t caps = s->set[O_PROVIDES] != NULL ? CULVER_AU_NO_CACHE |
+	    CULVER_AU_QUICK : UINT64_MAX;
 
 	for (size_t i = 0; i < v->u.list.n; i++)
 		caps |= strcmp(v->u.list.v[i].p, "passwords") == 0 ?
@@ -37,7 +37,17 @@ cf_auth_caps(const struct cf_section *s)
 	uint64_t caps = s->plugin != NULL ? s->plugin->desc.caps : 0;
 
 	return s->v[O_MASTERS].u.i != 0 ? caps & (CULVER_AU_VERIFY |
-	    CULVER_AU_CREDS | CULVER_AU_NO_CACHE) : caps & wanted(s);
+	    CULVER_AU_CREDS | CULVER_AU_NO_CACHE | CULVER_AU_QUICK) :
+	    caps & wanted(s);
+}
+
+/* One process more, where it can be told to check no password that takes
+ * long. */
+uint32_t
+cf_auth_processes(const struct cf_section *s)
+{
+	return (uint32_t)s->v[O_PROCESSES].u.i +
+	    ((cf_auth_caps(s) & CULVER_AU_QUICK) != 0);
 }
 
 static void
@@ -164,7 +174,7 @@ cf_auth_part(const struct cf_config *c, const struct cf_section *sec,
 
 	snprintf(out->name, sizeof(out->name), "%s", sec->name);
 	out->caps = cf_auth_caps(sec);
-	out->processes = (uint32_t)sec->v[O_PROCESSES].u.i;
+	out->processes = cf_auth_processes(sec);
 	out->masters = sec->v[O_MASTERS].u.i != 0;
 	out->on_unknown = unknown[sec->v[O_ON_UNKNOWN].u.i];
 	out->on_wrong = wrong[sec->v[O_ON_WRONG].u.i];

@@ -65,7 +65,7 @@ master_check_rest(struct conf_master *c)
 		END_TEXT(c->storage[i].name);
 	for (uint32_t i = 0; i < c->n_auth; i++) {
 		END_TEXT(c->auth[i].name);
-		if (c->auth[i].processes < 1 || c->auth[i].processes > 256)
+		if (c->auth[i].processes < 1 || c->auth[i].processes > 257)
 			return 0;
 	}
 	return 1;

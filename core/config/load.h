@@ -101,6 +101,9 @@ _Bool cf_group_id(const char *file, const char *name, uint32_t *id,
  * nor days. */
 _Bool cf_expire_parse(const char *text, uint32_t *days);
 
+/* How many processes answer for auth section S. */
+uint32_t cf_auth_processes(const struct cf_section *s);
+
 /* CULVER_AU_* of what auth section S is asked for; 0 without a plugin. */
 uint64_t cf_auth_caps(const struct cf_section *s);
 

@@ -86,7 +86,7 @@ master_sections(const struct snapper *s, struct conf_master *m)
 		struct conf_auth_section *out = &m->auth[m->n_auth++];
 
 		TEXT(out->name, sec->name);
-		out->processes = (uint32_t)sec->v[O_PROCESSES].u.i;
+		out->processes = cf_auth_processes(sec);
 		if (sec->v[O_AUTH_GROUP].u.s.n > 0)
 			cf_group_id(s->env->group,
 			    sec->v[O_AUTH_GROUP].u.s.p, &out->gid, err);

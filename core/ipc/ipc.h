@@ -68,6 +68,7 @@ enum {				/* `flags` of a client connection */
 	IPC_DELIVERY = 1u << 5,	/* no client: a delivery, for the log */
 	IPC_TOKEN = 1u << 6,	/* the password is a token */
 	IPC_CERT = 1u << 7,	/* there is none: a certificate was shown */
+	IPC_QUICK = 1u << 8,	/* answer now, or say that it takes longer */
 	IPC_MECHS = 8		/* from this bit on: the mechanisms that CAPA
 				 * showed (enum sasl_id), likewise */
 };

@@ -25,8 +25,10 @@ enum {				/* [BIT] as in storage.h */
 	CULVER_AU_USER = 1u << 2,		/* userdb: lookup_user */
 	CULVER_AU_NO_CACHE = 1u << 3,	/* results must not be cached */
 	CULVER_AU_TOKEN = 1u << 4,	/* verify_plain heeds CULVER_RQ_TOKEN */
-	CULVER_AU_EXTERNAL = 1u << 5	/* verify_plain heeds
+	CULVER_AU_EXTERNAL = 1u << 5,	/* verify_plain heeds
 					 * CULVER_RQ_EXTERNAL */
+	CULVER_AU_QUICK = 1u << 6	/* verify_plain heeds
+					 * CULVER_RQ_QUICK */
 };
 
 enum {				/* request flags */
@@ -38,7 +40,13 @@ enum {				/* request flags */
 	CULVER_RQ_TOKEN = 1u << 2,
 	/* [EXTERNAL] The password is empty: a certificate has shown who it
 	 * is.  OK if there is such a user who may log in. */
-	CULVER_RQ_EXTERNAL = 1u << 3
+	CULVER_RQ_EXTERNAL = 1u << 3,
+	/* [QUICK] Others wait for this process, all others of the section being
+	 * busy: if to check PASSWORD would take more than about 2 ms, the
+	 * answer is E_UNSUPPORTED, and the question comes again without this
+	 * flag, when a process has time.  For a user who is not there it is
+	 * the same as for most who are. */
+	CULVER_RQ_QUICK = 1u << 4
 };
 
 struct culver_auth_req {
@@ -107,7 +115,8 @@ struct culver_auth_ops {
 	 * [VERIFY, TOKEN, EXTERNAL] Is PASSWORD right?  The core asks with a
 	 * password only where VERIFY is, and with a request flag of the others
 	 * only where they are.  OK, E_AUTH, E_NOUSER, E_DISABLED,
-	 * E_EXPIRED, E_DELAY, E_DECLINE, or a system failure.  The core owns
+	 * E_EXPIRED, E_DELAY, E_DECLINE, or a system failure; with
+	 * CULVER_RQ_QUICK E_UNSUPPORTED, too.  The core owns
 	 * and wipes PASSWORD; no copy may outlive the call.
 	 */
 	culver_status (*verify_plain)(struct culver_auth *au,

@@ -153,7 +153,7 @@ CULVER_PLUGIN(auth_passwdfile) = {
 	.abi_minor = CULVER_ABI_MINOR,
 	.kind = CULVER_KIND_AUTH,
 	.caps = CULVER_AU_VERIFY | CULVER_AU_CREDS | CULVER_AU_EXTERNAL |
-	    CULVER_AU_USER,
+	    CULVER_AU_USER | CULVER_AU_QUICK,
 	.name = "passwdfile",
 	.version = VERSION,
 	.summary = "users from a passwd file in Dovecot's format",

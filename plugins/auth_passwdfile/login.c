@@ -99,6 +99,7 @@ login_verify(struct culver_auth *au, const struct culver_auth_req *rq,
 	if (rq->flags & CULVER_RQ_EXTERNAL)
 		return external_verify(au, rq, call);
 	st = account_find(au, rq, &a, call);
+	a.quick = (rq->flags & CULVER_RQ_QUICK) != 0;
 	return auth_verify(&au->check, &a, st, password, call);
 }
 

@@ -108,8 +108,10 @@ struct hash_cost {
  * parameters.  Parameters that are not known here cost UINT64_MAX. */
 struct hash_cost hash_cost(const struct method *method, struct span text);
 
-/* Less than one process has to give for any login? */
+/* Less than one process has to give for any login?  So little that others can
+ * wait for it? */
 _Bool hash_cost_bearable(const struct hash_cost *c);
+_Bool hash_cost_little(const struct hash_cost *c);
 
 /* --- auth_login.c: may this client log in? -------------------------------- */
 
@@ -148,6 +150,7 @@ struct auth_account {
 	const char *where;	/* file and line, or section */
 	const char *user;
 	const char *remote;	/* the client's address */
+	_Bool quick;		/* CULVER_RQ_QUICK; its plugin says so */
 	struct hash hash;
 };
 
@@ -166,7 +169,8 @@ _Bool auth_field_closes(const struct auth_check *c,
 
 /*
  * Finish verify_plain(): with ST OK, check the password; with any other, do
- * the same work for nothing and return it.
+ * the same work for nothing and return it.  E_UNSUPPORTED if it should be
+ * quick and is not.
  */
 culver_status auth_verify(struct auth_check *c, const struct auth_account *a,
     culver_status st, const struct culver_str *password,

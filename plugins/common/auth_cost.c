@@ -11,7 +11,8 @@
 
 #include "plugins/common/auth.h"
 
-enum { MAX_KIB = 256 * 1024, MAX_USEC = 10 * 1000 * 1000 };
+enum { MAX_KIB = 256 * 1024, MAX_USEC = 10 * 1000 * 1000,
+	LITTLE_KIB = 1024, LITTLE_USEC = 2000 };
 
 static const struct hash_cost unknown = {UINT64_MAX, UINT64_MAX};
 
@@ -145,4 +146,10 @@ _Bool
 hash_cost_bearable(const struct hash_cost *c)
 {
 	return c->usec <= MAX_USEC && c->kib <= MAX_KIB;
+}
+
+_Bool
+hash_cost_little(const struct hash_cost *c)
+{
+	return c->usec <= LITTLE_USEC && c->kib <= LITTLE_KIB;
 }

@@ -158,6 +158,20 @@ auth_field_closes(const struct auth_check *c, const struct auth_account *a,
 	return 0;
 }
 
+/* Would it take long to go on with ST? */
+static _Bool
+takes_long(const struct auth_check *c, const struct auth_account *a,
+    culver_status st)
+{
+	struct hash_cost cost = c->costs->cost;
+
+	if (st == CULVER_OK)
+		cost = hash_cost(a->hash.method, a->hash.text);
+	else if (c->costs->method == NULL)
+		return 0;
+	return !hash_cost_little(&cost);
+}
+
 culver_status
 auth_verify(struct auth_check *c, const struct auth_account *a,
     culver_status st, const struct culver_str *password,
@@ -165,6 +179,8 @@ auth_verify(struct auth_check *c, const struct auth_account *a,
 {
 	char *text;
 
+	if (a->quick && takes_long(c, a, st))
+		return CULVER_E_UNSUPPORTED;
 	if (st != CULVER_OK)
 		return burn(c, password, st);
 	text = culver_strndup(c->host, call, a->hash.text.p, a->hash.text.n);

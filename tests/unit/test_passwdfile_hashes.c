@@ -177,6 +177,42 @@ test_costs(void **state)
 	assert_int_not_equal(a.usec, b.usec);
 }
 
+static culver_status
+quick(struct authtest *s, const char *user, const char *password)
+{
+	const struct culver_auth_req rq = {.size = sizeof(rq),
+	    .flags = CULVER_RQ_QUICK, .user = user, .service = "pop3",
+	    .remote = "", .local = "", .session = "1"};
+	struct culver_auth_ok ok = {.size = sizeof(ok)};
+	const struct culver_str pw = authtest_str(password);
+
+	return s->ops->verify_plain(s->au, &rq, &pw, &ok,
+	    fakehost_call(&s->host));
+}
+
+/* Where others wait, what takes long is put off, for unknown users as for most
+ * of the file; what does not is answered. */
+static void
+test_quick(void **state)
+{
+	struct authtest *s = *state;
+	char text[1024];
+
+	snprintf(text, sizeof(text), "a:{PLAIN}p\nb:%s\nc:%s\nd:!\ne:%s\n",
+	    "$2b$10$culverculverculverculv.", good[6],
+	    "$2b$10$culverculverculverculv.");
+	pwtest_users(s, text);
+	assert_int_equal(quick(s, "a", "p"), CULVER_OK);
+	assert_int_equal(quick(s, "a", "q"), CULVER_E_AUTH);
+	assert_int_equal(quick(s, "b", "p"), CULVER_E_UNSUPPORTED);
+	assert_int_equal(quick(s, "c", "tanstaaf"), CULVER_OK);
+	assert_int_equal(quick(s, "d", "p"), CULVER_E_UNSUPPORTED);
+	assert_int_equal(quick(s, "nobody", "p"), CULVER_E_UNSUPPORTED);
+	pwtest_users(s, "a:{PLAIN}p\nd:!\n");
+	assert_int_equal(quick(s, "d", "p"), CULVER_E_DISABLED);
+	assert_int_equal(quick(s, "nobody", "p"), CULVER_E_NOUSER);
+}
+
 /* An unknown user costs what most do, whatever the scheme. */
 static void
 test_unknown(void **state)
@@ -198,7 +234,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_good), T(test_broken), T(test_costly), T(test_costs),
-		T(test_unknown),
+		T(test_quick), T(test_unknown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

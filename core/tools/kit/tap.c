@@ -257,7 +257,7 @@ kit_caps(const struct kit *k, uint64_t caps)
 	    "CULVER_ST_KEEP_UID", "CULVER_ST_CHECK", "CULVER_ST_DOTLOCK" };
 	static const char *const auth[] = { "CULVER_AU_VERIFY",
 	    "CULVER_AU_CREDS", "CULVER_AU_USER", "CULVER_AU_NO_CACHE",
-	    "CULVER_AU_TOKEN", "CULVER_AU_EXTERNAL" };
+	    "CULVER_AU_TOKEN", "CULVER_AU_EXTERNAL", "CULVER_AU_QUICK" };
 	static char text[256];
 	bool is_auth = k->plugin.desc.kind == CULVER_KIND_AUTH;
 	unsigned n = is_auth ? sizeof(auth) / sizeof(auth[0]) :
