@@ -1,7 +1,7 @@
 """mailboxes.py - the mailboxes that tests/bench/run measures with.
 
-What is large is made once in a directory that stays, the rest at each run.
-All of it is the same for the same arguments: `popload mail` sees to that.
+They are made once, in a directory that stays, but for those that were changed.
+All are the same for the same arguments: `popload mail` sees to that.
 """
 import json
 import os
@@ -57,26 +57,33 @@ class Mailboxes:
 
     # --- many small ones ---------------------------------------------------
 
-    def small(self, owner, storage, users, messages, median=6000):
-        """For the server `owner`; made afresh once a run."""
-        top = self.dir / f"{owner}-small-{storage}-{users}"
+    def small(self, owner, storage, users, messages, median=6000,
+              real=True):
+        """For the server `owner`; they stay until something is deleted.
+        Only the accounts unless `real`."""
+        top = self.dir / \
+            f"{owner}-small-{storage}-{users}-{messages}-{median}"
+        boxes = [Mailbox(f"u{i:06}", top / f"u{i:06}", FIRST_UID + i, storage,
+                         messages) for i in range(users)]
         if top in self.made:
             return self.made[top]
+        self.made[top] = boxes
+        if not real or (top / "made").exists():
+            return boxes
         shutil.rmtree(top, ignore_errors=True)
         top.mkdir()
         os.chmod(top, 0o711)
-        boxes = [Mailbox(f"u{i:06}", top / f"u{i:06}", FIRST_UID + i, storage,
-                         messages) for i in range(users)]
         if storage == "sqlite":
             self.fill_sqlite(boxes, messages, median)
         else:
             self.generate("-k", users, "-n", messages, "-m", median, "-a", 0,
                           *self.uid(FIRST_UID), storage, top)
-        self.made[top] = boxes
+        (top / "made").touch()
         return boxes
 
-    def spoiled(self, boxes):
-        """Something was deleted: nobody else gets these."""
+    def spoil(self, boxes):
+        """Something is to be deleted: the next one makes new ones."""
+        (boxes[0].home.parent / "made").unlink(missing_ok=True)
         self.made = {k: v for k, v in self.made.items() if v is not boxes}
 
     def fill_sqlite(self, boxes, messages, median):

@@ -108,7 +108,7 @@ class Scenario:
     def small(self, server, storage, users=None, **kw):
         return self.bench.mailboxes.small(
             server.name, storage, users or self.scale["users"],
-            self.scale["messages"], **kw)
+            self.scale["messages"], real=server.real, **kw)
 
 
 class Sessions(Scenario):
@@ -147,7 +147,7 @@ class First(Sessions):
         self.opened = {}
 
     def fits(self, server, storage):
-        return server.name not in ("sham", "dovecot-vmail") and \
+        return server.real and server.one_user and \
             super().fits(server, storage)
 
     def prepare(self, server, storage):
@@ -158,7 +158,9 @@ class First(Sessions):
         return self.load(server, self.PLAN, clients=16, sessions=len(boxes))
 
     def warm(self, server, boxes):
-        """The first opening of each mailbox ever."""
+        """The first opening of each mailbox ever, as far as it knows."""
+        for box in boxes:
+            box.forget()
         r = self.once_each(server, boxes)
         self.opened[server.name] = r["cpu"] / r["sessions"]
 
@@ -183,6 +185,11 @@ class Poll(Sessions):
         most = self.scale["users"] * (self.scale["messages"] - 1) // 2
         self.polls = min(self.scale["polls"], most // bench.reps)
 
+    def warm(self, server, boxes):
+        if server.real:
+            self.bench.mailboxes.spoil(boxes)
+        super().warm(server, boxes)
+
     def measure(self, server, boxes):
         r = self.load(server, "LOGIN STAT UIDL RETR=3 DELE=2 QUIT", clients=8,
                       sessions=self.polls)
@@ -190,9 +197,6 @@ class Poll(Sessions):
             raise Failure(f"{server.name}: {r['messages']} messages")
         return {"sessions/s": r["sessions"] / r["seconds"],
                 "server ms": r["cpu"] / r["sessions"]}
-
-    def done(self, server, boxes):
-        self.bench.mailboxes.spoiled(boxes)
 
 
 class Large(Scenario):
@@ -205,7 +209,7 @@ class Large(Scenario):
         box = self.bench.mailboxes.large(server.keeps or storage, messages,
                                          **kw)
         return [self.bench.mailboxes.copy_for(server.name, box)
-                if server.copies and server.name != "sham" else box]
+                if server.copies and server.real else box]
 
 
 class Retr(Large):
@@ -251,7 +255,7 @@ class Open(Large):
 
     def prepare(self, server, storage):
         boxes = self.large(server, storage, self.messages, **self.mailbox)
-        if storage == "maildir" and server.name != "sham":
+        if storage == "maildir" and server.real:
             self.bench.mailboxes.undeliver(boxes[0])
         return boxes
 
@@ -288,7 +292,7 @@ class OpenNew(Open):
     def measure(self, server, boxes):
         box = boxes[0]
         have = self.new.get(server.name, 0)
-        if server.name != "sham":
+        if server.real:
             self.session(server, box.messages + have)
             time.sleep(self.scale["age"])
             self.session(server, box.messages + have)
@@ -297,7 +301,7 @@ class OpenNew(Open):
         return self.figures(self.session(server, box.messages + have))
 
     def done(self, server, boxes):
-        if server.name != "sham":
+        if server.real:
             self.bench.mailboxes.undeliver(boxes[0])
 
 
@@ -316,7 +320,7 @@ class OpenFresh(Open):
         self.cold = cold
 
     def fits(self, server, storage):
-        return server.name != "sham" and super().fits(server, storage) and \
+        return server.real and super().fits(server, storage) and \
             (ROOT or not self.cold)
 
     def prepare(self, server, storage):
@@ -344,8 +348,7 @@ class Idle(Scenario):
         self.clients = self.scale[clients]
 
     def fits(self, server, storage):
-        return ROOT and server.name != "sham" and \
-            super().fits(server, storage)
+        return ROOT and server.real and super().fits(server, storage)
 
     def prepare(self, server, storage):
         return self.small(server, storage)

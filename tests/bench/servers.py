@@ -74,7 +74,8 @@ class Server:
     storages = ("maildir",)
     keeps = None        # the only storage that it has, whatever others have
     inetd = False       # it is started for each connection
-    one_user = True     # it is worth measuring with one user only
+    real = True         # it has mailboxes
+    one_user = True     # it is worth measuring where users do not matter
     copies = True       # it needs copies of the large mailboxes
 
     def __init__(self):
@@ -305,6 +306,7 @@ class Spawned(Server):
 class Sham(Spawned):
     """`popload sham': what there is to compare with."""
     name = "sham"
+    real = False
     storages = ("maildir", "mbox", "sqlite")
 
     def __init__(self, popload):
