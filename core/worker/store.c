@@ -376,6 +376,8 @@ store_open(struct store *s, uint32_t flags)
 
 	/* a place in memory that nobody outside knows */
 	seen.seed = clock_now() ^ (uintptr_t)&call ^ (uintptr_t)s->arena << 20;
+	if (s->want_dates)
+		flags |= CULVER_OPEN_DATES;
 	st = store_end(s, "open", s->ops->open(s->store, flags, &s->mailbox,
 	    &call), false);
 	if (st != CULVER_OK)

@@ -56,7 +56,9 @@ struct culver_field {
 
 enum {				/* flags of open() */
 	CULVER_OPEN_EXCLUSIVE = 1u << 0,	/* POP3 session lock, RFC 1939 */
-	CULVER_OPEN_READONLY = 1u << 1	/* no lock file may be left */
+	CULVER_OPEN_READONLY = 1u << 1,	/* no lock file may be left */
+	CULVER_OPEN_DATES = 1u << 2	/* `received' is wanted, also where
+					 * it costs more than the listing */
 };
 
 enum {				/* culver_message.flags */

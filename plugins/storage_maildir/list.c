@@ -177,18 +177,13 @@ sort_keys(struct key *keys, struct key *tmp, size_t n)
 {
 	uint64_t least = UINT64_MAX, most = 0;
 	struct key *from = keys, *to = tmp, *other;
-	bool sorted = true;
 	unsigned shift;
 	size_t i, run;
 
 	for (i = 0; i < n; i++) {
-		sorted = sorted && (i == 0 ||
-		    key_order(&keys[i - 1], &keys[i]) <= 0);
 		least = keys[i].time < least ? keys[i].time : least;
 		most = keys[i].time > most ? keys[i].time : most;
 	}
-	if (sorted)
-		return;
 	for (shift = 0; shift < 64 && (most - least) >> shift != 0;
 	    shift += DIGIT) {
 		sort_by_digit(from, to, n, least, shift);
@@ -207,6 +202,18 @@ sort_keys(struct key *keys, struct key *tmp, size_t n)
 	}
 }
 
+static bool
+is_sorted(const struct md_list *l)
+{
+	size_t i;
+
+	for (i = 1; i < l->n; i++)
+		if (md_order(md_base(l, &l->rec[i - 1]),
+		    md_base(l, &l->rec[i])) >= 0)
+			return false;
+	return true;
+}
+
 bool
 md_list_sort(struct md_list *l)
 {
@@ -214,7 +221,7 @@ md_list_sort(struct md_list *l)
 	struct key *keys;
 	size_t i, n = 0;
 
-	if (l->n == 0)
+	if (is_sorted(l))
 		return true;
 	keys = calloc(2 * l->n, sizeof(*keys));
 	rec = malloc(l->n * sizeof(*rec));
@@ -275,8 +282,8 @@ inherit_one(struct md_list *l, struct md_rec *r, const struct md_list *from,
 {
 	const unsigned keep = MD_STAT | MD_COUNTED | MD_NAMED;
 
-	if ((r->flags & MD_STAT) == 0 && (old->flags & MD_STAT) != 0 &&
-	    r->ino == old->ino) {
+	if ((r->flags & MD_STAT) == 0 && r->ino == old->ino &&
+	    (old->flags & (MD_STAT | MD_COUNTED)) != 0) {
 		r->size = old->size;
 		r->mtime = old->mtime;
 		r->octets = old->octets;
@@ -393,20 +400,60 @@ md_file_name(const struct md_list *l, const struct md_rec *r,
 	out[n] = '\0';
 }
 
-bool
-md_name_octets(const char *base, uint64_t size, uint64_t *octets)
+const char *
+md_name_field(const char *base, const char *key)
 {
-	const char *p = strstr(base, ",W="), *end;
-	uint64_t v;
+	const size_t n = strlen(key);
+	const char *p = base;
+
+	while ((p = strchr(p, ',')) != NULL)
+		if (strncmp(++p, key, n) == 0)
+			return p + n;
+	return NULL;
+}
+
+static bool
+name_number(const char *base, const char *key, uint64_t *v)
+{
+	const char *p = md_name_field(base, key), *end;
 
 	if (p == NULL)
 		return false;
-	v = leading_number(p + 3, &end);
-	if (end == p + 3 || (*end != '\0' && *end != ','))
+	*v = leading_number(p, &end);
+	return end != p && (*end == '\0' || *end == ',');
+}
+
+bool
+md_name_size(const char *base, uint64_t *size)
+{
+	/* a number that no file has is no reason to refuse the mailbox */
+	return name_number(base, "S=", size) && *size < UINT64_C(1) << 39;
+}
+
+bool
+md_name_octets(const char *base, uint64_t size, uint64_t *octets)
+{
+	uint64_t v;
+
+	if (!name_number(base, "W=", &v))
 		return false;
 	/* at most one CR more a byte, and a CRLF at the end */
 	if (v < size || v - size > size + 2)
 		return false;
 	*octets = v;
 	return true;
+}
+
+void
+md_rec_stat(const struct md_list *l, struct md_rec *rec, const struct stat *st)
+{
+	rec->ino = st->st_ino;
+	rec->size = (uint64_t)st->st_size;
+	rec->mtime = st->st_mtim.tv_sec;
+	rec->flags |= MD_STAT;
+	if ((rec->flags & MD_COUNTED) != 0)
+		return;
+	rec->flags &= (uint8_t)~MD_NAMED;
+	if (md_name_octets(md_base(l, rec), rec->size, &rec->octets))
+		rec->flags |= MD_NAMED;
 }

@@ -26,7 +26,8 @@ enum { MD_NEW, MD_CUR, MD_DIRS };
 enum {				/* md_rec.flags */
 	MD_STAT = 1u << 0,	/* size, mtime and ino are known */
 	MD_COUNTED = 1u << 1,	/* octets were counted by a reader */
-	MD_NAMED = 1u << 2,	/* octets come from W= in the name */
+	MD_NAMED = 1u << 2,	/* octets come from W= in the name; without
+				 * MD_STAT also size, from S= */
 	MD_INFO = 1u << 3,	/* the name goes on after a ':' */
 	MD_DUP = 1u << 4,	/* several files have this base name */
 	MD_KEPT = MD_STAT | MD_COUNTED | MD_NAMED | MD_INFO | MD_DUP,
@@ -115,11 +116,21 @@ const char *md_uid(const struct md_list *l, const struct md_rec *r);
 void md_file_name(const struct md_list *l, const struct md_rec *r,
     char out[NAME_MAX + 1]);
 
+/* What stands behind the first comma and KEY, "W=", in a base name, or NULL. */
+const char *md_name_field(const char *base, const char *key);
+
 /*
  * The octets that ",W=" in a base name promises.  False if there is none or
  * if SIZE bytes of file cannot become that many on the wire.
  */
 bool md_name_octets(const char *base, uint64_t size, uint64_t *octets);
+
+/* The same of ",S=", the bytes of the file. */
+bool md_name_size(const char *base, uint64_t *size);
+
+/* Let REC know what stat() says of its file, and judge W= by that. */
+void md_rec_stat(const struct md_list *l, struct md_rec *rec,
+    const struct stat *st);
 
 /* --- one user's storage (maildir.c, paths.c) --------------------------- */
 
@@ -131,6 +142,7 @@ struct culver_store {
 	unsigned style;		/* of the server before us */
 	uint32_t uid;
 	bool create, trust_sizes;
+	bool dates;		/* the open mailbox is to know them */
 	uint64_t quota_octets, quota_messages;	/* 0: none */
 };
 
@@ -173,6 +185,12 @@ culver_status md_scan(const struct culver_store *store,
     const int dir[MD_DIRS], const struct md_list *known,
     const struct md_snap *since, struct md_list *out, struct md_snap *snap,
     size_t *missing, struct culver_call *call);
+
+/*
+ * Are S= and W= in names enough, so that no file is looked at before it is
+ * read?
+ */
+bool md_names_suffice(const struct culver_store *store);
 
 /* --- an open mailbox (open.c, read.c, expunge.c) ------------------------ */
 

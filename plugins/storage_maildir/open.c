@@ -45,6 +45,8 @@ static culver_status
 cache_holds(struct culver_mailbox *mb, const struct md_cache *cache,
     bool *holds, struct culver_call *call)
 {
+	const unsigned enough = MD_STAT |
+	    (md_names_suffice(mb->store) ? MD_NAMED : 0u);
 	culver_status status;
 	size_t i;
 
@@ -58,7 +60,7 @@ cache_holds(struct culver_mailbox *mb, const struct md_cache *cache,
 	    !md_snap_holds(&cache->snap, &mb->snap, MD_CUR))
 		return status;
 	for (i = 0; i < cache->list.n; i++)
-		if ((cache->list.rec[i].flags & MD_STAT) == 0)
+		if ((cache->list.rec[i].flags & enough) == 0)
 			return CULVER_OK;
 	*holds = true;
 	return CULVER_OK;
@@ -154,6 +156,7 @@ md_open(struct culver_store *store, uint32_t flags,
 
 	if (mb == NULL)
 		return plug_fail(call, ENOMEM, "%s", store->path);
+	store->dates = (flags & CULVER_OPEN_DATES) != 0;
 	*mb = (struct culver_mailbox){ .store = store, .flags = flags,
 	    .dir = { -1, -1 }, .index = { .fd = -1 }, .lock = -1,
 	    .content = { .fd = -1 } };

@@ -108,6 +108,13 @@ check_size(struct culver_content *c, struct md_rec *r,
 	if (fstat(c->fd, &st) != 0)
 		return plug_fail(call, errno, "%s: cannot stat %s",
 		    mb->store->path, md_base(&mb->list, r));
+	if (S_ISREG(st.st_mode) &&
+	    (r->flags & (MD_STAT | MD_NAMED)) == MD_NAMED) {
+		/* the first look at it; a name that was wrong is corrected */
+		mb->dirty |= (uint64_t)st.st_size != r->size;
+		md_rec_stat(&mb->list, r, &st);
+		c->size = r->size;
+	}
 	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size == c->size)
 		return CULVER_OK;
 	/* the next session must look again, or it would say this for ever */

@@ -133,11 +133,39 @@ out:
 	return status;
 }
 
-/* Stat the files that no earlier listing knew; *VANISHED if one is gone. */
+bool
+md_names_suffice(const struct culver_store *store)
+{
+	return store->trust_sizes && !store->dates &&
+	    store->style != MD_QMAIL && store->style != MD_TPOP3D;
+}
+
+/* Believe what the name says of the size; false if it does not say all. */
+static bool
+believe_name(const struct md_list *l, struct md_rec *r)
+{
+	const char *base = md_base(l, r);
+	uint64_t size, octets;
+
+	if ((r->flags & MD_COUNTED) != 0)
+		return true;
+	if (!md_name_size(base, &size) || !md_name_octets(base, size, &octets))
+		return false;
+	r->size = size;
+	r->octets = octets;
+	r->flags |= MD_NAMED;
+	return true;
+}
+
+/*
+ * Stat the files that no earlier listing knew, but for those whose names say
+ * enough; *VANISHED if one is gone.
+ */
 static culver_status
 stat_new(const struct culver_store *store, const int dir[MD_DIRS],
     struct md_list *l, bool *vanished, struct culver_call *call)
 {
+	const bool names = md_names_suffice(store);
 	char name[NAME_MAX + 1];
 	culver_status status;
 	struct stat st;
@@ -146,7 +174,7 @@ stat_new(const struct culver_store *store, const int dir[MD_DIRS],
 	for (i = 0; i < l->n; i++) {
 		struct md_rec *r = &l->rec[i];
 
-		if ((r->flags & MD_STAT) != 0)
+		if ((r->flags & MD_STAT) != 0 || (names && believe_name(l, r)))
 			continue;
 		if ((status = md_in_time(store, call)) != CULVER_OK)
 			return status;
@@ -159,12 +187,7 @@ stat_new(const struct culver_store *store, const int dir[MD_DIRS],
 			*vanished = true;
 			return CULVER_OK;
 		}
-		r->ino = st.st_ino;
-		r->size = (uint64_t)st.st_size;
-		r->mtime = st.st_mtim.tv_sec;
-		r->flags |= MD_STAT;
-		if (md_name_octets(md_base(l, r), r->size, &r->octets))
-			r->flags |= MD_NAMED;
+		md_rec_stat(l, r, &st);
 	}
 	return CULVER_OK;
 }

@@ -50,14 +50,14 @@ is_taken(const struct uidl_state *s, const char *uid)
 
 /* --- UIDLs that came with their messages ---------------------------------- */
 
-#define BROUGHT ",CU="
+#define BROUGHT "CU="
 
 bool
 md_uid_append(char *out, const char *uid)
 {
 	size_t n = strlen(out);
 
-	n += (size_t)snprintf(out + n, NAME_MAX + 1 - n, BROUGHT);
+	n += (size_t)snprintf(out + n, NAME_MAX + 1 - n, "," BROUGHT);
 	for (; *uid != '\0' && n < NAME_MAX - 3; uid++)
 		n += (size_t)snprintf(out + n, 4, strchr("/:,%", *uid) != NULL ?
 		    "%%%02X" : "%c", (unsigned char)*uid);
@@ -67,13 +67,13 @@ md_uid_append(char *out, const char *uid)
 bool
 md_uid_brought(const char *base, char out[PLUG_UID_MAX + 1])
 {
-	const char *p = strstr(base, BROUGHT);
+	const char *p = md_name_field(base, BROUGHT);
 	unsigned char c;
 	size_t n = 0;
 
 	if (p == NULL)
 		return false;
-	for (p += sizeof(BROUGHT) - 1; *p != '\0' && n < PLUG_UID_MAX; p++) {
+	for (; *p != '\0' && n < PLUG_UID_MAX; p++) {
 		c = (unsigned char)*p;
 		if (c == '%') {
 			if (sscanf(p, "%%%2hhX", &c) != 1 || p[1] == '\0' ||
