@@ -155,6 +155,9 @@ class Mailboxes:
 
     @staticmethod
     def undeliver(box):
-        for path in box.path.glob("*/*P[0-9]*.bench*"):
-            if path.parent.name == "new":
-                path.unlink()
+        """Without what deliver() put there, wherever a server moved it."""
+        for folder in ("new", "cur"):
+            with os.scandir(box.path / folder) as entries:
+                for entry in entries:
+                    if "P1.bench" not in entry.name:
+                        os.unlink(entry.path)

@@ -34,6 +34,7 @@ def benchmark(tree, build, work, *args):
         capture_output=True, text=True)
 
 
+@pytest.mark.timeout(300)
 def test_all_kinds_of_scenarios_are_measured(tree, build, work):
     out = work / "out.json"
     done = benchmark(tree, build, work, "--peers", "sham", "--scenario",
@@ -53,6 +54,7 @@ def test_all_kinds_of_scenarios_are_measured(tree, build, work):
     assert result["figures"]["idle-many"]["culver"]["held"] == [200]
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.needs_root
 def test_growth_has_an_exponent_for_each_cost(tree, build, work):
     out = work / "out.json"
