@@ -329,7 +329,42 @@ md_list_inherit(struct md_list *l, const struct md_list *from)
 	return missing;
 }
 
-/* Ranked ones first; equal ranks leave the order as it is. */
+/*
+ * Ranks are those of a whole mailbox once, so there is a place for each: false
+ * if few of it are left, if a rank is there twice, or without memory.
+ */
+static bool
+number_by_place(const struct md_list *l, uint32_t *order)
+{
+	uint32_t *place, max = 0, rank;
+	size_t i, n = 0;
+	bool ok = true;
+
+	for (i = 0; i < l->n; i++)
+		if (l->rec[i].rank > max)
+			max = l->rec[i].rank;
+	if (max / 8 > l->n)
+		return false;
+	place = calloc((size_t)max + 1, sizeof(*place));
+	if (place == NULL)
+		return false;
+	for (i = 0; i < l->n && ok; i++) {
+		rank = l->rec[i].rank;
+		if (rank == 0)
+			continue;
+		ok = place[rank] == 0;
+		place[rank] = (uint32_t)i + 1;
+	}
+	for (rank = 1; ok && rank <= max && rank != 0; rank++)
+		if (place[rank] != 0)
+			order[n++] = place[rank] - 1;
+	for (i = 0; ok && i < l->n; i++)
+		if (l->rec[i].rank == 0)
+			order[n++] = (uint32_t)i;
+	free(place);
+	return ok;
+}
+
 static int
 number_order(const void *va, const void *vb)
 {
@@ -338,38 +373,47 @@ number_order(const void *va, const void *vb)
 	return *a < *b ? -1 : *a > *b;
 }
 
+/* The same in any case, by sorting; false without memory. */
+static bool
+number_by_sorting(const struct md_list *l, uint32_t *order)
+{
+	uint64_t *key = malloc(l->n * sizeof(*key));
+	size_t i;
+
+	if (key == NULL)
+		return false;
+	/* 0 becomes the last one */
+	for (i = 0; i < l->n; i++)
+		key[i] = (uint64_t)(l->rec[i].rank - UINT32_C(1)) << 32 | i;
+	qsort(key, l->n, sizeof(*key), number_order);
+	for (i = 0; i < l->n; i++)
+		order[i] = (uint32_t)key[i];
+	free(key);
+	return true;
+}
+
 bool
 md_list_number(const struct md_list *l, uint32_t **order)
 {
-	uint64_t *key, before = 0;
+	uint32_t before = 0, rank;
 	bool sorted = true;
 	size_t i;
 
 	*order = NULL;
 	for (i = 0; i < l->n; i++) {
-		/* 0 becomes the last one */
-		uint64_t rank = l->rec[i].rank - UINT32_C(1);
-
+		rank = l->rec[i].rank - UINT32_C(1);
 		sorted &= rank >= before;
 		before = rank;
 	}
 	if (sorted)
 		return true;
-	key = malloc(l->n * sizeof(*key));
 	*order = malloc(l->n * sizeof(**order));
-	if (key == NULL || *order == NULL) {
-		free(key);
-		free(*order);
-		*order = NULL;
-		return false;
-	}
-	for (i = 0; i < l->n; i++)
-		key[i] = (uint64_t)(l->rec[i].rank - UINT32_C(1)) << 32 | i;
-	qsort(key, l->n, sizeof(*key), number_order);
-	for (i = 0; i < l->n; i++)
-		(*order)[i] = (uint32_t)key[i];
-	free(key);
-	return true;
+	if (*order != NULL && (number_by_place(l, *order) ||
+	    number_by_sorting(l, *order)))
+		return true;
+	free(*order);
+	*order = NULL;
+	return false;
 }
 
 const char *

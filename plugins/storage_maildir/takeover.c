@@ -41,6 +41,7 @@ struct takeover {
 	struct plug_index top;	/* the Maildir */
 	unsigned style;
 	const char *name;	/* of the file that was read, or NULL */
+	const char *other;	/* of an older one that was not, or NULL */
 	struct old_file old;
 	struct pick *pick;
 	size_t known, bad;	/* messages; UIDLs that none may have */
@@ -78,11 +79,11 @@ detect(struct takeover *t)
 	if (status != CULVER_OK)
 		return status;
 	/* both rewrite their file when mail comes or goes */
-	if (dovecot && courier && (tc.tv_sec > td.tv_sec ||
-	    (tc.tv_sec == td.tv_sec && tc.tv_nsec > td.tv_nsec)))
-		dovecot = false;
-	else if (dovecot && courier)
-		courier = false;
+	if (dovecot && courier) {
+		dovecot = td.tv_sec > tc.tv_sec ||
+		    (td.tv_sec == tc.tv_sec && td.tv_nsec >= tc.tv_nsec);
+		t->other = dovecot ? OLD_COURIER : OLD_DOVECOT;
+	}
 	t->style = dovecot ? MD_DOVECOT : courier ? MD_COURIER : MD_NAME;
 	return CULVER_OK;
 }
@@ -328,8 +329,13 @@ report(const struct takeover *t)
 	const struct culver_host *host = t->mb->store->host;
 	const char *style = md_styles[t->style], *path = t->top.path;
 
-	if (t->style == MD_NAME)
+	if (t->style == MD_NAME) {
+		if (t->mb->store->style == MD_AUTO && t->mb->lock >= 0)
+			culver_logf(host, CULVER_LOG_INFO, "%s: UIDLs are the "
+			    "files' names, for no other server left any",
+			    path);
 		return;
+	}
 	if (t->style == MD_QMAIL || t->style == MD_TPOP3D)
 		culver_logf(host, CULVER_LOG_INFO, "%s: UIDLs and order of %s, "
 		    "for %zu messages", path, style, t->mb->list.n);
@@ -339,9 +345,11 @@ report(const struct takeover *t)
 		    "a new mailbox", path, style);
 	else
 		culver_logf(host, CULVER_LOG_INFO, "%s: UIDLs and order from "
-		    "%s, which knows %zu of %zu messages%s", path, t->name,
+		    "%s, which knows %zu of %zu messages%s%s%s", path, t->name,
 		    t->known, t->mb->list.n, t->old.torn ?
-		    "; its last line is cut off" : "");
+		    "; its last line is cut off" : "", t->other != NULL ?
+		    "; older, and not used: " : "",
+		    t->other != NULL ? t->other : "");
 	if (t->bad > 0)
 		culver_logf(host, CULVER_LOG_WARN, "%s: %zu UIDLs in %s have "
 		    "no legal form, and get another one", path, t->bad,

@@ -154,6 +154,37 @@ test_courier_order(void **state)
 	assert_true(md_order("10.a", "10.a.b") < 0);
 }
 
+/* Messages by rank: all of a mailbox, few of a large one, one rank twice. */
+static void
+test_numbers(void **state)
+{
+	static const struct {
+		uint32_t rank[4], order[4];
+		bool sorted;
+	} cases[] = {
+		{ { 0, 0, 0, 0 }, { 0 }, true },
+		{ { 1, 2, 9, 0 }, { 0 }, true },
+		{ { 3, 0, 2, 1 }, { 3, 2, 0, 1 }, false },
+		{ { 0, UINT32_MAX, 70, 0 }, { 2, 1, 0, 3 }, false },
+		{ { 5, 0, 5, 1 }, { 3, 0, 2, 1 }, false },
+	};
+	struct md_rec rec[4] = { { 0 } };
+	const struct md_list l = { .rec = rec, .n = 4 };
+	uint32_t *order;
+	size_t i, k;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		for (k = 0; k < 4; k++)
+			rec[k].rank = cases[i].rank[k];
+		assert_true(md_list_number(&l, &order));
+		assert_int_equal(order == NULL, cases[i].sorted);
+		if (order != NULL)
+			assert_memory_equal(order, cases[i].order, 16);
+		free(order);
+	}
+}
+
 /* Dovecot would begin anew, and every client with it. */
 static void
 test_damage(void **state)
@@ -296,6 +327,7 @@ main(void)
 		cmocka_unit_test_teardown(test_dovecot, forget),
 		cmocka_unit_test_teardown(test_courier, forget),
 		cmocka_unit_test(test_courier_order),
+		cmocka_unit_test(test_numbers),
 		cmocka_unit_test_teardown(test_damage, forget),
 		cmocka_unit_test(test_formats),
 	};

@@ -146,6 +146,7 @@ test_a_file_that_comes_later_changes_nothing(void **state)
 	put_four();
 	mdtest_open(4);
 	CHECK("1.a", "2.b", "3.c", "4.d");
+	assert_non_null(strstr(mdtest.host.log, "no other server left any"));
 	forget_cache();
 	spill(OLD_DOVECOT, dovecot);
 	mdtest_open(4);
@@ -314,6 +315,7 @@ test_auto_takes_the_newer_file(void **state)
 	    0), 0);
 	mdtest_open(4);
 	CHECK("UID1-77", "2.b", "3.c", "4.d");
+	assert_non_null(strstr(mdtest.host.log, "not used: " OLD_DOVECOT));
 	forget_cache();
 	unlink(mdtest_path("M/" MD_UIDL));
 	t[1].tv_sec = 1000;
@@ -321,6 +323,7 @@ test_auto_takes_the_newer_file(void **state)
 	    0), 0);
 	mdtest_open(4);
 	CHECK("000000010000000b", "000000040000000b", "1.a", "3.c");
+	assert_non_null(strstr(mdtest.host.log, "not used: " OLD_COURIER));
 }
 
 static void
