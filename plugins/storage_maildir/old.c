@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* No mailbox has so many messages; short lines could make more of a file. */
+#define MAX_RECORDS ((size_t)1 << 22)
+
 const char old_no_memory[] = "no memory";
 
 const char *
@@ -37,22 +40,24 @@ old_line(struct old_file *o)
 	return line;
 }
 
-bool
+const char *
 old_add(struct old_file *o, const struct old_rec *r)
 {
 	size_t cap = o->cap == 0 ? 64 : o->cap * 2;
 	struct old_rec *rec;
 
 	if (o->n == o->cap) {
+		if (cap > MAX_RECORDS)
+			return "more lines than any mailbox has messages";
 		rec = realloc(o->rec, cap * sizeof(*rec));
 		if (rec == NULL)
-			return false;
+			return old_no_memory;
 		o->rec = rec;
 		o->cap = cap;
 	}
 	o->rec[o->n] = *r;
 	o->rec[o->n++].line = o->line;
-	return true;
+	return NULL;
 }
 
 static int

@@ -72,8 +72,8 @@ const char *old_begin(struct old_file *o, size_t n);
 /* The next whole line, without its end; NULL if there is none. */
 char *old_line(struct old_file *o);
 
-/* Add R; its line is set.  False without memory. */
-bool old_add(struct old_file *o, const struct old_rec *r);
+/* Add R; its line is set.  NULL, or what is wrong. */
+const char *old_add(struct old_file *o, const struct old_rec *r);
 
 /*
  * Sort.  Of records with equal base names the last one is kept, if SAME finds

@@ -113,7 +113,7 @@ parse_line(struct old_file *o, char *line, unsigned version, uint64_t next,
 		return "no file name";
 	line[strcspn(line, ":")] = '\0';
 	r.base = line;
-	return old_add(o, &r) ? NULL : old_no_memory;
+	return old_add(o, &r);
 }
 
 const char *

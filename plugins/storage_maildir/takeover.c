@@ -21,8 +21,8 @@
 
 #include <culver/util.h>
 
-/* No mailbox has so many messages. */
-#define OLD_MAX ((off_t)512 << 20)
+/* A file that is larger is of no mailbox. */
+#define OLD_MAX ((off_t)256 << 20)
 
 const char *const md_styles[] = { "auto", "name", "dovecot", "courier",
     "qmail", "tpop3d", NULL };
