@@ -129,7 +129,7 @@ request_set(struct oauth_http *h, struct oauth_peer *p, CURL *e,
 	SET(CURLOPT_SSL_VERIFYPEER, 1L);
 	SET(CURLOPT_SSL_VERIFYHOST, 2L);
 	SET(CURLOPT_CAINFO_BLOB, &ca);
-	SET(CURLOPT_CAPATH, NULL);
+	SET(CURLOPT_CAPATH, (char *)NULL);
 	SET(CURLOPT_HTTPHEADER, headers);
 	if (body == NULL)
 		return true;
