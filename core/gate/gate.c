@@ -157,6 +157,7 @@ gate_init(struct gate *g, int manager_fd, int master_fd, int auth_fd)
 {
 	g->phase = P_RUN;
 	g->counts.part = -1;
+	TAILQ_INIT(&g->held);
 	g->manager = (struct loop_io){.fd = manager_fd,
 	    .ready = manager_ready};
 	g->master = (struct loop_io){.fd = master_fd, .ready = master_ready};

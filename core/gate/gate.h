@@ -11,6 +11,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 
 #include <culver/abi.h>
@@ -72,6 +73,8 @@ struct conn {
 	char *user;			/* of USER, until the next command */
 	struct buf in;			/* a line that has not ended */
 	struct buf out;			/* what the client does not take yet */
+	struct buf held;		/* a question that found no room */
+	TAILQ_ENTRY(conn) held_link;	/* gate.held, if is_held */
 	struct pop3_splitter split;
 	uint64_t deadline;		/* of the state it is in */
 	uint64_t login_by;		/* of all states before the login */
@@ -94,6 +97,9 @@ struct conn {
 	_Bool proxy_tls;		/* it has TLS with its proxy, and that
 					 * counts */
 	_Bool unproven;			/* it may begin with a forged header */
+	_Bool is_held;			/* the coordinator's channel was full */
+	_Bool held_begins, held_ir;	/* AUTH_BEGIN; with a response */
+	uint8_t held_mech;
 	_Bool closing;			/* when `out` is empty */
 	_Bool tls_wants_write;		/* whatever was asked of it */
 	_Bool eof;			/* the client will send no more */
@@ -129,6 +135,7 @@ struct gate {
 	int status;			/* exit status */
 	struct tls *tls;
 	struct conn *all, *dead;
+	TAILQ_HEAD(held, conn) held;	/* in the order in which they came */
 	uint32_t n_conn;
 	uint64_t serial;		/* the last one given out */
 	uint32_t logins;

@@ -54,6 +54,16 @@ release(struct gate *g, uint64_t grant, uint64_t serial)
 	(void)ipc_send(g->master.fd, IPC_RELEASE, &msg, NULL, 0);
 }
 
+static void
+unhold(struct conn *c)
+{
+	if (!c->is_held)
+		return;
+	TAILQ_REMOVE(&c->gate->held, c, held_link);
+	c->is_held = 0;
+	buf_free(&c->held);
+}
+
 /* No answer to this attempt counts any more. */
 static void
 forget(struct conn *c)
@@ -62,6 +72,7 @@ forget(struct conn *c)
 
 	if (c->serial == 0)
 		return;
+	unhold(c);
 	if (c->grant != 0)
 		release(c->gate, c->grant, c->serial);
 	while (*at != c)
@@ -87,22 +98,12 @@ back_failed(struct conn *c)
 	back(c, pop3_status_reply(CULVER_E_TEMP, POP3_AT_LOGIN));
 }
 
+/* E_TEMP: there is no room in the channel now. */
 static culver_status
 ask(struct gate *g, enum ipc_type type, const void *msg)
 {
-	culver_status st;
-
-	if (!g->auth_open)
-		return CULVER_E_TEMP;
-	st = ipc_send(g->auth.fd, type, msg, NULL, 0);
-	if (st == CULVER_E_TEMP) {
-		uint32_t hidden;
-
-		if (limit_log(g, LIMIT_OTHER, &hidden))
-			log_warnx("gate: the auth coordinator is too slow: "
-			    "its channel is full");
-	}
-	return st;
+	return g->auth_open ? ipc_send(g->auth.fd, type, msg, NULL, 0) :
+	    CULVER_E_PERM;
 }
 
 /* The server's address as the client sees it. */
@@ -120,8 +121,8 @@ local_text(const struct conn *c, char text[PEER_TEXT])
 	peer_text(&local, text);
 }
 
-void
-login_begin(struct conn *c, enum sasl_id mech, _Bool has_ir,
+static culver_status
+ask_begin(struct conn *c, enum sasl_id mech, _Bool has_ir,
     const uint8_t *data, size_t n)
 {
 	struct gate *g = c->gate;
@@ -130,7 +131,7 @@ login_begin(struct conn *c, enum sasl_id mech, _Bool has_ir,
 	struct tls_binding bind;
 	struct ipc_auth_begin msg = {.mech = sasl_mechs[mech].name,
 	    .service = "pop3",
-	    .remote = remote, .local = local, .serial = ++g->serial,
+	    .remote = remote, .local = local, .serial = c->serial,
 	    .flags = authz_flags(c) | (has_ir ? IPC_HAS_IR : 0u),
 	    .data = {.p = data, .n = (uint32_t)n}};
 
@@ -148,28 +149,84 @@ login_begin(struct conn *c, enum sasl_id mech, _Bool has_ir,
 	if (c->ssl != NULL && (sasl_mechs[mech].flags & SASL_F_CERT) != 0 &&
 	    tls_client_user(g->tls, c->ssl, cert_user))
 		msg.cert_user = cert_user;
-	if (ask(g, IPC_AUTH_BEGIN, &msg) != CULVER_OK) {
-		back_failed(c);
-		return;
+	return ask(g, IPC_AUTH_BEGIN, &msg);
+}
+
+static culver_status
+ask_continue(struct conn *c, const uint8_t *data, size_t n)
+{
+	struct ipc_auth_cont msg = {.serial = c->serial,
+	    .data = {.p = data, .n = (uint32_t)n}};
+
+	return ask(c->gate, IPC_AUTH_CONT, &msg);
+}
+
+/*
+ * After trying to ask with ST: keep DATA if there was no room for it, as when
+ * many log in at once.  Who comes later waits behind those who are held.
+ */
+static void
+ask_or_hold(struct conn *c, culver_status st, const uint8_t *data, size_t n)
+{
+	struct gate *g = c->gate;
+
+	if (st == CULVER_E_TEMP && buf_set(&c->held, data, n)) {
+		TAILQ_INSERT_TAIL(&g->held, c, held_link);
+		c->is_held = 1;
+		st = loop_watch(g->loop, &g->auth, LOOP_READ | LOOP_WRITE) ?
+		    CULVER_OK : CULVER_E_NOMEM;
 	}
-	c->serial = msg.serial;
+	if (st == CULVER_OK)
+		conn_enter(c, CONN_AUTH, 0);
+	else
+		back_failed(c);
+}
+
+void
+login_begin(struct conn *c, enum sasl_id mech, _Bool has_ir,
+    const uint8_t *data, size_t n)
+{
+	struct gate *g = c->gate;
+
+	c->serial = ++g->serial;
 	c->hash_next = *bucket_of(g, c->serial);
 	*bucket_of(g, c->serial) = c;
-	conn_enter(c, CONN_AUTH, 0);
+	c->held_begins = 1;
+	c->held_mech = (uint8_t)mech;
+	c->held_ir = has_ir;
+	ask_or_hold(c, TAILQ_EMPTY(&g->held) ? ask_begin(c, mech, has_ir,
+	    data, n) : CULVER_E_TEMP, data, n);
 }
 
 void
 login_continue(struct conn *c, const uint8_t *data, size_t n)
 {
-	struct ipc_auth_cont msg = {.serial = c->serial,
-	    .data = {.p = data, .n = (uint32_t)n}};
+	c->held_begins = 0;
+	ask_or_hold(c, TAILQ_EMPTY(&c->gate->held) ? ask_continue(c, data, n) :
+	    CULVER_E_TEMP, data, n);
+}
 
-	if (ask(c->gate, IPC_AUTH_CONT, &msg) == CULVER_OK) {
-		conn_enter(c, CONN_AUTH, 0);
-		return;
+/* There is room again: ask what was held. */
+static void
+ask_held(struct gate *g)
+{
+	culver_status st = CULVER_OK;
+	struct conn *c;
+
+	while ((c = TAILQ_FIRST(&g->held)) != NULL) {
+		st = c->held_begins ? ask_begin(c, (enum sasl_id)c->held_mech,
+		    c->held_ir, c->held.p, c->held.n) :
+		    ask_continue(c, c->held.p, c->held.n);
+		if (st == CULVER_E_TEMP)
+			return;
+		unhold(c);
+		if (st == CULVER_OK)
+			continue;
+		back_failed(c);
+		conn_settle(c);
 	}
-	login_cancel(c);
-	back_failed(c);
+	if (g->auth_open && !loop_watch(g->loop, &g->auth, LOOP_READ))
+		log_warnx("gate: cannot watch the auth coordinator");
 }
 
 void
@@ -177,9 +234,10 @@ login_cancel(struct conn *c)
 {
 	struct ipc_auth_cancel msg = {.serial = c->serial};
 
-	/* An attempt that is decided needs no cancelling; forget() gives a
-	 * grant back. */
+	/* An attempt that is decided needs no cancelling, nor one that the
+	 * coordinator has not heard of; forget() gives a grant back. */
 	if (c->serial != 0 && c->grant == 0 &&
+	    !(c->is_held && c->held_begins) &&
 	    (c->state == CONN_AUTH || c->state == CONN_SASL))
 		(void)ask(c->gate, IPC_AUTH_CANCEL, &msg);
 	forget(c);
@@ -316,7 +374,8 @@ login_auth_ready(struct loop_io *io, unsigned events)
 	struct gate *g = (struct gate *)(void *)((char *)io -
 	    offsetof(struct gate, auth));
 
-	(void)events;
+	if (events & LOOP_WRITE)
+		ask_held(g);
 	for (int i = 0; i < ANSWERS && g->auth_open; i++) {
 		switch (ipc_recv(io->fd, &g->msg, R_AUTH, R_GATE, g->phase)) {
 		case IPC_GOT:

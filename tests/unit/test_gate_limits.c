@@ -137,6 +137,46 @@ test_login_time(void **state)
 	close(fd);
 }
 
+/* More logins at once than the channel holds: they wait for room, and are
+ * asked about in the order in which they came. */
+static void
+test_full_channel(void **state)
+{
+	enum { N = 20, GONE = 15 };
+	struct ipc_auth_no no = {.status = (uint32_t)CULVER_E_AUTH};
+	int fd[N], small = 1;
+	uint64_t last = 0;
+
+	(void)state;
+	assert_int_equal(setsockopt(k->gate->auth.fd, SOL_SOCKET, SO_SNDBUF,
+	    &small, sizeof(small)), 0);
+	for (int i = 0; i < N; i++) {
+		fd[i] = gatekit_greeted();
+		kit_send(k, fd[i], "USER u\r\nPASS p\r\n");
+		kit_expect(k, fd[i], POP3_SEND_PASS);
+	}
+	assert_false(TAILQ_EMPTY(&k->gate->held));
+	close(fd[GONE]);		/* nobody needs to be asked */
+	kit_turn(k);
+	for (int i = 0; i < N; i++) {
+		if (i == GONE)
+			continue;
+		kit_auth_got(k, IPC_AUTH_BEGIN);
+		assert_true(k->in.m.auth_begin.serial > last);
+		last = no.serial = k->in.m.auth_begin.serial;
+		assert_int_equal(k->in.m.auth_begin.data.n, 3);
+		assert_memory_equal(k->in.m.auth_begin.data.p, "u\0p", 3);
+		kit_auth_say(k, IPC_AUTH_NO, &no);
+		kit_expect(k, fd[i], pop3_status_reply(CULVER_E_AUTH,
+		    POP3_AT_LOGIN));
+	}
+	assert_true(TAILQ_EMPTY(&k->gate->held));
+	for (int i = 0; i < N; i++)
+		if (i != GONE)
+			close(fd[i]);
+	kit_quiet(k);
+}
+
 static void
 test_connections_per_ip(void **state)
 {
@@ -405,6 +445,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(test_refused_then_retry),
+	    TEST(test_full_channel),
 	    TEST(test_right_descriptor),
 	    TEST(test_auth_goes_away),
 	    TEST(test_drain),
