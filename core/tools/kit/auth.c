@@ -108,6 +108,29 @@ wrong_others(struct door *d)
 	}
 }
 
+/* What takes long is put off whether the password is right or not; else all is
+ * as ever. */
+static void
+quick(struct door *d, const struct phrase *right)
+{
+	struct phrase wrong = *right;
+	culver_status st;
+
+	if ((d->caps & CULVER_AU_QUICK) == 0)
+		return;
+	wrong.masked[0] ^= 1;
+	d->flags = CULVER_RQ_QUICK;
+	st = door_verify(d, d->b.k->user, right);
+	if (st != CULVER_E_UNSUPPORTED && st != CULVER_OK)
+		kit_fail("the right password, quickly: returned %d %s",
+		    (int)st, d->b.err.text);
+	if (st == CULVER_OK)
+		must_refuse(d, d->b.k->user, &wrong, "a wrong one, quickly");
+	else if (door_verify(d, d->b.k->user, &wrong) != st)
+		kit_fail("CULVER_RQ_QUICK tells that a password is wrong");
+	d->flags = 0;
+}
+
 static void
 passwords(struct kit *k)
 {
@@ -119,6 +142,7 @@ passwords(struct kit *k)
 	must_let_in(&d, &right, "");
 	wrong_from(&d, &right);
 	wrong_others(&d);
+	quick(&d, &right);
 	must_let_in(&d, &right, " after wrong ones");
 	door_stop(&d);
 }

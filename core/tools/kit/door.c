@@ -197,8 +197,8 @@ request(const struct door *d, struct request *rq, const char *user)
 {
 	memset(rq, 0xA5, sizeof(*rq));
 	rq->r = (struct culver_auth_req){ .size = sizeof(rq->r),
-	    .flags = CULVER_RQ_LOOPBACK, .user = user, .service = "pop3",
-	    .remote = "127.0.0.1", .local = "127.0.0.1",
+	    .flags = CULVER_RQ_LOOPBACK | d->flags, .user = user,
+	    .service = "pop3", .remote = "127.0.0.1", .local = "127.0.0.1",
 	    .session = "c0ffee" };
 	if (d->b.newer)
 		rq->r.size += BOX_TAIL;
@@ -250,7 +250,7 @@ door_verify(struct door *d, const char *user, const struct phrase *p)
 	text[p->n] = '\0';
 	st = end(d, d->ops->verify_plain(d->au, request(d, &rq, user),
 	    &password, answer(d, &a), box_begin(&d->b, "verify_plain")),
-	    CULVER_OK);
+	    d->flags & CULVER_RQ_QUICK ? CULVER_E_UNSUPPORTED : CULVER_OK);
 	for (i = 0; i < p->n; i++)
 		if (text[i] != (p->masked[i] ^ DOOR_MASK))
 			kit_fail("verify_plain changed the password");

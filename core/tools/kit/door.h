@@ -24,6 +24,7 @@ struct door {
 	struct box b;			/* what every call needs */
 	const struct culver_auth_ops *ops;
 	uint64_t caps;			/* CULVER_AU_* */
+	uint32_t flags;			/* CULVER_RQ_*, of the next requests */
 	struct culver_auth *au;
 	struct culver_auth_ok ok;	/* of the last verify or lookup */
 };
