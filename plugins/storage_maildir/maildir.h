@@ -202,6 +202,16 @@ struct culver_content {
 	bool given;		/* next() gave the extent */
 };
 
+/* Files that are open before their turn (ahead.c). */
+enum { MD_AHEAD = 64 };
+
+struct md_ahead {
+	uint32_t next, end;	/* those of messages NEXT to END - 1 */
+	unsigned slow;		/* messages in a row that took long */
+	uint64_t begun;		/* when the last one was begun; host->now() */
+	int fd[MD_AHEAD];	/* of message I at I % MD_AHEAD, or -1 */
+};
+
 struct culver_mailbox {
 	struct culver_store *store;
 	uint32_t flags;
@@ -216,6 +226,7 @@ struct culver_mailbox {
 	bool changed;		/* snap does not describe list any more */
 	bool dirty;		/* the cache is worth writing */
 	struct culver_content content;
+	struct md_ahead ahead;
 };
 
 /* Message INDEX, which is below list.n. */
@@ -242,6 +253,22 @@ culver_status md_read(struct culver_mailbox *mb, uint32_t index,
 culver_status md_next(struct culver_content *c, struct culver_extent *out,
     uint32_t cap, uint32_t *n, struct culver_call *call);
 void md_done(struct culver_content *c);
+
+/* Open the file of message INDEX under the name that it had last. */
+culver_status md_open_file(struct culver_mailbox *mb, uint32_t index, int *fd,
+    struct culver_call *call);
+
+/*
+ * Message INDEX is going to be read: its file, which is the caller's to close,
+ * if it is open already, or -1.  Where that makes sense, opens others and has
+ * them read.
+ */
+int md_ahead_begin(struct culver_mailbox *mb, uint32_t index,
+    struct culver_call *call);
+
+/* It was read; and, close what nobody asked for. */
+void md_ahead_done(struct culver_mailbox *mb);
+void md_ahead_stop(struct culver_mailbox *mb);
 
 culver_status md_expunge(struct culver_mailbox *mb, const uint32_t *index,
     uint32_t n, struct culver_expunge_result *res, struct culver_call *call);

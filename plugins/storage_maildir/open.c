@@ -107,6 +107,7 @@ release(struct culver_mailbox *mb)
 	int i;
 
 	md_done(&mb->content);
+	md_ahead_stop(mb);
 	md_list_free(&mb->list);
 	md_list_free(&mb->names);
 	free(mb->order);

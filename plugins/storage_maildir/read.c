@@ -72,29 +72,48 @@ md_locate(struct culver_mailbox *mb, uint32_t index, bool again,
 	return CULVER_OK;
 }
 
-/* Open message INDEX under the name it has now. */
+/* Open message INDEX under the name it had last, or with AGAIN has now. */
 static culver_status
-open_message(struct culver_mailbox *mb, uint32_t index, int *fd,
+open_once(struct culver_mailbox *mb, uint32_t index, bool again, int *fd,
     struct culver_call *call)
 {
 	char name[NAME_MAX + 1];
 	culver_status status;
 	unsigned dir = MD_NEW;
-	int i;
 
-	for (i = 0; i < MD_SCANS; i++) {
-		status = md_locate(mb, index, i > 0, &dir, name, call);
-		if (status != CULVER_OK)
-			return status;
-		*fd = openat(mb->dir[dir], name, O_RDONLY | O_NOFOLLOW |
-		    O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-		if (*fd >= 0)
-			return CULVER_OK;
-		if (errno != ENOENT)
-			break;
-	}
+	status = md_locate(mb, index, again, &dir, name, call);
+	if (status != CULVER_OK)
+		return status;
+	*fd = openat(mb->dir[dir], name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC |
+	    O_NONBLOCK | O_NOCTTY);
+	if (*fd >= 0)
+		return CULVER_OK;
 	return plug_fail(call, errno, "%s: cannot open %s", mb->store->path,
 	    name);
+}
+
+culver_status
+md_open_file(struct culver_mailbox *mb, uint32_t index, int *fd,
+    struct culver_call *call)
+{
+	return open_once(mb, index, false, fd, call);
+}
+
+static culver_status
+open_message(struct culver_mailbox *mb, uint32_t index, int *fd,
+    struct culver_call *call)
+{
+	culver_status status = CULVER_OK;
+	int i;
+
+	*fd = md_ahead_begin(mb, index, call);
+	for (i = 0; *fd < 0 && i < MD_SCANS; i++) {
+		call->err->sys_errno = 0;
+		status = open_once(mb, index, i > 0, fd, call);
+		if (status != CULVER_OK && call->err->sys_errno != ENOENT)
+			break;
+	}
+	return status;
 }
 
 /* Is the file as long as it was when it was listed? */
@@ -175,7 +194,9 @@ md_next(struct culver_content *c, struct culver_extent *out, uint32_t cap,
 void
 md_done(struct culver_content *c)
 {
-	if (c->fd >= 0)
-		close(c->fd);
+	if (c->fd < 0)
+		return;
+	close(c->fd);
 	c->fd = -1;
+	md_ahead_done(c->mb);
 }

@@ -1,12 +1,16 @@
 /*
  * test_maildir_sizes.c - what the Maildir plugin believes of S= and W= in the
- * names of files, and what it looks at.
+ * names of files, what it looks at, and what it opens before it is asked to.
  */
 #include "config.h"
 
 #include "tests/unit/mdtest.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "plugins/storage_maildir/maildir.h"
 
 static void
 test_sizes_in_names(void **state)
@@ -118,6 +122,94 @@ test_dates_of_names_that_say_enough(void **state)
 	dates_are(true);
 }
 
+enum { MANY = 120, MS = 1000000 };
+
+static unsigned
+open_files(void)
+{
+	return mdtest_entries("/proc/self/fd");
+}
+
+/* As with a disk that takes a millisecond for each message. */
+static void
+read_slowly(uint32_t i)
+{
+	struct culver_call *call = fakehost_call(&mdtest.host);
+	char text[20], got[20];
+	struct culver_content *c;
+	struct culver_extent e;
+	uint32_t n;
+
+	snprintf(text, sizeof(text), "message %u\n", i);
+	assert_int_equal(mdtest.ops->read(mdtest.mb, i, &c, call), CULVER_OK);
+	mdtest.host.clock += MS;
+	assert_int_equal(mdtest.ops->next(c, &e, 1, &n, call), CULVER_OK);
+	assert_int_equal(pread(e.fd, got, sizeof(got), 0), strlen(text));
+	assert_memory_equal(got, text, strlen(text));
+	assert_int_equal(mdtest.ops->next(c, &e, 1, &n, call), CULVER_DONE);
+	mdtest.ops->done(c);
+}
+
+static void
+test_files_are_opened_before_their_turn(void **state)
+{
+	char text[20];
+	unsigned before, open;
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i < MANY; i++) {
+		snprintf(text, sizeof(text), "message %u\n", i);
+		mdtest_put(mdtest_name("cur/%03u.x:2,", i), text);
+	}
+	before = open_files();
+	mdtest_open(MANY);
+	mdtest.host.clock = MS;
+	open = open_files();
+	for (i = 0; i < 4; i++)
+		read_slowly(i);
+	assert_int_equal(open_files(), open);
+	read_slowly(4);
+	assert_int_equal(open_files(), open + MD_AHEAD);
+	/* others' changes: a file that is open, and one that is not yet */
+	mdtest_remove("cur/020.x:2,");
+	mdtest_rename("cur/090.x:2,", "cur/090.x:2,S");
+	for (i = 5; i < 95; i++)
+		read_slowly(i);
+	assert_true(open_files() > open);
+	/* no longer one after the other */
+	read_slowly(2);
+	assert_int_equal(open_files(), open);
+	for (i = 3; i < MANY; i++)
+		if (i != 20)
+			read_slowly(i);
+	for (i = 95; i < 101; i++)
+		read_slowly(i);
+	assert_true(open_files() > open);
+	drive_close(&mdtest);
+	assert_int_equal(open_files(), before);
+	mdtest.host.clock = 0;
+}
+
+static void
+test_nothing_is_opened_early_while_reading_is_fast(void **state)
+{
+	unsigned open;
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i < 20; i++)
+		mdtest_put(mdtest_name("cur/%03u.x:2,", i), "x\n");
+	mdtest_open(20);
+	mdtest.host.clock = MS;
+	open = open_files();
+	for (i = 0; i < 20; i++) {
+		mdtest_fetch_is(i, "x\r\n");
+		assert_int_equal(open_files(), open);
+	}
+	mdtest.host.clock = 0;
+}
+
 int
 main(void)
 {
@@ -126,6 +218,8 @@ main(void)
 		T(test_sizes_in_names),
 		T(test_names_that_say_enough),
 		T(test_dates_of_names_that_say_enough),
+		T(test_files_are_opened_before_their_turn),
+		T(test_nothing_is_opened_early_while_reading_is_fast),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
