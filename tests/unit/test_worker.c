@@ -233,13 +233,15 @@ static void
 session_in_the_sandbox(void **state)
 {
 	static struct result r;
-	char path[128];
+	char path[128], said[256];
 
 	(void)state;
 	snprintf(path, sizeof(path), "%s/m", dir);
+	snprintf(said, sizeof(said), "plugin=maildir %s: UIDLs are the files' "
+	    "names, for no other server left any\n", path);
 	serve(path, "CAPA\r\nSTAT\r\nUIDL\r\nRETR 1\r\nTOP 2 0\r\nDELE 1\r\n"
 	    "QUIT\r\n", &r);
-	assert_string_equal(r.log, "");		/* no trapped call either */
+	assert_string_equal(r.log, said);	/* no trapped call either */
 	assert_string_equal(r.got, "+OK Logged in\r\n"
 	    "+OK Capability list follows\r\nTOP\r\nUIDL\r\nRESP-CODES\r\n"
 	    "AUTH-RESP-CODE\r\nPIPELINING\r\nUSER\r\nSASL PLAIN LOGIN\r\n"
