@@ -1,8 +1,9 @@
 /*
- * loader.c - find modules and list them; open what is linked in, by libltdl.
+ * loader.c - find modules, open them with libltdl, list them.
  *
  * Runs in the config role, in pools and culver-plugin, and in a worker if the
- * modules are linked into it; never as root in a daemon.
+ * modules are linked into it; never as root in a daemon.  Opening a module
+ * runs its constructors: the caller has dropped everything before.
  */
 #include "config.h"
 
@@ -117,29 +118,60 @@ plugin_find(const char *dir, const char *name, unsigned kind,
 	return 0;
 }
 
-const void *
-plugin_preloaded(const char *module, char err[PLUGIN_ERR])
+static lt_dlhandle
+module_open(const char *path, _Bool is_file, char *err)
 {
-	const char *file = preloaded(module);
+	const char *file = is_file ? path : preloaded(path);
 	lt_dlhandle handle = NULL;
-	const void *desc = NULL;
 	lt_dladvise advise;
 
-	if (!ltdl_ready(err))
-		return NULL;
 	if (file != NULL && lt_dladvise_init(&advise) == 0) {
 		/* A preloaded file is found by its exact name only. */
-		if (lt_dladvise_preload(&advise) == 0 &&
+		if ((is_file ? lt_dladvise_ext(&advise) :
+		    lt_dladvise_preload(&advise)) == 0 &&
+		    lt_dladvise_local(&advise) == 0 &&
 		    lt_dladvise_resident(&advise) == 0)
 			handle = lt_dlopenadvise(file, advise);
 		lt_dladvise_destroy(&advise);
 	}
-	if (handle != NULL)
-		desc = lt_dlsym(handle, "culver_plugin");
-	if (desc == NULL)
-		snprintf(err, PLUGIN_ERR, "%s: %s", module,
+	if (handle == NULL)
+		snprintf(err, PLUGIN_ERR, "%s: %s", path,
 		    file != NULL ? lt_dlerror() : "not in this program");
-	return desc;
+	return handle;
+}
+
+_Bool
+plugin_load(const char *path, unsigned kind, const struct plugin_rules *rules,
+    struct plugin *out, char err[PLUGIN_ERR])
+{
+	_Bool is_file = strchr(path, '/') != NULL;
+	const struct culver_plugin *desc;
+	lt_dlhandle handle;
+
+	if (strlen(path) >= PLUGIN_PATH || !ltdl_ready(err)) {
+		if (strlen(path) >= PLUGIN_PATH)
+			snprintf(err, PLUGIN_ERR, "%.900s: too long", path);
+		return 0;
+	}
+	/* libltdl alone would bind lazily, and report whatever goes wrong as
+	 * "file not found" */
+	if (is_file && ((rules->check_owner &&
+	    !plugin_owner_check(path, rules->owner, err)) ||
+	    plugin_open(path, err) == NULL))
+		return 0;
+	handle = module_open(path, is_file, err);
+	if (handle == NULL)
+		return 0;
+	desc = lt_dlsym(handle, "culver_plugin");
+	if (desc == NULL) {
+		const char *base = is_file ? strrchr(path, '/') + 1 : path;
+
+		snprintf(err, PLUGIN_ERR, "%s: symbol: wanted %.*s%s, got "
+		    "none: it is not a plugin, or its file was renamed", path,
+		    (int)strcspn(base, "."), base, PLUGIN_SYMBOL);
+		return 0;
+	}
+	return plugin_accept(desc, path, kind, rules, out, err);
 }
 
 static int

@@ -62,9 +62,17 @@ _Bool plugin_load(const char *path, unsigned kind,
     const struct plugin_rules *rules, struct plugin *out,
     char err[PLUGIN_ERR]);
 
-/* The descriptor of the module that was linked into this program under the
- * name MODULE; NULL with one line in ERR. */
-const void *plugin_preloaded(const char *module, char err[PLUGIN_ERR]);
+/*
+ * The same for a module that plugin_load() accepted before, in the config
+ * role: a worker does it for each login.  Its owner is not looked at again.
+ */
+_Bool plugin_load_known(const char *path, unsigned kind,
+    const struct plugin_rules *rules, struct plugin *out,
+    char err[PLUGIN_ERR]);
+
+/* Map the file at PATH and bind everything now, for good; NULL with one line
+ * in ERR. */
+void *plugin_open(const char *path, char err[PLUGIN_ERR]);
 
 /* The part of plugin_load() behind the opening: accept DESC, which came from
  * PATH, into OUT, or say in ERR why not. */

@@ -1,11 +1,10 @@
 /*
- * open.c - open a module and find its descriptor.
+ * open.c - open the file of a module that was found and accepted before.
  *
- * Runs in the config role, in workers, pools and culver-plugin; never as root
- * in a daemon.  Opening a module runs its constructors: the caller has
- * dropped everything before.  A worker does this for each login, so a file is
- * opened by dlopen() and no more, and culverd is linked with libltdl only if
- * modules are linked into it.
+ * Runs at each login in a worker, and below loader.c; never as root in a
+ * daemon.  Opening a module runs its constructors: the caller has dropped
+ * everything before.  No libltdl here, so that culverd is linked with it only
+ * if modules are linked into it.
  */
 #include "config.h"
 
@@ -15,16 +14,8 @@
 
 #include "core/plugin/loader.h"
 
-#ifdef WITH_STATIC_MODULES
-#define HAS_PRELOADED 1
-#else
-#pragma weak plugin_preloaded	/* may be in no file that is linked */
-#define HAS_PRELOADED (plugin_preloaded != NULL)
-#endif
-
-/* Bind everything now, so that what is missing is missing here. */
-static void *
-file_open(const char *path, char *err)
+void *
+plugin_open(const char *path, char err[PLUGIN_ERR])
 {
 	void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	const char *text;
@@ -41,47 +32,45 @@ file_open(const char *path, char *err)
 	return NULL;
 }
 
-/* The descriptor has the module's name in its own, as libtool gives it when
- * there are several in one program. */
+/* As lt_dlsym() finds it: with the module's name before its own, so that there
+ * may be several in one program, or without. */
 static const void *
-file_descriptor(const char *path, char *err)
+descriptor(void *handle, const char *path)
 {
-	const char *base = strrchr(path, '/') + 1;
-	int n = (int)strcspn(base, ".");
-	void *handle = file_open(path, err);
 	char symbol[PLUGIN_PATH + sizeof(PLUGIN_SYMBOL)];
+	const char *base = strrchr(path, '/') + 1;
 	const void *desc;
 
-	if (handle == NULL)
-		return NULL;
-	memcpy(symbol, base, (size_t)n);
-	memcpy(symbol + n, PLUGIN_SYMBOL, sizeof(PLUGIN_SYMBOL));
+	snprintf(symbol, sizeof(symbol), "%.*s" PLUGIN_SYMBOL,
+	    (int)strcspn(base, "."), base);
 	desc = dlsym(handle, symbol);
-	if (desc == NULL)
-		snprintf(err, PLUGIN_ERR, "%s: symbol: wanted %s, got none: "
-		    "it is not a plugin, or its file was renamed", path,
-		    symbol);
-	return desc;
+	return desc != NULL ? desc : dlsym(handle, "culver_plugin");
 }
 
 _Bool
-plugin_load(const char *path, unsigned kind, const struct plugin_rules *rules,
-    struct plugin *out, char err[PLUGIN_ERR])
+plugin_load_known(const char *path, unsigned kind,
+    const struct plugin_rules *rules, struct plugin *out,
+    char err[PLUGIN_ERR])
 {
-	_Bool is_file = strchr(path, '/') != NULL;
-	const void *desc = NULL;
+	const void *desc;
+	void *handle;
 
-	if (strlen(path) >= PLUGIN_PATH)
-		snprintf(err, PLUGIN_ERR, "%.900s: too long", path);
-	else if (is_file && rules->check_owner &&
-	    !plugin_owner_check(path, rules->owner, err))
-		;		/* it said so */
-	else if (is_file)
-		desc = file_descriptor(path, err);
-	else if (HAS_PRELOADED)
-		desc = plugin_preloaded(path, err);
-	else
+	if (strchr(path, '/') == NULL) {
+#ifdef WITH_STATIC_MODULES
+		return plugin_load(path, kind, rules, out, err);
+#else
 		snprintf(err, PLUGIN_ERR, "%s: not in this program", path);
-	return desc != NULL && plugin_accept(desc, path, kind, rules, out,
-	    err);
+		return 0;
+#endif
+	}
+	handle = plugin_open(path, err);
+	if (handle == NULL)
+		return 0;
+	desc = descriptor(handle, path);
+	if (desc == NULL) {
+		snprintf(err, PLUGIN_ERR, "%s: symbol: none: the file was "
+		    "replaced", path);
+		return 0;
+	}
+	return plugin_accept(desc, path, kind, rules, out, err);
 }

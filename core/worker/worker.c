@@ -105,11 +105,10 @@ get_user(struct worker *w)
 static culver_status
 load(struct worker *w)
 {
-	/* the config role looked at the owner when it chose the file */
 	const struct plugin_rules rules = { .allow = w->conf.allow };
 	char err[PLUGIN_ERR];
 
-	if (!plugin_load(w->conf.module, CULVER_KIND_STORAGE, &rules,
+	if (!plugin_load_known(w->conf.module, CULVER_KIND_STORAGE, &rules,
 	    &w->plugin, err)) {
 		log_errorx("%s", err);
 		return CULVER_E_PERM;
