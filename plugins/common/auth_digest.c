@@ -247,7 +247,7 @@ argon_verify(const struct method *m, const char *hash,
     const struct culver_str *password)
 {
 	struct argon a;
-	unsigned char made[sizeof(a.tag)];
+	unsigned char made[sizeof(a.tag)] = {0};
 	culver_status st = CULVER_E_TEMP;
 	argon2_context ctx = {.out = made,
 	    .pwd = (uint8_t *)(uintptr_t)password->p,
