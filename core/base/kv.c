@@ -3,7 +3,6 @@
  */
 #include "config.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "core/base/log.h"
@@ -35,39 +34,63 @@ kv_start(struct kv *kv, const char *event)
 	kv_append(kv, event, strlen(event));
 }
 
+/* " KEY=" and then VALUE of N octets. */
+static void
+kv_pair(struct kv *kv, const char *key, const char *value, size_t n)
+{
+	size_t k = strlen(key);
+	char *at = kv->buf + kv->n;
+
+	if (k + 2 >= sizeof(kv->buf) - kv->n ||
+	    n >= sizeof(kv->buf) - kv->n - k - 2)
+		return;
+	*at++ = ' ';
+	memcpy(at, key, k);
+	at[k] = '=';
+	memcpy(at + k + 1, value, n);
+	at[k + 1 + n] = 0;
+	kv->n += k + n + 2;
+}
+
 void
 kv_text(struct kv *kv, const char *key, const char *value)
 {
-	char pair[sizeof(kv->buf)];
-	size_t len = strlen(value), n;
+	static const char hex[] = "0123456789abcdef";
+	char text[sizeof(kv->buf)];
+	size_t len = strlen(value), n = 0;
 	_Bool quote = len == 0;
 
 	for (size_t i = 0; i < len && !quote; i++)
 		quote = !plain((unsigned char)value[i]);
-	n = (size_t)snprintf(pair, sizeof(pair), " %s=%s", key,
-	    quote ? "\"" : "");
-	if (n >= sizeof(pair) - 8)
+	if (!quote) {
+		kv_pair(kv, key, value, len);
 		return;
-	for (size_t i = 0; i < len && n < sizeof(pair) - 8; i++) {
+	}
+	text[n++] = '"';
+	for (size_t i = 0; i < len && n < sizeof(text) - 8; i++) {
 		unsigned char c = (unsigned char)value[i];
 
-		if (c < 0x20 || c > 0x7e || c == '"' || c == '\\')
-			n += (size_t)snprintf(pair + n, 5, "\\x%02x", c);
-		else
-			pair[n++] = (char)c;
+		if (c < 0x20 || c > 0x7e || c == '"' || c == '\\') {
+			text[n++] = '\\';
+			text[n++] = 'x';
+			text[n++] = hex[c >> 4];
+			text[n++] = hex[c & 15];
+		} else {
+			text[n++] = (char)c;
+		}
 	}
-	if (quote)
-		pair[n++] = '"';
-	kv_append(kv, pair, n);
+	text[n++] = '"';
+	kv_pair(kv, key, text, n);
 }
 
 void
 kv_u64(struct kv *kv, const char *key, uint64_t value)
 {
-	char pair[96];
-	int n = snprintf(pair, sizeof(pair), " %s=%llu", key,
-	    (unsigned long long)value);
+	char digits[20];
+	size_t n = sizeof(digits);
 
-	if (n > 0 && (size_t)n < sizeof(pair))
-		kv_append(kv, pair, (size_t)n);
+	do
+		digits[--n] = (char)('0' + value % 10);
+	while ((value /= 10) > 0);
+	kv_pair(kv, key, digits + n, sizeof(digits) - n);
 }
