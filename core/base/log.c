@@ -9,12 +9,19 @@
 
 #include "core/base/log.h"
 
-static log_sink *sink;
+static void
+to_stderr(int level, const char *text)
+{
+	(void)level;
+	fprintf(stderr, "culver: %s\n", text);
+}
+
+static log_sink *sink = to_stderr;
 
 void
 log_set_sink(log_sink *s)
 {
-	sink = s;
+	sink = s != NULL ? s : to_stderr;
 }
 
 static void __attribute__((format(printf, 2, 0)))
@@ -26,10 +33,7 @@ log_va(int level, const char *fmt, va_list ap, int err)
 	if (n >= 0 && err != 0 && (size_t)n < sizeof(text))
 		snprintf(text + n, sizeof(text) - (size_t)n, ": %s",
 		    strerror(err));
-	if (sink != NULL)
-		sink(level, text);
-	else
-		fprintf(stderr, "culver: %s\n", text);
+	sink(level, text);
 }
 
 #define LOG_FUNCTION(name, level, err)			\

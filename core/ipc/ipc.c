@@ -213,19 +213,26 @@ union fd_control {
 	char space[CMSG_SPACE(sizeof(int) * IPC_MAX_FDS)];
 };
 
+static uint8_t room[IPC_MAX];
+
+uint8_t *
+ipc_room(void)
+{
+	return room;
+}
+
 culver_status
 ipc_send(int fd, enum ipc_type type, const void *msg, const int *fds,
     unsigned n)
 {
-	static uint8_t buf[IPC_MAX];
 	const struct message *m = message_find(type);
 	union fd_control control;
-	struct iovec iov = {.iov_base = buf};
+	struct iovec iov = {.iov_base = room};
 	struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
 	ssize_t sent;
 
 	if (n > IPC_MAX_FDS ||
-	    (iov.iov_len = ipc_encode(type, msg, n, buf, sizeof(buf))) == 0)
+	    (iov.iov_len = ipc_encode(type, msg, n, room, IPC_MAX)) == 0)
 		return CULVER_E_PERM;
 	if (n > 0) {
 		memset(&control, 0, sizeof(control));
@@ -239,7 +246,7 @@ ipc_send(int fd, enum ipc_type type, const void *msg, const int *fds,
 	}
 	sent = sendmsg(fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (m->flags & F_SECRET)
-		explicit_bzero(buf, iov.iov_len);
+		explicit_bzero(room, iov.iov_len);
 	if (sent == (ssize_t)iov.iov_len)
 		return CULVER_OK;
 	return sent < 0 && (errno == EAGAIN || errno == ENOBUFS ||

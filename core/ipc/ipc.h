@@ -156,6 +156,10 @@ struct ipc_in {
 
 enum ipc_result { IPC_GOT, IPC_AGAIN, IPC_EOF, IPC_BREACH };
 
+/* Room for one message that is encoded and sent at once, the same that
+ * ipc_send() uses: a process that has just forked copies what it writes to. */
+uint8_t *ipc_room(void);
+
 /* A connected pair, non-blocking and close-on-exec; false with errno. */
 _Bool ipc_pair(int pair[2]);
 

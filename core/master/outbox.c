@@ -33,6 +33,13 @@ first_free(struct outbox *box)
 	free(r);
 }
 
+static _Bool
+sent(const struct outbox *box, const uint8_t *buf, size_t n)
+{
+	return box->io->fd >= 0 && send(box->io->fd, buf, n, MSG_DONTWAIT |
+	    MSG_NOSIGNAL) == (ssize_t)n;
+}
+
 /* Send what waits, and be woken for what still does. */
 void
 outbox_flush(struct outbox *box)
@@ -40,9 +47,8 @@ outbox_flush(struct outbox *box)
 	unsigned lost = box->lost;
 	struct record *r;
 
-	while (box->io->fd >= 0 && (r = STAILQ_FIRST(&box->waiting)) != NULL &&
-	       send(box->io->fd, r->buf, r->n, MSG_DONTWAIT | MSG_NOSIGNAL) ==
-	       (ssize_t)r->n)
+	while ((r = STAILQ_FIRST(&box->waiting)) != NULL &&
+	       sent(box, r->buf, r->n))
 		first_free(box);
 	if (box->io->fd >= 0)
 		loop_watch(master.loop, box->io, box->events |
@@ -56,12 +62,15 @@ outbox_flush(struct outbox *box)
 void
 outbox_send(struct outbox *box, enum ipc_type type, const void *msg)
 {
-	static uint8_t buf[IPC_MAX];
-	size_t n = ipc_encode(type, msg, 0, buf, sizeof(buf));
+	uint8_t *buf = ipc_room();
+	size_t n = ipc_encode(type, msg, 0, buf, IPC_MAX);
 	struct record *r = NULL;
 
 	if (box == &master.to_manager && master.manager == NULL)
 		return;			/* the next one asks what it needs */
+	if (n > 0 && STAILQ_EMPTY(&box->waiting) && box->lost == 0 &&
+	    sent(box, buf, n))
+		return;
 	if (n > 0 && box->octets + n <= OCTETS_MAX)
 		r = malloc(sizeof(*r) + n);
 	if (r == NULL) {

@@ -35,7 +35,7 @@ enum { BUCKETS = 1024, SLOTS = 16, SLOT_FDS = 3, SLOT_FIRST = 3,
 
 static LIST_HEAD(bucket, session) by_id[BUCKETS], by_pid[BUCKETS];
 static TAILQ_HEAD(, session) queued = TAILQ_HEAD_INITIALIZER(queued);
-static _Bool slot_used[SLOTS];
+static unsigned slots_free = (1u << SLOTS) - 1;
 
 /*
  * The child shares master's descriptor table until its first system call, so
@@ -56,7 +56,7 @@ slot_free(struct session *s)
 		return;
 	for (int i = 0; i < SLOT_FDS; i++)
 		dup3(0, SLOT_FIRST + s->slot * SLOT_FDS + i, O_CLOEXEC);
-	slot_used[s->slot] = 0;
+	slots_free |= 1u << s->slot;
 	s->slot = -1;
 }
 
@@ -244,7 +244,7 @@ worker_fork(struct session *s, int slot)
 	long pid = -1;
 
 	s->slot = slot;
-	slot_used[slot] = 1;
+	slots_free &= ~(1u << slot);
 	s->state = S_STARTING;
 	s->started = clock_now();
 	if (ipc_pair(pair)) {
@@ -276,13 +276,9 @@ queue_run(void)
 {
 	struct session *s;
 
-	for (int slot = 0; slot < SLOTS; slot++) {
-		if (slot_used[slot])
-			continue;
-		if ((s = TAILQ_FIRST(&queued)) == NULL)
-			return;
+	while (slots_free != 0 && (s = TAILQ_FIRST(&queued)) != NULL) {
 		TAILQ_REMOVE(&queued, s, queue);
-		worker_fork(s, slot);
+		worker_fork(s, __builtin_ctz(slots_free));
 	}
 }
 

@@ -110,10 +110,14 @@ plugin_needs_text(uint64_t needs)
 static _Bool
 name_ok(const char *s)
 {
-	size_t n = s != NULL ? strnlen(s, 64) : 0;
+	size_t n = 0;
 
-	return n > 0 && n < 64 && s[0] >= 'a' && s[0] <= 'z' &&
-	    strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_") == n;
+	if (s == NULL || s[0] < 'a' || s[0] > 'z')
+		return 0;
+	while (n < 64 && ((s[n] >= 'a' && s[n] <= 'z') || s[n] == '_' ||
+	    (s[n] >= '0' && s[n] <= '9')))
+		n++;
+	return n < 64 && s[n] == 0;
 }
 
 /* Does PATH's file name say KIND_NAME, as the descriptor does? */
@@ -122,18 +126,18 @@ file_name_fits(const struct accept *a, const struct culver_plugin *d)
 {
 	const char *slash = strrchr(a->path, '/');
 	const char *base = slash != NULL ? slash + 1 : a->path;
-	size_t len = strcspn(base, ".");
-	char want[80];
+	const char *dot = strchr(base, '.'), *kind = plugin_kind_name(d->kind);
+	size_t len = dot != NULL ? (size_t)(dot - base) : strlen(base);
+	size_t n = strlen(kind);
 
 	if (!name_ok(d->name))
 		return refuse(a, "name: wanted a lower-case word of at most "
 		    "63 letters, digits and _, got %s",
 		    d->name != NULL ? "something else" : "none");
-	snprintf(want, sizeof(want), "%s_%s", plugin_kind_name(d->kind),
-	    d->name);
-	if (strlen(want) != len || strncmp(want, base, len) != 0)
+	if (len != n + 1 + strlen(d->name) || memcmp(base, kind, n) != 0 ||
+	    base[n] != '_' || memcmp(base + n + 1, d->name, len - n - 1) != 0)
 		return refuse(a, "name: wanted %.*s, as the file is called, "
-		    "got %s", (int)len, base, want);
+		    "got %s_%s", (int)len, base, kind, d->name);
 	return 1;
 }
 
@@ -324,7 +328,7 @@ plugin_accept(const struct culver_plugin *from, const char *path,
 	    !ops_take(&a, p))
 		return 0;
 	wants_take(&p->desc, rules->allow);
-	snprintf(p->path, sizeof(p->path), "%s", path);
+	memcpy(p->path, path, strnlen(path, sizeof(p->path) - 1));
 	return 1;
 }
 

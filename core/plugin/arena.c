@@ -13,7 +13,10 @@
 
 #include "core/plugin/host.h"
 
-enum { BLOCK = 16384 };
+enum {
+	FIRST = 2048,		/* a login needs little, on few pages */
+	BLOCK = 16384
+};
 
 struct block {
 	struct block *next;
@@ -56,7 +59,8 @@ unused_free(struct culver_arena *a)
 static struct block *
 block_add(struct culver_arena *a, size_t n)
 {
-	size_t size = n > BLOCK ? n : BLOCK;
+	size_t least = a->total == 0 ? FIRST : BLOCK;
+	size_t size = n > least ? n : least;
 	struct block *b;
 
 	if (size > a->max - a->total)

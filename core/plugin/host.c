@@ -161,7 +161,7 @@ plugin_host_init(struct plugin_host *h, const char *name)
 	    .abi_major = CULVER_ABI_MAJOR, .abi_minor = CULVER_ABI_MINOR,
 	    .log = host_log, .alloc = arena_alloc, .now = host_now,
 	    .random = host_random, .wipe = host_wipe, .count = host_count}};
-	snprintf(h->name, sizeof(h->name), "%s", name);
+	memcpy(h->name, name, strnlen(name, sizeof(h->name) - 1));
 }
 
 struct culver_call

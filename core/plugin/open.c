@@ -38,11 +38,14 @@ static const void *
 descriptor(void *handle, const char *path)
 {
 	char symbol[PLUGIN_PATH + sizeof(PLUGIN_SYMBOL)];
-	const char *base = strrchr(path, '/') + 1;
+	const char *base = strrchr(path, '/') + 1, *dot = strchr(base, '.');
+	size_t n = dot != NULL ? (size_t)(dot - base) : strlen(base);
 	const void *desc;
 
-	snprintf(symbol, sizeof(symbol), "%.*s" PLUGIN_SYMBOL,
-	    (int)strcspn(base, "."), base);
+	if (n >= PLUGIN_PATH)
+		return NULL;
+	memcpy(symbol, base, n);
+	memcpy(symbol + n, PLUGIN_SYMBOL, sizeof(PLUGIN_SYMBOL));
 	desc = dlsym(handle, symbol);
 	return desc != NULL ? desc : dlsym(handle, "culver_plugin");
 }

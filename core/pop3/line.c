@@ -13,8 +13,8 @@
 static size_t
 line_max(const struct pop3_splitter *s, const uint8_t *buf, size_t n)
 {
-	if (s->sasl ||
-	    (n >= 5 && strncasecmp((const char *)buf, "AUTH ", 5) == 0))
+	if (s->sasl || (n >= 5 && (buf[0] | 0x20) == 'a' &&
+	    strncasecmp((const char *)buf, "AUTH ", 5) == 0))
 		return POP3_AUTH_MAX;
 	return POP3_LINE_MAX;
 }

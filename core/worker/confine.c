@@ -19,8 +19,6 @@
 #include "core/worker/confine.h"
 #include "core/worker/locking.h"
 
-enum { PATHS_MAX = 64 };
-
 /*
  * A path that is not there gives no right, and open() will say what that
  * means; it is never a reason to allow more.
@@ -49,21 +47,21 @@ path_open(const struct culver_path *p, struct sandbox_path *out)
 static culver_status
 paths_allow(struct store *store, uint64_t needs)
 {
-	struct sandbox_path allowed[PATHS_MAX];
-	const struct culver_path *paths;
+	struct sandbox_path allowed[STORE_PATHS];
+	struct culver_path paths[STORE_PATHS];
 	culver_status st;
 	uint32_t i, n;
 	size_t k = 0;
 	_Bool ok;
 
-	st = store_paths(store, &paths, &n);
+	st = store_paths(store, paths, &n);
 	if (st != CULVER_OK)
 		return st;
 	for (i = 0; i < n; i++)
 		if ((paths[i].access & CULVER_PATH_DOTLOCK) != 0)
 			break;
 	locking_file(i < n ? paths[i].path : NULL);
-	for (i = 0; i < n && k < PATHS_MAX; i++)
+	for (i = 0; i < n; i++)
 		k += path_open(&paths[i], &allowed[k]);
 	ok = sandbox_landlock(allowed, k, (needs & CULVER_NEED_NET) != 0);
 	if (!ok)

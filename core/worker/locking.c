@@ -208,12 +208,12 @@ locking_file(const char *path)
 	struct ipc_lock_file msg = {.path = path};
 	const struct ipc_lock_done *done = &locking.in.m.lock_done;
 
+	if (locking.channel == 0)
+		return;
 	if (path == NULL) {
 		channel_close();
 		return;
 	}
-	if (locking.channel == 0)
-		return;
 	snprintf(locking.path, sizeof(locking.path), "%s", path);
 	if (ask(IPC_LOCK_FILE, &msg, NULL) != CULVER_OK)
 		return;

@@ -17,8 +17,7 @@
 
 enum {
 	ARENA_MAX = 64 << 20,
-	SIDE_MAX = 1 << 20,
-	PATHS_MAX = 64
+	SIDE_MAX = 1 << 20
 };
 
 _Bool
@@ -130,16 +129,16 @@ store_create(struct store *s, const struct culver_host *host,
 }
 
 culver_status
-store_paths(struct store *s, const struct culver_path **out, uint32_t *n)
+store_paths(struct store *s, struct culver_path paths[STORE_PATHS],
+    uint32_t *n)
 {
-	static struct culver_path paths[PATHS_MAX];
 	struct culver_call call;
 	culver_status st;
 	uint32_t i, cap = 8;
 
 	for (;;) {
 		call = store_begin(s, STORE_SHORT_CALL);
-		memset(paths, 0, sizeof(paths));
+		memset(paths, 0, cap * sizeof(*paths));
 		*n = 0;
 		st = store_end(s, "paths", s->ops->paths(s->store, paths, cap,
 		    n, &call), false);
@@ -147,15 +146,14 @@ store_paths(struct store *s, const struct culver_path **out, uint32_t *n)
 			return st;
 		if (*n <= cap)
 			break;
-		if (cap == PATHS_MAX || *n > PATHS_MAX)
+		if (cap == STORE_PATHS || *n > STORE_PATHS)
 			return store_broken("paths", "too many paths");
-		cap = PATHS_MAX;
+		cap = STORE_PATHS;
 	}
 	for (i = 0; i < *n; i++)
 		if (paths[i].path == NULL || paths[i].path[0] != '/')
 			return store_broken("paths",
 			    "a path that is not absolute");
-	*out = paths;
 	return CULVER_OK;
 }
 
@@ -305,7 +303,7 @@ list_add(struct store *s, const struct culver_message *m, uint32_t n,
 	uint32_t i, uid_n;
 
 	if (n > *cap - s->n) {
-		uint32_t more = *cap == 0 ? 512 : *cap * 2;
+		uint32_t more = *cap == 0 ? 128 : *cap * 2;
 		struct store_message *msg = reallocarray(s->msg, more,
 		    sizeof(*msg));
 

@@ -18,6 +18,7 @@
 enum {
 	STORE_MAX_MESSAGES = 1 << 22,
 	STORE_EXTENTS = 16,
+	STORE_PATHS = 64,	/* that a plugin may name */
 	STORE_UID_MAX = 70,	/* octets of a UIDL, RFC 1939 7 */
 	STORE_CHUNK = 65536	/* octets of one read */
 };
@@ -58,9 +59,10 @@ _Bool store_init(struct store *s, const struct culver_storage_ops *ops,
 culver_status store_create(struct store *s, const struct culver_host *host,
     const struct culver_values *values, const struct culver_user *user);
 
-/* What the plugin will touch: *n paths at *out, until the next call. */
-culver_status store_paths(struct store *s, const struct culver_path **out,
-    uint32_t *n);
+/* What the plugin will touch: *N paths, whose texts are valid until the next
+ * call. */
+culver_status store_paths(struct store *s,
+    struct culver_path paths[STORE_PATHS], uint32_t *n);
 
 /* Open the mailbox with CULVER_OPEN_* FLAGS and list it whole into s->msg.
  * Fails as a whole: UIDLs that are illegal or double are E_CORRUPT. */

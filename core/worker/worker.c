@@ -47,8 +47,8 @@ struct worker {
 	struct plugin_host host;
 	struct values *values;
 	struct store store;
-	struct client client;
 	struct session session;
+	struct client client;		/* last: its buffers are large */
 };
 
 static const char *

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -37,19 +38,28 @@ plug_location(const struct culver_user *user, const struct culver_values *vals,
 char *
 plug_make_path(const char *path, const char *home)
 {
-	char buf[PATH_MAX];
-	int n;
+	size_t n = strlen(path), h = 0;
+	char *out;
 
-	if (path[0] == '~' && path[1] == '/' && home != NULL)
-		n = snprintf(buf, sizeof(buf), "%s%s", home, path + 1);
-	else
-		n = snprintf(buf, sizeof(buf), "%s", path);
+	if (path[0] == '~' && path[1] == '/' && home != NULL) {
+		h = strlen(home);
+		path++;
+		n--;
+	}
 	/* room for "/new" and a file name */
-	if (n <= 0 || (size_t)n >= sizeof(buf) - NAME_MAX - 8 || buf[0] != '/')
+	if (h + n == 0 || h + n >= PATH_MAX - NAME_MAX - 8 ||
+	    (h > 0 ? home : path)[0] != '/')
 		return NULL;
-	while (n > 1 && buf[n - 1] == '/')
-		buf[--n] = '\0';
-	return strdup(buf);
+	out = malloc(h + n + 1);
+	if (out == NULL)
+		return NULL;
+	if (h > 0)
+		memcpy(out, home, h);
+	memcpy(out + h, path, n);
+	for (n += h; n > 1 && out[n - 1] == '/';)
+		n--;
+	out[n] = '\0';
+	return out;
 }
 
 char *

@@ -290,6 +290,17 @@ fits(const struct culver_store *store, const struct usage *u, uint64_t size)
 	    (uint64_t)u->size, (uint64_t)u->count, size);
 }
 
+/* Not time(): the dynamic linker of glibc asks at each login which one to
+ * take, with five look-ups. */
+static int64_t
+now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return ts.tv_sec;
+}
+
 culver_status
 md_quota_check(const struct culver_store *store, int top, uint64_t size,
     struct culver_call *call)
@@ -305,7 +316,7 @@ md_quota_check(const struct culver_store *store, int top, uint64_t size,
 		counted = true;
 	}
 	if (!fits(store, &u, size) && !counted && (u.lines > 1 ||
-	    time(NULL) - u.mtime > SIZEFILE_AGE || time(NULL) < u.mtime)) {
+	    now() - u.mtime > SIZEFILE_AGE || now() < u.mtime)) {
 		status = usage_count(store, top, &u, call);
 		if (status != CULVER_OK)
 			return status;

@@ -108,7 +108,7 @@ session(struct kit *k, struct client *c, const char *user)
 {
 	struct session s = { .client = c, .expire_days = POP3_EXPIRE_NONE,
 	    .bad_commands = 20, .report = { .reason = "" } };
-	const struct culver_path *path;
+	struct culver_path paths[STORE_PATHS];
 	struct plugin_host host;
 	struct values *values;
 	struct box_user u;
@@ -124,7 +124,7 @@ session(struct kit *k, struct client *c, const char *user)
 	if (store_init(&store, &k->plugin.storage, k->plugin.desc.caps))
 		st = store_create(&store, &host.host, &values->c, &u.u);
 	if (st == CULVER_OK)
-		st = store_paths(&store, &path, &n);
+		st = store_paths(&store, paths, &n);
 	if (st == CULVER_OK)
 		session_run(&s);
 	else
