@@ -128,8 +128,8 @@ def test_whose_mailbox_it_is(make_instance):
 
 
 def test_mistakes(make_instance):
-    two = Two(make_instance, "user_data = nobody on_unknown = maybe")
-    done = two.inst.run("-t")
+    inst = make_instance(auth="user_data = nobody on_unknown = maybe")
+    done = inst.run("-t")
     assert done.returncode == 78
     for text in ("no section `auth nobody'", "next, stop, temporary"):
         assert text in done.stdout + done.stderr

@@ -97,11 +97,11 @@ def test_trouble_is_no_difference(instance, user, tmp_path):
     dump.write_text("1 a\n")
     done = instance.ctl("mailbox", "uidl-diff", "nobody.here", str(dump))
     assert done.returncode == 67
-    user.maildir.rename(user.home / "away")
+    away = user.home.rename(user.home.with_name("away"))
     try:
         done = instance.ctl("mailbox", "uidl-diff", user.name, str(dump))
     finally:
-        (user.home / "away").rename(user.maildir)
+        away.rename(user.home)
     assert done.returncode == 75
     assert instance.ctl("mailbox", "uidl-diff", user.name).returncode == 64
     done = instance.ctl("mailbox", "uidl-diff", user.name, "-",
