@@ -44,7 +44,7 @@ descriptor(void *handle, const char *path)
 
 	if (n >= PLUGIN_PATH)
 		return NULL;
-	memcpy(symbol, base, n);
+	memcpy(symbol, base, n + 1);	/* with the dot, for a moment */
 	memcpy(symbol + n, PLUGIN_SYMBOL, sizeof(PLUGIN_SYMBOL));
 	desc = dlsym(handle, symbol);
 	return desc != NULL ? desc : dlsym(handle, "culver_plugin");

@@ -159,6 +159,7 @@ match(struct diff *d)
 	sorting = d;
 	old = sorted(d->old.n, by_uidl_old);
 	now = sorted(d->n, by_uidl_now);
+	sorting = NULL;
 	d->match = calloc((size_t)d->old.n + 1, sizeof(*d->match));
 	d->place = calloc((size_t)d->n + 1, sizeof(*d->place));
 	if (old == NULL || now == NULL || d->match == NULL ||
@@ -189,8 +190,8 @@ match(struct diff *d)
 
 /* A difference of a message; OLD or NOW is NULL if it is not there. */
 static void
-say(struct diff *d, const char *what, const struct dump_row *old,
-    const struct frame_message *now)
+say(struct diff *d, const char *what, const char *uidl,
+    const struct dump_row *old, const struct frame_message *now)
 {
 	static const struct ctl_column columns[] = {{"difference", 10},
 	    {"old", 6}, {"new", 6}, {"old_octets", 10}, {"new_octets", 10},
@@ -203,7 +204,7 @@ say(struct diff *d, const char *what, const struct dump_row *old,
 	list_u64(&d->list, now != NULL ? now->number : 0);
 	list_u64(&d->list, old != NULL ? old->octets : 0);
 	list_u64(&d->list, now != NULL ? now->octets : 0);
-	list_text(&d->list, old != NULL ? old->uidl : now->uidl);
+	list_text(&d->list, uidl);
 	d->differences++;
 }
 
@@ -217,18 +218,18 @@ compare(struct diff *d)
 		const struct frame_message *now;
 
 		if (d->match[i] == NONE) {
-			say(d, "missing", old, NULL);
+			say(d, "missing", old->uidl, old, NULL);
 			continue;
 		}
 		now = &d->now[d->match[i]];
 		if (d->place[d->match[i]] != places++)
-			say(d, "order", old, now);
+			say(d, "order", old->uidl, old, now);
 		if (d->old.sizes && old->octets != now->octets)
-			say(d, "octets", old, now);
+			say(d, "octets", old->uidl, old, now);
 	}
 	for (uint32_t j = 0; j < d->n; j++)
 		if (d->place[j] == NONE)
-			say(d, "added", NULL, &d->now[j]);
+			say(d, "added", d->now[j].uidl, NULL, &d->now[j]);
 	if (d->list.columns != NULL)
 		list_end(&d->list);
 	if (d->ctl->json)

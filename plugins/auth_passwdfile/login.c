@@ -56,7 +56,7 @@ static culver_status
 account_find(struct culver_auth *au, const struct culver_auth_req *rq,
     struct auth_account *a, struct culver_call *call)
 {
-	struct entry e;
+	struct entry e = {0};
 	culver_status st = login_find(au, rq->user, &e, call);
 
 	*a = (struct auth_account){.where = au->where, .user = rq->user,
@@ -78,7 +78,7 @@ external_verify(struct culver_auth *au, const struct culver_auth_req *rq,
 {
 	struct auth_account a = {.where = au->where, .user = rq->user,
 	    .remote = rq->remote};
-	struct entry e;
+	struct entry e = {0};
 	culver_status st = login_find(au, rq->user, &e, call);
 
 	if (st != CULVER_OK)

@@ -54,7 +54,7 @@ hex_decode(const char *p, size_t n, unsigned char *out, size_t cap)
 		return 0;
 	for (size_t i = 0; i < n; i++) {
 		char c = p[i] >= 'A' && p[i] <= 'F' ? (char)(p[i] + 32) : p[i];
-		const char *at = memchr(digits, c, 16);
+		const char *at = c != '\0' ? strchr(digits, c) : NULL;
 
 		if (at == NULL)
 			return 0;

@@ -374,14 +374,14 @@ md_takeover(struct culver_mailbox *mb, unsigned *style,
 	if (status == CULVER_OK && t.style != MD_NAME && (t.name != NULL ||
 	    t.style == MD_QMAIL || t.style == MD_TPOP3D)) {
 		t.pick = calloc(mb->list.n + 1, sizeof(*t.pick));
-		if (t.pick == NULL)
+		if (t.pick == NULL) {
 			status = plug_fail(call, ENOMEM, "%s", t.top.path);
-		if (status == CULVER_OK) {
+		} else {
 			sort_picks(&t);
 			status = set_uidls(&t);
+			if (status == CULVER_OK)
+				set_ranks(&t);
 		}
-		if (status == CULVER_OK)
-			set_ranks(&t);
 	}
 	if (status == CULVER_OK)
 		report(&t);
