@@ -65,6 +65,16 @@ load_file(struct node *f, const char *path, const struct stat *st)
 	close(fd);
 }
 
+char *
+journal_text(const char *s)
+{
+	char *copy = strdup(s);
+
+	if (copy == NULL)
+		kit_fail("no memory");
+	return copy;
+}
+
 static void
 scan(struct journal *j, uint32_t dir, const char *path)
 {
@@ -99,7 +109,7 @@ scan(struct journal *j, uint32_t dir, const char *path)
 		parent->entry = grown(parent->entry, parent->entries,
 		    sizeof(*parent->entry));
 		parent->entry[parent->entries++] = (struct entry){
-		    strdup(de->d_name), n };
+		    journal_text(de->d_name), n };
 	}
 	closedir(d);
 }

@@ -68,6 +68,9 @@ void journal_free(struct journal *j);
 #define NODE_NONE UINT32_MAX
 uint32_t journal_find(const struct journal *j, const struct stat *st);
 
+/* A copy of S; the kit ends without memory. */
+char *journal_text(const char *s);
+
 /* A new node, a new operation of the call in progress; they move as others
  * are added. */
 uint32_t journal_node(struct journal *j, const struct stat *st);

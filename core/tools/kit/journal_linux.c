@@ -150,7 +150,7 @@ opened(struct journal *j, const struct trace_call *c, int at, uint64_t name,
 		o = journal_op(j, OP_LINK);
 		o->node = node;
 		o->dir = w.dir;
-		o->name = strdup(w.name);
+		o->name = journal_text(w.name);
 	} else if ((flags & O_TRUNC) != 0) {
 		resized(j, c->pid, (int)c->result);
 	}
@@ -173,7 +173,7 @@ linked(struct journal *j, const struct trace_call *c, int at, uint64_t name)
 	o = journal_op(j, OP_LINK);
 	o->node = node;
 	o->dir = w.dir;
-	o->name = strdup(w.name);
+	o->name = journal_text(w.name);
 }
 
 static void
@@ -187,7 +187,7 @@ unlinked(struct journal *j, const struct trace_call *c, int at,
 		return;
 	o = journal_op(j, OP_UNLINK);
 	o->dir = w.dir;
-	o->name = strdup(w.name);
+	o->name = journal_text(w.name);
 }
 
 static void
@@ -207,9 +207,9 @@ renamed(struct journal *j, const struct trace_call *c, int at, uint64_t name,
 	o = journal_op(j, OP_RENAME);
 	o->node = journal_find(j, &st);
 	o->dir = from.dir;
-	o->name = strdup(from.name);
+	o->name = journal_text(from.name);
 	o->dir2 = to.dir;
-	o->name2 = strdup(to.name);
+	o->name2 = journal_text(to.name);
 }
 
 static void
