@@ -231,6 +231,18 @@ class Server:
         self.kill()
         shutil.rmtree(self.top, ignore_errors=True)
 
+    @contextlib.contextmanager
+    def holding(self):
+        """Meanwhile whoever asks with HELD waits."""
+        client = subprocess.Popen(
+            [*map(str, self.shell())], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True, cwd="/", **self.who)
+        with client:
+            client.stdin.write(self.HOLD)
+            client.stdin.flush()
+            assert client.stdout.readline() == "held\n"
+            yield       # it ends with its input, and the lock with it
+
     def literal(self, value):
         if value is None:
             return "NULL"
@@ -288,10 +300,15 @@ class Postgres(Server):
                  f"CREATE ROLE mail LOGIN PASSWORD {self.literal(SECRET)};"
                  "GRANT SELECT ON users TO mail;")
 
+    HELD = " AND pg_advisory_xact_lock_shared(7) IS NOT NULL"
+    HOLD = "SELECT 'held' FROM (SELECT pg_advisory_lock(7)) AS locked;\n"
+
+    def shell(self, database="mail"):
+        return [f"{self.BIN}/psql", "-X", "-h", self.top, "-U", "admin",
+                "-d", database, "-v", "ON_ERROR_STOP=1", "-Atq"]
+
     def sql(self, text, database="mail", **kw):
-        return self.run(f"{self.BIN}/psql", "-X", "-h", self.top, "-U",
-                        "admin", "-d", database, "-v", "ON_ERROR_STOP=1",
-                        "-Atq", input=text, **kw)
+        return self.run(*self.shell(database), input=text, **kw)
 
     def log_statements(self):
         self.sql("ALTER ROLE mail SET log_statement = 'all'")
@@ -359,9 +376,15 @@ class MariaDB(Server):
                  "GRANT SELECT ON mail.users TO mail@localhost;"
                  "GRANT SELECT ON mail.users TO mail@'127.%';", "mysql")
 
+    HELD = " AND GET_LOCK('held', 60) = 1"
+    HOLD = "SELECT 'held' FROM DUAL WHERE GET_LOCK('held', 60) = 1;\n"
+
+    def shell(self, database="mail"):
+        return self.client("mariadb", "-N", "--unbuffered", database)
+
     def sql(self, text, database="mail", **kw):
         # ' and \ in literals as in standard SQL
-        return self.run(*self.client("mariadb", "-N", database), input=(
+        return self.run(*self.shell(database), input=(
             "SET sql_mode = 'NO_BACKSLASH_ESCAPES';" + text), **kw)
 
     def log_statements(self):

@@ -208,14 +208,11 @@ def test_cut_in_the_middle_of_an_answer(server, inst):
         works_again(inst)
 
 
-SLOW = {"pgsql": " AND pg_sleep(5) IS NOT NULL", "mysql": " AND SLEEP(5) = 0"}
-
-
 @pytest.mark.parametrize("first", [True, False], ids=["first", "last"])
 def test_slow(server, inst, first):
     """Who waits for the database does not keep others waiting whom another
     section knows, and gets his answer."""
-    slow, query = inst.users[0], QUERY + SLOW[server.driver]
+    slow, query = inst.users[0], QUERY + server.HELD
     slow.password, others = "of-the-database", inst.users[1:]
     server.fill([slow])
     inst.users = others
@@ -226,11 +223,12 @@ def test_slow(server, inst, first):
     replies = []
     waiting = threading.Thread(target=lambda: replies.append(
         login(inst, slow.name, slow.password)))
-    waiting.start()
-    until("the database to be asked", server.running)
-    for user in others:
-        assert login_works(inst, user)
-    assert not replies
+    with server.holding():
+        waiting.start()
+        until("the database to be asked", server.running)
+        for user in others:
+            assert login_works(inst, user)
+        assert not replies
     waiting.join(60)
     assert replies[0].startswith(b"+OK")
 
