@@ -42,6 +42,7 @@ descriptor(void *handle, const char *path)
 	size_t n = dot != NULL ? (size_t)(dot - base) : strlen(base);
 	const void *desc;
 
+	/* by hand: on the way to +OK printf costs a new process its pages */
 	if (n >= PLUGIN_PATH)
 		return NULL;
 	memcpy(symbol, base, n + 1);	/* with the dot, for a moment */
