@@ -256,8 +256,9 @@ class ServiceManager:
         self.sock.settimeout(PATIENCE)
 
     def next(self, *ignored):
+        """The first line of what comes; the others are `more`."""
         while True:
-            text = self.sock.recv(4096).decode()
+            text, *self.more = self.sock.recv(4096).decode().split("\n")
             if text not in ignored:
                 return text
 
@@ -523,12 +524,12 @@ limits {{
                               capture_output=True, text=True,
                               timeout=timeout or 3 * PATIENCE, **kw)
 
-    def start(self, wait=True, prefix=(), **kw):
+    def start(self, wait=True, prefix=(), flags=("-F",), **kw):
         """In the foreground; `kw` is Popen's."""
         assert self.proc is None
         with open(self.errfile, "ab") as err:
             self.proc = subprocess.Popen(
-                [*prefix, *self.argv("-F")], stdin=subprocess.DEVNULL,
+                [*prefix, *self.argv(*flags)], stdin=subprocess.DEVNULL,
                 stdout=err, stderr=err, start_new_session=True,
                 cwd="/", umask=0o022, **kw)
         if wait:

@@ -179,6 +179,7 @@ manager_reload(void)
 	control_reloading();
 	if (!load_start(manager.ticket[0] < 0, reload_done)) {
 		log_error("cannot reload");
+		manager_note(NOTE_READY);
 		control_reloaded(ENOMEM, -1);
 	}
 }

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
@@ -70,15 +71,13 @@ notify(const char *state)
 	if (n == 0 || n >= sizeof(sun.sun_path))
 		return;
 	memcpy(sun.sun_path, path, n);
-	if (path[0] == '@')
-		sun.sun_path[0] = 0;
+	sun.sun_path[0] = path[0] == '@' ? 0 : path[0];
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || sendto(fd, state, strlen(state), MSG_NOSIGNAL,
 	    (struct sockaddr *)&sun, (socklen_t)(offsetof(struct sockaddr_un,
 	    sun_path) + n)) < 0)
 		log_warn("NOTIFY_SOCKET");
-	if (fd >= 0)
-		close(fd);
+	fds_close(&fd, 1);
 }
 
 /* --- manager -------------------------------------------------------------- */
@@ -104,13 +103,17 @@ manager_note(struct child *manager, struct ipc_in *in)
 {
 	static const char *const state[] = {[NOTE_READY] = "READY=1",
 	    [NOTE_RELOADING] = "RELOADING=1", [NOTE_ALIVE] = "WATCHDOG=1"};
+	char text[64];
 
 	(void)manager;
 	if (in->m.note.what > NOTE_ALIVE)
 		return 0;
 	silent = 0;
 	loop_timer_set(master.loop, &start_timer, clock_now() + ALIVE_TIME);
-	notify(state[in->m.note.what]);
+	/* of which RELOADING needs the time, and no other minds it */
+	snprintf(text, sizeof(text), "%s\nMONOTONIC_USEC=%" PRIu64,
+	    state[in->m.note.what], clock_now() / 1000);
+	notify(text);
 	return 1;
 }
 
@@ -380,7 +383,8 @@ main(int argc, char **argv)
 		fprintf(stderr, "culverd: %s: %s\n", given, strerror(errno));
 		return EX_NOINPUT;
 	}
-	if (!master.check && !master.foreground)
+	/* a service manager waits for what its own child says */
+	if (!master.check && !master.foreground && !getenv("NOTIFY_SOCKET"))
 		go_background();
 	process_setup();
 	master.started = clock_now();

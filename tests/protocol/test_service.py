@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import time
 
 import pytest
 
@@ -99,8 +100,13 @@ def test_what_the_service_manager_hears(make_instance):
     assert heard.next("WATCHDOG=1") == "READY=1"
     for _ in range(3):      # more often than every 10 s
         assert heard.next("READY=1") == "WATCHDOG=1"
+    before = time.monotonic_ns() // 1000
     os.kill(inst.pid, signal.SIGHUP)
     assert heard.next("READY=1", "WATCHDOG=1") == "RELOADING=1"
+    told, = heard.more      # Type=notify-reload: after the signal
+    name, number = told.split("=")
+    assert name == "MONOTONIC_USEC"
+    assert before <= int(number) <= time.monotonic_ns() // 1000
     assert heard.next("WATCHDOG=1") == "READY=1"
     inst.write_conf(inst.conf_text() + "colour = blue\n")
     os.kill(inst.pid, signal.SIGHUP)        # refused: ready all the same
@@ -111,4 +117,28 @@ def test_what_the_service_manager_hears(make_instance):
     until("the end", lambda: inst.proc.poll() is not None)
     assert inst.wait_gone() == []
     inst.proc = None
+    heard.sock.close()
+
+
+def test_log_under_a_service_manager(make_instance):
+    """Without -F it stays, as a service manager wants it, and logs where the
+    configuration says; what is wrong at the start it says on stderr."""
+    inst = make_instance(users=1)
+    heard = ServiceManager(inst)
+    good = inst.conf_text()
+    inst.write_conf(good + "colour = blue\n")
+    inst.start(wait=False, flags=(), env=heard.env)
+    until("the end", lambda: inst.proc.poll() is not None)
+    assert inst.proc.returncode == 78
+    assert "colour" in inst.errfile.read_text()
+    inst.proc = None
+    inst.errfile.unlink()
+    inst.write_conf(good)
+    inst.start(flags=(), env=heard.env)     # it ends with this process, too
+    assert heard.next("WATCHDOG=1") == "READY=1"
+    inst.login(inst.users[0]).quit()
+    inst.wait_log("session-end", "user=user1")
+    assert "session-end" in inst.logfile.read_text()
+    assert inst.errfile.read_text() == ""
+    inst.stop()
     heard.sock.close()
