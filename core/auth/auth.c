@@ -40,15 +40,17 @@ generation_parse(const char *text, uint32_t *out)
 }
 
 /* No page of this process goes to swap, as what libcrypto and the C library
- * make of passwords.  Where a limit is set, only what is kept for longer than a
- * login has its pages locked: secret.c and cache.c say if that fails. */
-static void
+ * make of passwords.  Where a limit is set (SANDBOX_MEMLOCK), only what is kept
+ * for longer than a login has its pages locked: secret.c and cache.c say if
+ * that fails. */
+static unsigned
 memory_lock(void)
 {
 	struct rlimit l;
 
-	if (getrlimit(RLIMIT_MEMLOCK, &l) == 0 && l.rlim_cur == RLIM_INFINITY)
-		(void)mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
+	return getrlimit(RLIMIT_MEMLOCK, &l) == 0 &&
+	    l.rlim_cur == RLIM_INFINITY && mlockall(MCL_CURRENT | MCL_FUTURE |
+	    MCL_ONFAULT) == 0 ? 0 : SANDBOX_MEMLOCK;
 }
 
 /* Everything is open that this process will ever open: shut the rest. */
@@ -104,7 +106,7 @@ main(int argc, char **argv)
 		log_error("cannot limit itself");
 		return 1;
 	}
-	memory_lock();
+	ready.missing = memory_lock();
 	setup.one_user = !conf.shared_uid &&
 	    (sandbox_missing() & SANDBOX_APART) != 0;
 	if (fcntl(FD_MEMORY, F_GETFD) >= 0)
@@ -121,7 +123,7 @@ main(int argc, char **argv)
 		close(setup.memory);
 	if (!confine())
 		return 1;
-	ready.missing = sandbox_missing();
+	ready.missing |= sandbox_missing();
 	if (ipc_send(FD_CHANNEL, IPC_READY, &ready, NULL, 0) != CULVER_OK ||
 	    !loop_run(setup.loop)) {
 		log_error("cannot go on");

@@ -7,7 +7,6 @@
  */
 #include "config.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -17,10 +16,7 @@
 #include <unistd.h>
 
 #include "core/base/counts.h"
-
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U
-#endif
+#include "core/base/memfd.h"
 
 enum {
 	PARTS = 512,		/* gates that serve, and old ones that drain */
@@ -44,12 +40,9 @@ struct counts_table {
 int
 counts_make(void)
 {
-	const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-	int fd = memfd_create("counts", flags | MFD_NOEXEC_SEAL);
+	int fd = memfd_new("counts");
 	uint64_t seed[2];
 
-	if (fd < 0 && errno == EINVAL)	/* before Linux 6.3 */
-		fd = memfd_create("counts", flags);
 	if (fd < 0)
 		return -1;
 	if (getrandom(seed, sizeof(seed), 0) == sizeof(seed) &&

@@ -18,17 +18,26 @@ enum sandbox_part {		/* a set of these is "what is missing" */
 	SANDBOX_TRUNCATE = 1u << 2,	/* Landlock 3 */
 	SANDBOX_NET = 1u << 3,		/* Landlock 4 */
 	SANDBOX_SCOPE = 1u << 4,	/* Landlock 6: signals */
-	SANDBOX_CHROOT = 1u << 5	/* only root can */
+	SANDBOX_CHROOT = 1u << 5,	/* only root can */
+	SANDBOX_REFER = 1u << 6,	/* Landlock 2: link and rename */
+	SANDBOX_IOCTL = 1u << 7,	/* Landlock 5: on devices */
+	/* not asked for by sandbox_missing(), but said by who finds out */
+	SANDBOX_MEMLOCK = 1u << 8,	/* all memory of the coordinator */
+	SANDBOX_NOEXEC = 1u << 9,	/* MFD_NOEXEC_SEAL */
+	SANDBOX_UNDUMPABLE = 1u << 10,	/* fs.suid_dumpable is not 1 */
+	SANDBOX_DESCRIPTORS = 1u << 11	/* as many as `limits' asks for */
 };
 
 /* Without these, workers of one uid are not kept apart. */
-enum { SANDBOX_APART = SANDBOX_SECCOMP | SANDBOX_LANDLOCK };
+enum { SANDBOX_APART = SANDBOX_SECCOMP | SANDBOX_LANDLOCK | SANDBOX_REFER };
 
-/* What this kernel (or this build) cannot do. */
+/* The kernel's Landlock ABI; 0: it has none, or this build does not use it. */
+long sandbox_landlock_abi(void);
+
+/* What this kernel (or this build) cannot do; the second is what a kernel with
+ * seccomp and that Landlock ABI cannot. */
 unsigned sandbox_missing(void);
-
-/* "seccomp", "landlock", ...: the name of one bit, for people. */
-const char *sandbox_part_name(enum sandbox_part part);
+unsigned sandbox_lacks(long landlock_abi);
 
 /* Did the drop before the exec keep CAP_SYS_CHROOT (priv.h)?  Then a program
  * that was given no folder to chroot to must not go on. */
@@ -43,8 +52,9 @@ struct sandbox_path {
 /*
  * From now on the file system is PATHS and nothing else; no TCP port is bound
  * or connected to unless NET, no signal leaves the process.  Needs
- * no_new_privs.  True also where the kernel knows no Landlock: see
- * sandbox_missing().
+ * no_new_privs.  True also where the kernel knows no Landlock, or only its
+ * first ABI, which forbids rename() and link() from one folder to another, and
+ * PATHS has a tree to make files in: see sandbox_missing().
  */
 _Bool sandbox_landlock(const struct sandbox_path *paths, size_t n, _Bool net);
 

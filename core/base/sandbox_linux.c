@@ -53,8 +53,8 @@ __lsan_is_turned_off(void)
 }
 #endif
 
-static long
-landlock_abi(void)
+long
+sandbox_landlock_abi(void)
 {
 #ifdef WITH_SANDBOX
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0,
@@ -67,10 +67,22 @@ landlock_abi(void)
 }
 
 unsigned
+sandbox_lacks(long abi)
+{
+	static const unsigned came[] = {0, SANDBOX_LANDLOCK, SANDBOX_REFER,
+	    SANDBOX_TRUNCATE, SANDBOX_NET, SANDBOX_IOCTL, SANDBOX_SCOPE};
+	unsigned lacks = 0;
+
+	for (int i = 1; i < (int)(sizeof(came) / sizeof(came[0])); i++)
+		if (abi < i)
+			lacks |= came[i];
+	return lacks;
+}
+
+unsigned
 sandbox_missing(void)
 {
-	long abi = landlock_abi();
-	unsigned missing = 0;
+	unsigned missing = sandbox_lacks(sandbox_landlock_abi());
 
 #ifdef WITH_SANDBOX
 	if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) < 0)
@@ -78,29 +90,7 @@ sandbox_missing(void)
 #else
 	missing |= SANDBOX_SECCOMP;
 #endif
-	if (abi < 1)
-		missing |= SANDBOX_LANDLOCK;
-	if (abi < 3)
-		missing |= SANDBOX_TRUNCATE;
-	if (abi < 4)
-		missing |= SANDBOX_NET;
-	if (abi < 6)
-		missing |= SANDBOX_SCOPE;
 	return missing;
-}
-
-const char *
-sandbox_part_name(enum sandbox_part part)
-{
-	switch (part) {
-	case SANDBOX_SECCOMP: return "seccomp";
-	case SANDBOX_LANDLOCK: return "landlock";
-	case SANDBOX_TRUNCATE: return "landlock-truncate";
-	case SANDBOX_NET: return "landlock-net";
-	case SANDBOX_SCOPE: return "landlock-scope";
-	case SANDBOX_CHROOT: return "chroot";
-	}
-	return "?";
 }
 
 _Bool
@@ -130,6 +120,19 @@ rights_of(uint32_t access, uint64_t handled)
 	return rights & handled;
 }
 
+/* Landlock 1 forbids link() and rename() between folders, whatever the rules
+ * are: who does that, as every storage does, cannot be confined by it. */
+static _Bool
+moves_files(const struct sandbox_path *paths, size_t n)
+{
+	const uint32_t tree = CULVER_PATH_CREATE | CULVER_PATH_DIR;
+
+	for (size_t i = 0; i < n; i++)
+		if ((paths[i].access & tree) == tree)
+			return 1;
+	return 0;
+}
+
 static _Bool
 rules_add(int set, const struct sandbox_path *paths, size_t n,
     uint64_t handled)
@@ -154,13 +157,13 @@ sandbox_landlock(const struct sandbox_path *paths, size_t n, _Bool net)
 	confined = 1;
 #endif
 #ifdef WITH_SANDBOX
-	long abi = landlock_abi();
+	long abi = sandbox_landlock_abi();
 	struct ll_attr attr = {.fs = (1ull << 13) - 1};
 	size_t size = sizeof(attr);
 	_Bool ok;
 	int set;
 
-	if (abi < 1)
+	if (abi < 1 || (abi < 2 && moves_files(paths, n)))
 		return 1;
 	if (abi >= 2)
 		attr.fs |= LL_REFER;

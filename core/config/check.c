@@ -13,6 +13,7 @@
 #include <sys/un.h>
 
 #include "core/base/clock.h"
+#include "core/base/sandbox.h"
 #include "core/config/check-private.h"
 #include "core/config/conf.h"
 #include "core/config/convert.h"
@@ -169,19 +170,20 @@ check_limits(struct cf_section *s)
 }
 
 /* O says more than there are descriptors for: MOST holds.  A default that
- * does not fit is nobody's mistake. */
-static void
+ * does not fit is nobody's mistake.  Returns SANDBOX_DESCRIPTORS then. */
+static unsigned
 fit(struct cf_section *s, enum cf_opt o, const char *where, uint64_t most,
     uint64_t descriptors)
 {
 	if (s->bad[o] || (uint64_t)s->v[o].u.i <= most)
-		return;
+		return 0;
 	if (s->set[o] != NULL)
 		diag_warning(s->set[o]->at, where, "%llu descriptors "
 		    "(RLIMIT_NOFILE, hard) are enough for %llu of them: that "
 		    "many it will be", (unsigned long long)descriptors,
 		    (unsigned long long)most);
 	s->v[o].u.i = (int64_t)most;
+	return SANDBOX_DESCRIPTORS;
 }
 
 /* A gate has one descriptor a client and one more with TLS, master one a
@@ -195,10 +197,10 @@ fit_limits(struct cf_config *c, const struct cf_env *env)
 	if (n == 0 || c->top.bad[O_GATES])
 		return;
 	gates = (uint64_t)c->top.v[O_GATES].u.i;
-	fit(s, O_CONNECTIONS, "limits: connections",
+	c->lacks = fit(s, O_CONNECTIONS, "limits: connections",
 	    n > CONF_GATE_FDS + 2 ? (n - CONF_GATE_FDS) / 2 * gates : 1, n);
-	fit(s, O_SESSIONS, "limits: sessions", n > 2 * CONF_MASTER_FDS ?
-	    n - CONF_MASTER_FDS : n / 2 + 1, n);
+	c->lacks |= fit(s, O_SESSIONS, "limits: sessions",
+	    n > 2 * CONF_MASTER_FDS ? n - CONF_MASTER_FDS : n / 2 + 1, n);
 }
 
 /* --- auth and storage ------------------------------------------------ */

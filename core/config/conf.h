@@ -105,6 +105,7 @@ struct conf_master {
 	struct { uint32_t first, last; } range[CONF_MAX_RANGE];
 	uint32_t sessions_max;		/* workers at once */
 	uint32_t connections;		/* of all gates: for people */
+	uint32_t lacks;			/* SANDBOX_*, likewise */
 	uint64_t reload_grace;		/* ns */
 	uint64_t stop_grace;		/* ns: what workers get at a stop */
 	uint32_t n_listen, n_auth, n_storage, n_cert;

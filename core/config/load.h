@@ -39,6 +39,7 @@ struct cf_section {
 struct cf_config {
 	struct cf_section top, tls, cache, limits;
 	struct cf_section *listen, *host, *auth, *storage;	/* lists */
+	unsigned lacks;		/* SANDBOX_DESCRIPTORS or 0 */
 };
 
 /* The section listen of run_dir/deliver, which nobody writes. */
@@ -51,6 +52,7 @@ struct cf_env {			/* what the configuration meets */
 	uid_t owner;
 	unsigned cpus;
 	uint64_t descriptors;	/* that a process may have; 0: never mind */
+	unsigned lacks;		/* SANDBOX_*: what the machine cannot give */
 	const char *hostname;
 	const char *passwd, *group;	/* /etc/passwd, /etc/group */
 	/* Called when all text was read and before any module is loaded; may

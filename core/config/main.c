@@ -26,8 +26,9 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "core/base/features.h"
 #include "core/base/log.h"
-#include "core/base/sandbox.h"
+#include "core/base/memfd.h"
 #include "core/config/filter.h"
 #include "core/config/mem.h"
 #include "core/config/print.h"
@@ -140,25 +141,30 @@ snapshot_send(void *ctx, enum conf_kind kind, uint32_t index, int fd)
 	return master_send(IPC_CONFIG_SNAP, &snap, &fd, 1);
 }
 
-/* What about this machine weakens the separation: said with the mistakes. */
-static void
-machine_warnings(FILE *out)
+/* What only a reader of files can see of the machine: SANDBOX_*. */
+static unsigned
+machine_lacks(void)
 {
-	static const char path[] = "/proc/sys/fs/suid_dumpable";
-	unsigned missing = sandbox_missing();
-	FILE *f = fopen(path, "re");
+	FILE *f = fopen("/proc/sys/fs/suid_dumpable", "re");
+	_Bool weak = f != NULL && getc(f) == '1';
 
-	if (f != NULL && getc(f) == '1')
-		fprintf(out, "warning: %s is 1: a user with a shell can look "
-		    "into his worker while it drops its rights; set it to 0 "
-		    "or 2\n", path);
 	if (f != NULL)
 		fclose(f);
-	for (unsigned i = 0; i < 32; i++)
-		if (missing & (1u << i))
-			fprintf(out, "warning: this kernel or build has no "
-			    "%s: sessions of one uid are not fully separated "
-			    "from each other\n", sandbox_part_name(1u << i));
+	return (weak ? SANDBOX_UNDUMPABLE : 0) |
+	    (memfd_noexec() ? 0 : SANDBOX_NOEXEC);
+}
+
+/* What this machine cannot give: said with the mistakes. */
+static void
+machine_warnings(FILE *out, const struct cf_env *env)
+{
+	unsigned lacks = sandbox_missing() | env->lacks;
+
+	for (int i = 0; i < N_FEATURES; i++)
+		if (lacks & features[i].part)
+			fprintf(out, "warning: this machine does not give "
+			    "%s (%s): %s\n", features[i].name,
+			    features[i].since, features[i].without);
 }
 
 /* What that means where users share uids, if that was not accepted. */
@@ -169,7 +175,7 @@ sharing_warning(FILE *out, const struct cf_config *c)
 	    c->limits.v[O_SHARED_UID].u.i == 0)
 		fprintf(out, "warning: so of several users with one uid only "
 		    "the first who comes is let in: use a kernel with "
-		    "Landlock and seccomp (5.13 or later, and not switched "
+		    "Landlock and seccomp (5.19 or later, and not switched "
 		    "off), or accept the risk with limits { shared_uid = "
 		    "unconfined }\n");
 }
@@ -282,7 +288,8 @@ facts(struct cf_env *env, enum mode mode)
 	*env = (struct cf_env){.source = {.open = source_open},
 	    .plugindir = plugin_dir, .cpus = 1, .hostname = "localhost",
 	    .passwd = "/etc/passwd", .group = "/etc/group",
-	    .before_modules = confine_again, .check_owner = 1};
+	    .before_modules = confine_again, .check_owner = 1,
+	    .lacks = machine_lacks()};
 	/* Who made the channel is master: modules must be its user's. */
 	if (getsockopt(FD_CHANNEL, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
 		env->owner = peer.uid;
@@ -365,7 +372,7 @@ main(int argc, char **argv)
 		return EX_OSERR;
 	}
 	if (mode == RUN || mode == CHECK)
-		machine_warnings(out);
+		machine_warnings(out, &env);
 	if (!confine()) {
 		log_error("config: cannot confine itself");
 		return EX_OSERR;

@@ -12,17 +12,13 @@
 #include <linux/filter.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/base/memfd.h"
 #include "core/config/mem.h"
 #include "core/config/snap-private.h"
 #include "core/config/snap.h"
 #include "core/plugin/values.h"
-
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U
-#endif
 
 static _Bool
 write_at(int fd, const void *p, size_t n, off_t at)
@@ -30,24 +26,12 @@ write_at(int fd, const void *p, size_t n, off_t at)
 	return n == 0 || pwrite(fd, p, n, at) == (ssize_t)n;
 }
 
-static int
-memfd(void)
-{
-	int fd = memfd_create("culver-config", MFD_CLOEXEC |
-	    MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
-
-	if (fd < 0 && errno == EINVAL)	/* before Linux 6.3 */
-		fd = memfd_create("culver-config",
-		    MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	return fd;
-}
-
 _Bool
 snap_seal(const struct snapper *s, const struct part *p)
 {
 	struct conf_head *h = p->fixed;
 	size_t filter_size = (p->filter_n + p->more_n) * sizeof(*p->filter);
-	int fd = memfd();
+	int fd = memfd_new("culver-config");
 	_Bool ok;
 
 	*h = (struct conf_head){.magic = CONF_MAGIC, .kind = p->kind,

@@ -117,6 +117,7 @@ master_fill(const struct snapper *s, struct conf_master *m)
 	ranges_fill(lim, m);
 	m->sessions_max = (uint32_t)lim->v[O_SESSIONS].u.i;
 	m->connections = (uint32_t)lim->v[O_CONNECTIONS].u.i;
+	m->lacks = s->env->lacks | s->c->lacks;
 	m->reload_grace = (uint64_t)lim->v[O_RELOAD_GRACE].u.i;
 	m->stop_grace = (uint64_t)lim->v[O_STOP_GRACE].u.i;
 	for (const struct cf_section *l = s->c->listen; l != NULL; l = l->next)

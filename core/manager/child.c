@@ -228,7 +228,7 @@ static void
 child_ready(struct child *c, const struct ipc_ready *m)
 {
 	c->missing = m->missing;
-	manager.missing |= m->missing;
+	lacks_say(m->missing);
 	if (m->status != 0) {
 		log_errorx("%s %u cannot work", ipc_role_name(c->role),
 		    c->instance);

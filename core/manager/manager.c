@@ -163,6 +163,7 @@ reload_done(struct generation *gen, int diag)
 		log_error("%s: the old log goes on", gen->conf.log);
 	gen_start(gen);
 	log_info("reloaded: generation %u", gen->number);
+	lacks_say(gen->conf.lacks);
 	control_reloaded(0, -1);
 }
 
@@ -264,6 +265,7 @@ start_done(struct generation *gen, int diag)
 	    gen->conf.connections, gen->conf.sessions_max,
 	    manager.owner == 0 ? "a uid a user" : "not root: every role and "
 	    "every session has this user's rights");
+	lacks_say(manager.own_missing | gen->conf.lacks);
 }
 
 static void
@@ -306,10 +308,10 @@ confine(void)
 	    .memory = 256u << 20, .no_processes = 1};
 	size_t n = filter_compile(FILTER_MANAGER, 0, filter);
 
-	manager.missing = manager.own_missing = sandbox_missing();
+	manager.own_missing = sandbox_missing();
 	return sandbox_limits(&limits) && sandbox_landlock(NULL, 0, 0) &&
 	    sandbox_trap() && (sandbox_seccomp(filter, n) ||
-	    (manager.missing & SANDBOX_SECCOMP) != 0);
+	    (manager.own_missing & SANDBOX_SECCOMP) != 0);
 }
 
 static _Bool

@@ -194,7 +194,9 @@ _Bool control_open(int fd);
 void control_reloading(void);
 void control_reloaded(uint32_t status, int diag);
 
-/* status.c: the records of `culverctl status` in a memfd. */
+/* status.c: what the machine does not give (SANDBOX_*), in the log, each once;
+ * the records of `culverctl status` in a memfd. */
+void lacks_say(uint32_t lacks);
 int status_write(uint32_t *count);
 
 #endif /* MANAGER_MANAGER_H */

@@ -10,8 +10,30 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "core/base/features.h"
+#include "core/base/log.h"
 #include "core/manager/manager.h"
 #include "core/master/records.h"
+
+void
+lacks_say(uint32_t lacks)
+{
+	struct kv kv;
+
+	lacks &= ~manager.missing;
+	manager.missing |= lacks;
+	for (int i = 0; i < N_FEATURES; i++) {
+		const struct feature *f = &features[i];
+
+		if ((lacks & f->part) == 0)
+			continue;
+		kv_start(&kv, "feature-missing");
+		kv_text(&kv, "feature", f->name);
+		kv_text(&kv, "needs", f->since);
+		kv_text(&kv, "costs", f->without);
+		log_warnx("%s", kv.buf);
+	}
+}
 
 static void
 put(int fd, uint32_t *count, const struct rec_status *r)

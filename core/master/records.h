@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define REC_MAGIC_WHO 0x33485743u	/* "CWH3" */
-#define REC_MAGIC_STATUS 0x32545343u	/* "CST2" */
+#define REC_MAGIC_STATUS 0x33545343u	/* "CST3" */
 
 struct rec_head {
 	uint32_t magic;		/* REC_MAGIC_* */
@@ -24,8 +24,8 @@ struct rec_head {
 	uint32_t sessions;	/* workers now */
 	uint32_t sessions_max;
 	uint32_t connections_max;	/* of all gates */
-	uint32_t missing;	/* set of enum sandbox_part, of all roles */
-	uint32_t unused;
+	uint32_t missing;	/* set of enum sandbox_part, since the start */
+	uint32_t landlock;	/* ABI; 0: none */
 	uint64_t uptime_ns;
 	uint64_t logins;	/* sessions started since the start */
 	uint64_t refused;	/* hand-overs that became no session */

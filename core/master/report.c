@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "core/base/sandbox.h"
 #include "core/master/master.h"
 #include "core/master/records.h"
 #include "core/worker/worker.h"
@@ -123,6 +124,7 @@ report_send(const struct ipc_in *in)
 	    .sessions = master.sessions,
 	    .uptime_ns = clock_now() - master.started,
 	    .logins = master.logins, .refused = master.refused,
+	    .landlock = (uint32_t)sandbox_landlock_abi(),
 	    .breaches = master.breaches, .version = PACKAGE_VERSION};
 	struct ipc_ctl_answer m = {0};
 	int fd;

@@ -1,6 +1,6 @@
 /*
  * ctl_control.c - the commands that ask a running culverd over its control
- * socket: status, who, kick, reload.
+ * socket: who, kick, reload; ctl_status.c has the others.
  *
  * Runs in culverctl as its caller.  Answers are fixed records in a memfd of
  * master; they are checked, since master may be of another version.
@@ -19,14 +19,14 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
-#include "core/base/sandbox.h"
 #include "core/master/records.h"
 #include "core/tools/ctl.h"
 #include "core/tools/ctl_conf.h"
+#include "core/tools/ctl_control.h"
 
 enum { ANSWER_MS = 60000 };	/* a reload checks configuration and keys */
 
-static struct ipc_in in;
+static struct ipc_in in;		/* the answer */
 
 static int
 connect_error(const char *path)
@@ -93,8 +93,7 @@ control_connect(struct ctl *ctl)
 	return fd;
 }
 
-/* Ask and wait; 0 with the answer in `in`, or an exit status. */
-static int
+int
 control_ask(struct ctl *ctl, enum ipc_type type, const void *msg)
 {
 	int fd = control_connect(ctl), status = 0;
@@ -113,8 +112,7 @@ control_ask(struct ctl *ctl, enum ipc_type type, const void *msg)
 	return status;
 }
 
-/* The head of an answer with records of SIZE octets; 0 or an exit status. */
-static int
+int
 answer_head(struct rec_head *head, uint32_t magic, size_t size)
 {
 	if (in.m.ctl_answer.status != 0) {
@@ -134,101 +132,17 @@ answer_head(struct rec_head *head, uint32_t magic, size_t size)
 	return 0;
 }
 
-static _Bool
+_Bool
 answer_record(uint32_t i, void *rec, size_t size)
 {
 	return pread(in.fd[0], rec, size, (off_t)(sizeof(struct rec_head) +
 	    (uint64_t)i * size)) == (ssize_t)size;
 }
 
-/* "seccomp landlock" of a set of bits. */
-static const char *
-parts_text(uint32_t missing)
+void
+answer_done(void)
 {
-	static char text[128];
-	size_t n = 0;
-
-	text[0] = 0;
-	for (unsigned bit = 0; bit < 32; bit++)
-		if (missing & 1u << bit && n < sizeof(text))
-			n += (size_t)snprintf(text + n, sizeof(text) - n,
-			    "%s%s", n > 0 ? " " : "",
-			    sandbox_part_name((enum sandbox_part)(1u << bit)));
-	return text;
-}
-
-static void
-status_head(const struct rec_head *h, _Bool json)
-{
-	double up = (double)h->uptime_ns / (double)NS_PER_S;
-
-	if (json) {
-		printf("{\"version\": ");
-		json_text(h->version);
-		printf(", \"pid\": %" PRIu32 ", \"uptime\": %.3f, "
-		    "\"generation\": %" PRIu32 ", \"sessions\": %" PRIu32
-		    ", \"sessions_max\": %" PRIu32
-		    ", \"connections_max\": %" PRIu32 ", \"logins\": %" PRIu64
-		    ", \"refused\": %" PRIu64 ", \"breaches\": %" PRIu64
-		    ", \"sandbox_missing\": ", h->pid, up, h->generation,
-		    h->sessions, h->sessions_max, h->connections_max,
-		    h->logins, h->refused, h->breaches);
-		json_text(parts_text(h->missing));
-		printf(",\n \"roles\": ");
-		return;
-	}
-	printf("culverd ");
-	plain_text(h->version);
-	printf(", process %" PRIu32 ", up %.0f s, generation %" PRIu32 "\n"
-	    "sessions %" PRIu32 " of at most %" PRIu32 ", connections at "
-	    "most %" PRIu32 ", logins %" PRIu64 ", refused %" PRIu64
-	    ", breaches %" PRIu64 "\n", h->pid, up, h->generation,
-	    h->sessions, h->sessions_max, h->connections_max, h->logins,
-	    h->refused, h->breaches);
-	if (h->missing != 0)
-		printf("not confined by: %s\n", parts_text(h->missing));
-	putchar('\n');
-}
-
-int
-ctl_status(struct ctl *ctl)
-{
-	static const struct ctl_column columns[] = {{"role", 9},
-	    {"instance", 8}, {"section", 7}, {"generation", 10}, {"pid", 8},
-	    {"phase", 8}, {"restarts", 8}, {"age", 10}, {"missing", 7}};
-	static const char *const phases[] = {"starting", "running",
-	    "draining", "waiting"};
-	const struct ipc_ctl_status ask = {0};
-	struct rec_head head;
-	struct rec_status r;
-	struct ctl_list l;
-	int status;
-
-	if (ctl->argc != 1)
-		return ctl_usage(ctl);
-	if ((status = control_ask(ctl, IPC_CTL_STATUS, &ask)) != 0 ||
-	    (status = answer_head(&head, REC_MAGIC_STATUS, sizeof(r))) != 0)
-		return status;
-	status_head(&head, ctl->json);
-	list_begin(&l, columns, 9, ctl->json);
-	for (uint32_t i = 0; i < head.count; i++) {
-		if (!answer_record(i, &r, sizeof(r)))
-			return EX_PROTOCOL;
-		list_text(&l, ipc_role_name((enum ipc_role)r.role));
-		list_u64(&l, r.instance);
-		list_u64(&l, r.section);
-		list_u64(&l, r.generation);
-		list_u64(&l, r.pid);
-		list_text(&l, r.phase < 4 ? phases[r.phase] : "?");
-		list_u64(&l, r.restarts);
-		list_ns(&l, r.age_ns);
-		list_text(&l, parts_text(r.missing));
-	}
-	list_end(&l);
-	if (ctl->json)
-		printf("}\n");
 	ipc_done(&in);
-	return 0;
 }
 
 int

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "core/base/clock.h"
+#include "core/base/features.h"
 #include "core/base/log.h"
 #include "core/base/loop.h"
 
@@ -159,6 +160,42 @@ a_pair_too_long_for_the_line_is_left_out(void **state)
 	assert_true(strlen(kv.buf) < sizeof(kv.buf));
 }
 
+/* Each Landlock ABI, also those that this kernel does not have. */
+static void
+what_each_landlock_lacks(void **state)
+{
+	static const unsigned came[] = {SANDBOX_LANDLOCK, SANDBOX_REFER,
+	    SANDBOX_TRUNCATE, SANDBOX_NET, SANDBOX_IOCTL, SANDBOX_SCOPE};
+
+	(void)state;
+	for (int abi = 0; abi <= 8; abi++) {
+		unsigned lacks = sandbox_lacks(abi);
+
+		for (int i = 0; i < 6; i++)
+			assert_int_equal((lacks & came[i]) != 0, abi < i + 1);
+		assert_int_equal((lacks & SANDBOX_APART) != 0, abi < 2);
+	}
+}
+
+static void
+features_are_a_bit_each(void **state)
+{
+	unsigned all = 0;
+
+	(void)state;
+	for (int i = 0; i < N_FEATURES; i++) {
+		unsigned bit = features[i].part;
+
+		assert_int_equal(bit & (bit - 1), 0);
+		assert_int_equal(all & bit, 0);
+		all |= bit;
+		assert_true(strlen(features[i].name) <= 17);
+		assert_true(strlen(features[i].since) <= 36);
+		assert_non_null(features[i].without);
+	}
+	assert_int_equal(all & sandbox_lacks(0), sandbox_lacks(0));
+}
+
 int
 main(void)
 {
@@ -168,6 +205,8 @@ main(void)
 		cmocka_unit_test(
 		    a_removed_descriptor_gets_no_event_of_the_same_round),
 		cmocka_unit_test(no_value_can_forge_a_pair),
+		cmocka_unit_test(what_each_landlock_lacks),
+		cmocka_unit_test(features_are_a_bit_each),
 		cmocka_unit_test(a_pair_too_long_for_the_line_is_left_out),
 	};
 

@@ -1,0 +1,21 @@
+/*
+ * ctl_control.h - ask a running culverd, one question a run of culverctl.
+ */
+#ifndef TOOLS_CTL_CONTROL_H
+#define TOOLS_CTL_CONTROL_H
+
+#include "core/master/records.h"
+#include "core/tools/ctl.h"
+
+/* Send MSG over the control socket and wait for the answer, which is kept; 0,
+ * or an exit status after a message. */
+int control_ask(struct ctl *ctl, enum ipc_type type, const void *msg);
+
+/* The head of that answer, if it has records of SIZE octets; likewise. */
+int answer_head(struct rec_head *head, uint32_t magic, size_t size);
+
+/* Its record I of SIZE octets; false: it is not there. */
+_Bool answer_record(uint32_t i, void *rec, size_t size);
+void answer_done(void);
+
+#endif /* TOOLS_CTL_CONTROL_H */
