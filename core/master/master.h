@@ -157,7 +157,18 @@ void session_end(const struct session *s, void *unused);
 void session_kill(const struct session *s, void *unused);
 void session_setup(void);
 
-/* report.c: runs after a drop; answer a REPORT or a KICK. */
-void report_send(const struct ipc_in *in);
+/* A worker's descriptors, from its first call on. */
+enum { WORKER_CLIENT = 3, WORKER_CHANNEL, WORKER_SNAPSHOT };
+
+/* dropped.c: what is left for a worker to do after its drop. */
+void worker_run(const struct session *s, int locker)
+    __attribute__((noreturn));
+
+/* requests.c: have a copy of master that has dropped its rights do what IN
+ * asks for; FROM is the session that does, or NULL. */
+_Bool report_fork(const struct ipc_in *in, const struct session *from);
+
+/* report.c: what that copy does. */
+void report_send(const struct ipc_in *in, const struct session *from);
 
 #endif /* MASTER_MASTER_H */

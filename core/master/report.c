@@ -1,6 +1,6 @@
 /*
- * report.c - who is there, as the records of records.h in a memfd; and the
- * end of sessions that somebody asked for, whose channels are here, too.
+ * report.c - who is there, as the records of records.h in a memfd; and what
+ * sessions are told that somebody asked for, whose channels are here, too.
  *
  * Runs in a forked copy of master that has dropped its rights: it reads
  * master's memory as it was at the fork, sends one answer and exits.
@@ -117,8 +117,46 @@ kick(const struct ipc_in *in)
 		ipc_send(in->fd[0], IPC_CTL_ANSWER, &m, NULL, 0);
 }
 
+/* --- takeover --------------------------------------------------------------- */
+
+struct wish {
+	const struct session *from;
+	char octet;
+	unsigned heard;
+};
+
+/* Tell S, if its mailbox is that of the one who wishes, as the grants say;
+ * what workers say of that would not count. */
+static void
+wish_pass(const struct session *s, void *arg)
+{
+	struct wish *w = arg;
+	const struct ipc_grant *g = &s->g, *own = &w->from->g;
+
+	if (s != w->from && s->state == S_RUNNING &&
+	    g->kind == IPC_GRANT_SESSION && g->uid == own->uid &&
+	    strcmp(g->user, own->user) == 0 &&
+	    strncmp(s->gen->conf.storage[g->section].name,
+	    w->from->gen->conf.storage[own->section].name, CONF_NAME) == 0)
+		w->heard += send(s->io.fd, &w->octet, 1, MSG_DONTWAIT |
+		    MSG_NOSIGNAL) == 1;
+}
+
+/* A login wants a mailbox that is taken, or who has it says that he stays. */
+static void
+wish(const struct session *from, _Bool stays)
+{
+	struct wish w = {.from = from, .octet = stays ? WORKER_STAYS :
+	    WORKER_WANTED};
+
+	session_each(wish_pass, &w);
+	w.octet = WORKER_STAYS;
+	if (w.heard == 0)
+		send(from->io.fd, &w.octet, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 void
-report_send(const struct ipc_in *in)
+report_send(const struct ipc_in *in, const struct session *from)
 {
 	struct rec_head h = {.pid = (uint32_t)getppid(),
 	    .sessions = master.sessions,
@@ -131,6 +169,10 @@ report_send(const struct ipc_in *in)
 
 	if (in->type == IPC_KICK) {
 		kick(in);
+		return;
+	}
+	if (in->type == IPC_WORKER_TAKEOVER) {
+		wish(from, in->m.worker_takeover.stays != 0);
 		return;
 	}
 	if (in->nfds > 1) {

@@ -193,32 +193,38 @@ open_for(struct child *manager, struct ipc_in *in)
 }
 
 /*
- * Answer a client of manager's: a copy of what master knows, dropped to the
- * log role's user, does it, so that none of that runs as root.
+ * What a copy of all that master knows is enough for, one that has dropped to
+ * the log role's user does, so that none of it runs as root.  Of those that
+ * somebody may ask for as fast as he likes there are few at a time.
  */
-static _Bool
-answer(struct child *manager, struct ipc_in *in)
+_Bool
+report_fork(const struct ipc_in *in, const struct session *from)
 {
 	const struct ipc_ctl_answer no = {.status = EAGAIN};
 	pid_t *place = master.answers, pid = -1;
 
-	(void)manager;
 	while (*place != 0 && place < &master.answers[ANSWERS_MAX])
 		place++;
-	if (in->type == IPC_KICK || place < &master.answers[ANSWERS_MAX])
+	if (in->type != IPC_REPORT || place < &master.answers[ANSWERS_MAX])
 		pid = fork();
 	if (pid < 0)
-		log_warnx("no process for an answer to culverctl");
+		log_warnx("no process to answer with");
 	if (pid < 0 && in->nfds > 0)
 		ipc_send(in->fd[0], IPC_CTL_ANSWER, &no, NULL, 0);
 	if (pid > 0)
 		*place = pid;
 	if (pid != 0)
 		return 1;
-	if (!priv_drop(&master.env.ids[spawn_index(R_LOG)], 0))
-		_exit(71);
-	report_send(in);
+	if (priv_drop(&master.env.ids[spawn_index(R_LOG)], 0))
+		report_send(in, from);
 	_exit(0);
+}
+
+static _Bool
+answer(struct child *manager, struct ipc_in *in)
+{
+	(void)manager;
+	return report_fork(in, NULL);
 }
 
 /* The end of a child that manager has started, if it is still there. */

@@ -28,7 +28,8 @@
 #include "core/master/master.h"
 #include "core/worker/worker.h"
 
-enum { BUCKETS = 1024, SLOTS = 16, SLOT_FDS = 3, SLOT_FIRST = 3,
+enum { BUCKETS = 1024, SLOTS = 16, SLOT_FDS = 3,
+	SLOT_FIRST = WORKER_CLIENT,
 	WORKER_LOG_MAX = 200, GRANTS_MAX = 1024, WISHES_MAX = 8 };
 #define GRANT_TIME (30 * NS_PER_S)
 #define START_TIME (5 * NS_PER_S)
@@ -202,16 +203,13 @@ static void __attribute__((noreturn))
 worker_child(const struct session *s)
 {
 	unsigned first = SLOT_FIRST + (unsigned)s->slot * SLOT_FDS;
-	struct worker_start ws = {.client = 3, .channel = 4, .snapshot = 5,
-	    .tail = s->g.tail.p, .tail_len = s->g.tail.n, .flags = s->g.flags,
-	    .uid = s->g.uid, .gid = s->g.gid, .session = s->g.id,
-	    .remote = s->g.remote, .mech = s->g.mech};
 	const struct conf_storage_section *sec =
 	    &s->gen->conf.storage[s->g.section];
 	struct priv_ids ids = {.uid = s->g.uid, .gid = s->g.gid,
 	    .n_groups = sec->n_groups};
 	const struct ipc_worker_up up = {0};
 	sigset_t none;
+	int locker;
 
 	if (syscall(SYS_close_range, first + SLOT_FDS, ~0u,
 	    CLOSE_RANGE_UNSHARE) != 0)
@@ -223,16 +221,15 @@ worker_child(const struct session *s)
 		ids.groups[i] = sec->groups[i];
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	log_set_sink(NULL);
-	if (!spawn_locker(&master.env, ids.uid, sec->lock_gid, ws.snapshot,
-	    &ws.locker))
+	if (!spawn_locker(&master.env, ids.uid, sec->lock_gid, WORKER_SNAPSHOT,
+	    &locker))
 		_exit(71);
 	/* Before the drop: from then on the user may stop this process, which
 	 * must not keep the slot from others. */
-	if (ipc_send(ws.channel, IPC_WORKER_UP, &up, NULL, 0) != CULVER_OK ||
-	    !priv_drop(&ids, 0))
+	if (ipc_send(WORKER_CHANNEL, IPC_WORKER_UP, &up, NULL, 0) !=
+	    CULVER_OK || !priv_drop(&ids, 0))
 		_exit(71);
-	_exit(worker_main(&ws));
+	worker_run(s, locker);
 }
 
 static void on_worker(struct loop_io *io, unsigned events);
@@ -365,45 +362,6 @@ worker_up(struct session *s)
 	queue_run();
 }
 
-struct wish {
-	const struct session *from;
-	char octet;
-	unsigned heard;
-};
-
-/* Tell S, if its mailbox is that of the one who wishes, as the grants say;
- * what workers say of that would not count. */
-static void
-wish_pass(const struct session *s, void *arg)
-{
-	struct wish *w = arg;
-	const struct ipc_grant *g = &s->g, *own = &w->from->g;
-
-	if (s != w->from && s->state == S_RUNNING &&
-	    g->kind == IPC_GRANT_SESSION && g->uid == own->uid &&
-	    strcmp(g->user, own->user) == 0 &&
-	    strncmp(s->gen->conf.storage[g->section].name,
-	    w->from->gen->conf.storage[own->section].name, CONF_NAME) == 0)
-		w->heard += send(s->io.fd, &w->octet, 1, MSG_DONTWAIT |
-		    MSG_NOSIGNAL) == 1;
-}
-
-/* A login wants a mailbox that is taken, or who has it says that he stays. */
-static void
-worker_wish(struct session *s, _Bool stays)
-{
-	struct wish w = {.from = s, .octet = stays ? WORKER_STAYS :
-	    WORKER_WANTED};
-
-	/* looking through all sessions is not for free: once a second */
-	if (s->wishes++ > WISHES_MAX + (clock_now() - s->started) / NS_PER_S)
-		return;
-	session_each(wish_pass, &w);
-	w.octet = WORKER_STAYS;
-	if (w.heard == 0)
-		send(s->io.fd, &w.octet, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
 static void
 worker_message(struct session *s, const struct ipc_in *in)
 {
@@ -412,7 +370,10 @@ worker_message(struct session *s, const struct ipc_in *in)
 	if (in->type == IPC_WORKER_UP) {
 		worker_up(s);
 	} else if (in->type == IPC_WORKER_TAKEOVER) {
-		worker_wish(s, in->m.worker_takeover.stays != 0);
+		/* looking through all is not for free: once a second */
+		if (s->wishes++ <= WISHES_MAX + (clock_now() - s->started) /
+		    NS_PER_S)
+			report_fork(in, s);
 	} else if (in->type == IPC_WORKER_LOG) {
 		line.level = in->m.worker_log.level;
 		line.text = s->log_lines++ < WORKER_LOG_MAX ?

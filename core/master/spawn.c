@@ -1,15 +1,14 @@
 /*
- * spawn.c - start a role: fork, drop, verify, execute.
+ * spawn.c - start a role: fork, drop, verify; exec.c does the rest.
  *
- * The child is root until priv_drop() returns; between the fork and that it
- * only moves descriptors.  Ids are looked up in /etc/passwd by fgetpwent(),
+ * The child is root until priv_drop() returns, and does nothing else until
+ * then.  Ids are looked up in /etc/passwd by fgetpwent(),
  * never through NSS, which would load libraries.
  */
 #include "config.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <sched.h>
 #include <pwd.h>
 #include <signal.h>
@@ -22,7 +21,6 @@
 #include <unistd.h>
 
 #include "core/base/log.h"
-#include "core/locker/locker.h"
 #include "core/master/spawn.h"
 
 /* By index: the user of a role, and whose index counts for it. */
@@ -114,32 +112,18 @@ spawn_setup(struct spawn_env *env, const char *const override[IPC_ROLES])
 }
 
 _Bool
-spawn_override(const char *override[IPC_ROLES], char *arg)
+spawn_override(const char *override[IPC_ROLES], const char *arg)
 {
-	char *eq = strchr(arg, '=');
+	for (unsigned i = 1; i < IPC_ROLES; i++) {
+		size_t n = strlen(ipc_role_name(1u << i));
 
-	if (eq == NULL)
-		return 0;
-	*eq = 0;
-	for (unsigned i = 1; i < IPC_ROLES; i++)
-		if (users[i].as == i &&
-		    strcmp(arg, ipc_role_name(1u << i)) == 0) {
-			override[i] = eq + 1;
+		if (users[i].as == i && strncmp(arg,
+		    ipc_role_name(1u << i), n) == 0 && arg[n] == '=') {
+			override[i] = arg + n + 1;
 			return 1;
 		}
+	}
 	return 0;
-}
-
-/* Put FD[i] at 3 + i, and nothing else above 2. */
-static _Bool
-fds_place(const struct spawn *s)
-{
-	for (int i = 0; i < SPAWN_MAX_FDS; i++)
-		if (s->fd[i] < 3)
-			close(3 + i);
-		else if (s->fd[i] < SPAWN_FD_MIN || dup2(s->fd[i], 3 + i) < 0)
-			return 0;
-	return syscall(SYS_close_range, SPAWN_FD_MIN, ~0u, 0) == 0;
 }
 
 _Bool
@@ -158,34 +142,16 @@ spawn_std_null(void)
 static void __attribute__((noreturn))
 child(const struct spawn_env *env, const struct spawn *s)
 {
-	char path[640], number[16];
-	char *argv[3 + SPAWN_MAX_ARGS] = {NULL};
-	char *envp[] = {(char *)(uintptr_t)"PATH=/usr/bin:/bin", NULL, NULL};
 	struct priv_ids ids = env->ids[spawn_index(s->role)];
-	char *tz = getenv("TZ");
 	const struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
-	sigset_t none;
 
-	sigemptyset(&none);
-	snprintf(path, sizeof(path), "%s/%s", env->libexec,
-	    ipc_role_name(s->role));
-	snprintf(number, sizeof(number), "%u", s->instance);
-	argv[0] = (char *)(uintptr_t)ipc_role_name(s->role);
-	argv[1] = number;
-	for (int i = 0; i < SPAWN_MAX_ARGS && s->arg[i] != NULL; i++)
-		argv[2 + i] = (char *)(uintptr_t)s->arg[i];
-	if (tz != NULL)
-		envp[1] = tz - strlen("TZ=");
 	if (s->role == R_AUTH)	/* it looks what became of that */
 		(void)setrlimit(RLIMIT_MEMLOCK, &all);
 	if (s->group != 0)
 		ids.groups[ids.n_groups++] = s->group;
-	if (!spawn_std_null() || !fds_place(s) ||
-	    sigprocmask(SIG_SETMASK, &none, NULL) != 0 ||
-	    !priv_drop(&ids, s->keep_chroot))
-		_exit(71);
-	execve(path, argv, envp);
-	_exit(72);
+	if (priv_drop(&ids, s->keep_chroot))
+		spawn_exec(env, s);
+	_exit(71);
 }
 
 pid_t
@@ -196,18 +162,6 @@ spawn_role(const struct spawn_env *env, const struct spawn *s)
 	if (pid == 0)
 		child(env, s);
 	return pid;
-}
-
-static void __attribute__((noreturn))
-locker_child(const struct priv_ids *ids, uid_t owner, int snapshot,
-    int channel)
-{
-	if (dup2(channel, LOCKER_CHANNEL) < 0 ||
-	    dup2(snapshot, LOCKER_SNAPSHOT) < 0 ||
-	    syscall(SYS_close_range, LOCKER_SNAPSHOT + 1, ~0u, 0) != 0 ||
-	    !priv_drop(ids, 0))
-		_exit(71);
-	_exit(locker_main(owner));
 }
 
 _Bool
@@ -226,8 +180,10 @@ spawn_locker(const struct spawn_env *env, uid_t owner, gid_t gid,
 		return 0;
 	/* reaped by whom reaps the worker, also after that is gone */
 	pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, NULL, NULL, NULL, 0);
+	if (pid == 0 && priv_drop(&ids, 0))
+		spawn_locker_run(owner, snapshot, pair[1]);
 	if (pid == 0)
-		locker_child(&ids, owner, snapshot, pair[1]);
+		_exit(71);
 	close(pair[1]);
 	*end = pair[0];
 	return pid > 0;

@@ -40,8 +40,8 @@ _Bool spawn_setup(struct spawn_env *env, const char *const override[IPC_ROLES]);
 
 /* "-u ROLE=ID" of a command line, for config, gate, auth and log: certcheck
  * and lmtp are the gate's user, a pool the coordinator's, manager the config
- * role's.  ARG is cut in two and stays in use; false: no such role. */
-_Bool spawn_override(const char *override[IPC_ROLES], char *arg);
+ * role's.  ARG stays in use; false: no such role. */
+_Bool spawn_override(const char *override[IPC_ROLES], const char *arg);
 
 /* Bit number of a role, as an index. */
 unsigned spawn_index(enum ipc_role role);
@@ -57,6 +57,12 @@ pid_t spawn_role(const struct spawn_env *env, const struct spawn *s);
  */
 _Bool spawn_locker(const struct spawn_env *env, uid_t owner, gid_t gid,
     int snapshot, int *end);
+
+/* exec.c, in a child that has dropped: become the role, or the locker. */
+void spawn_exec(const struct spawn_env *env, const struct spawn *s)
+    __attribute__((noreturn));
+void spawn_locker_run(uid_t owner, int snapshot, int channel)
+    __attribute__((noreturn));
 
 /* Make descriptors 0 to 2 /dev/null, as they are in every role; only a build
  * with sanitizers keeps stderr for what those say. */
