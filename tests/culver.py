@@ -489,9 +489,10 @@ limits {{
 
     # --- running -----------------------------------------------------------
 
-    def start_in_background(self):
+    def start_in_background(self, prefix=()):
         """Without -F: it logs where `log` says; its pid is in run_dir."""
-        subprocess.run(self.argv(), check=True, timeout=20, cwd="/",
+        subprocess.run([*prefix, *self.argv()], check=True, timeout=20,
+                       cwd="/",
                        stdin=subprocess.DEVNULL)
         pid = until("the pid file", lambda: (
             (self.dir / "run/pid").exists() and

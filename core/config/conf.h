@@ -254,6 +254,7 @@ struct conf_auth {
 struct conf_log {
 	struct conf_head head;
 	uint32_t level;			/* least level that is written */
+	uint32_t json;			/* 0: lines are text */
 };
 
 /* --- auth pool and worker: a section with its plugin ----------------- */

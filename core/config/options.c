@@ -14,6 +14,7 @@
 #define DAY NS(86400)
 
 static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+static const char *const formats[] = {"text", "json", NULL};
 static const char *const cases[] = {"keep", "lower", NULL};
 static const char *const protocols[] = {"pop3", "lmtp", NULL};
 static const char *const names[] = {"any", "address", "local", NULL};
@@ -66,6 +67,10 @@ const struct cf_option cf_options[O_COUNT] = {
 	TOP(O_LOG_LEVEL, "log_level", CULVER_OPT_ENUM),
 	    .o.def = "info", .o.choices = levels,
 	    .o.help = "the least important lines that are still written"},
+	TOP(O_LOG_FORMAT, "log_format", CULVER_OPT_ENUM),
+	    .o.def = "text", .o.choices = formats,
+	    .o.help = "how lines are written: text for people, or one JSON "
+	    "object a line"},
 	TOP(O_CONTROL_GROUP, "control_group", CULVER_OPT_STRING),
 	    .o.min = 1, .o.max = 255, .computed = "none",
 	    .o.help = "members of this group (a name or a number) may ask "

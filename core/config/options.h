@@ -23,7 +23,7 @@ struct cf_sect_info {
 
 /* In the order of the table in options.c, section by section. */
 enum cf_opt {
-	O_HOSTNAME, O_RUN_DIR, O_STATE_DIR, O_LOG, O_LOG_LEVEL,
+	O_HOSTNAME, O_RUN_DIR, O_STATE_DIR, O_LOG, O_LOG_LEVEL, O_LOG_FORMAT,
 	O_CONTROL_GROUP, O_USER_CASE, O_GATES,
 	O_RECIPIENT_DELIMITER, O_RECIPIENT_NAME, O_QUOTA_FULL,
 	O_DELIVER_GROUP, O_SASL, O_MASTER_SEPARATOR,

@@ -141,5 +141,6 @@ snap_log(const struct snapper *s)
 	struct part p = {.kind = CONF_LOG, .fixed = l, .size = sizeof(*l)};
 
 	l->level = (uint32_t)s->c->top.v[O_LOG_LEVEL].u.i + 1;
+	l->json = (uint32_t)s->c->top.v[O_LOG_FORMAT].u.i;
 	return snap_filter(&p, FILTER_LOG, 0) && snap_seal(s, &p);
 }

@@ -22,23 +22,25 @@ enum {
 };
 
 static void
-write_line(struct lines *l, int level, const char *who, const char *text)
+write_line(struct lines *l, const struct entry *e)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	out_line(&l->out, &now, level, who, text);
+	out_line(&l->out, &now, e);
 }
 
 void
 lines_held(struct lines *l, struct source *s)
 {
-	char note[64];
+	char text[64];
+	const struct entry e = {.level = s->level, .who = s->who,
+	    .text = text};
 
 	if (s->held > 0) {
-		snprintf(note, sizeof(note),
+		snprintf(text, sizeof(text),
 		    "the last line was repeated %u times", s->held);
-		write_line(l, s->level, s->who, note);
+		write_line(l, &e);
 	}
 	s->held = 0;
 	s->same = 0;
@@ -47,15 +49,16 @@ lines_held(struct lines *l, struct source *s)
 /* A few identical lines in a row are written, since fail2ban and its like
  * count lines. */
 static void
-line(struct lines *l, struct source *s, uint32_t level, const char *who,
-    const char *text)
+line(struct lines *l, struct source *s, const struct entry *given)
 {
-	if (level < LOG_DEBUG_ || level > LOG_ERROR_)
-		level = LOG_ERROR_;
-	if (level < l->level)
+	struct entry e = *given;
+
+	if (e.level < LOG_DEBUG_ || e.level > LOG_ERROR_)
+		e.level = LOG_ERROR_;
+	if ((uint32_t)e.level < l->level)
 		return;
-	if (s->level == (int)level && strcmp(s->who, who) == 0 &&
-	    strcmp(s->last, text) == 0) {
+	if (s->level == e.level && strcmp(s->who, e.who) == 0 &&
+	    strcmp(s->last, e.text) == 0) {
 		if (++s->same > BURST) {
 			s->held++;
 			l->on_held();
@@ -63,24 +66,40 @@ line(struct lines *l, struct source *s, uint32_t level, const char *who,
 		}
 	} else {
 		lines_held(l, s);
-		s->level = (int)level;
+		s->level = e.level;
 		s->same = 1;
-		snprintf(s->who, sizeof(s->who), "%s", who);
-		snprintf(s->last, sizeof(s->last), "%s", text);
+		snprintf(s->who, sizeof(s->who), "%s", e.who);
+		snprintf(s->last, sizeof(s->last), "%s", e.text);
 	}
-	write_line(l, (int)level, who, text);
+	write_line(l, &e);
+}
+
+/* An event of S, or something else. */
+static void
+event(struct lines *l, struct source *s, int level, const char *text)
+{
+	const struct entry e = {.level = level, .who = s->name, .text = text,
+	    .pairs = text};
+
+	line(l, s, &e);
 }
 
 void
-lines_add(struct lines *l, struct source *s, uint32_t level, const char *text)
+lines_add(struct lines *l, struct source *s, uint32_t level, const char *text,
+    _Bool free_text)
 {
-	line(l, s, level, s->name, text);
+	const struct entry e = {.level = (int)level, .who = s->name,
+	    .text = text, .pairs = free_text ? NULL : text};
+
+	line(l, s, &e);
 }
 
 void
 lines_own(struct lines *l, int level, const char *text)
 {
-	write_line(l, level, "log/1", text);
+	const struct entry e = {.level = level, .who = "log/1", .text = text};
+
+	write_line(l, &e);
 }
 
 /* --- sessions -------------------------------------------------------------- */
@@ -124,7 +143,7 @@ login(struct lines *l, struct source *s, const struct ipc_log_session *m)
 	kv_hex(&kv, "session", m->session);
 	kv_u64(&kv, "uid", m->uid);
 	kv_u64(&kv, "pid", m->pid);
-	line(l, s, LOG_INFO_, s->name, kv.buf);
+	event(l, s, LOG_INFO_, kv.buf);
 }
 
 /* Why the session ended: its worker's last word, if it had one in END. */
@@ -161,7 +180,7 @@ delivery(struct lines *l, struct source *s, const struct ipc_log_session *m,
 	kv_u64(&kv, "octets", end->retr_octets);
 	kv_u64(&kv, "duration-ms", m->duration / NS_PER_MS);
 	kv_text(&kv, "reason", reason);
-	line(l, s, LOG_INFO_, s->name, kv.buf);
+	event(l, s, LOG_INFO_, kv.buf);
 }
 
 static void
@@ -189,7 +208,7 @@ session_end(struct lines *l, struct source *s, const struct ipc_log_session *m)
 	kv_u64(&kv, "left-octets", end->left_octets);
 	kv_u64(&kv, "duration-ms", m->duration / NS_PER_MS);
 	kv_text(&kv, "reason", reason);
-	line(l, s, LOG_INFO_, s->name, kv.buf);
+	event(l, s, LOG_INFO_, kv.buf);
 }
 
 void
@@ -208,12 +227,14 @@ lines_worker(struct lines *l, struct source *s, const struct ipc_log_worker *m)
 {
 	char who[40], text[OUT_TEXT_MAX];
 	struct kv kv;
+	const struct entry e = {.level = (int)m->level, .who = who,
+	    .text = text, .pairs = kv.buf, .note = m->text};
 
 	snprintf(who, sizeof(who), "worker/%016" PRIx64, m->session);
 	kv_start(&kv, "session-note");
 	kv_text(&kv, "user", m->user);
 	snprintf(text, sizeof(text), "%.1000s: %.1023s", kv.buf, m->text);
-	line(l, s, m->level, who, text);
+	line(l, s, &e);
 }
 
 void
@@ -224,7 +245,7 @@ lines_text(struct lines *l, struct source *s, uint32_t level, int fd)
 	char *p = buf, *end;
 
 	if (n < 0) {
-		line(l, s, LOG_ERROR_, s->name, "a diagnosis was unreadable");
+		lines_add(l, s, LOG_ERROR_, "a diagnosis was unreadable", 1);
 		return;
 	}
 	for (ssize_t i = 0; i < n; i++)
@@ -236,7 +257,7 @@ lines_text(struct lines *l, struct source *s, uint32_t level, int fd)
 
 		end = p + strcspn(p, "\n");
 		snprintf(text, sizeof(text), "%.*s", (int)(end - p), p);
-		line(l, s, level, s->name, text);
+		lines_add(l, s, level, text, 1);
 		end += *end == '\n';
 	}
 }

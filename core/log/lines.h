@@ -28,9 +28,10 @@ struct source {
 	unsigned held;		/* of these not written */
 };
 
-/* A line of S, a LOG_* level of base/log.h; one of our own. */
+/* A line of S, a LOG_* level of base/log.h, which FREE_TEXT says is no event
+ * even if it looks like one; one of our own. */
 void lines_add(struct lines *l, struct source *s, uint32_t level,
-    const char *text);
+    const char *text, _Bool free_text);
 void lines_own(struct lines *l, int level, const char *text);
 
 /* The lines of a session's begin or end, of a worker, and of the memfd that

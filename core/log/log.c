@@ -123,8 +123,10 @@ on_target(uint32_t kind)
 	_Bool first = lines.out.fd < 0;
 
 	if (in.nfds == 2 && conf_read(in.fd[1], CONF_LOG, &newer,
-	    sizeof(newer)))
+	    sizeof(newer))) {
 		lines.level = newer.level;
+		lines.out.json = newer.json != 0;
+	}
 	out_target(&lines.out, in.fd[0], kind == 1 ? OUT_SYSLOG : OUT_FILE);
 	in.fd[0] = -1;
 	for (struct sender *s = senders; first && s != NULL; s = s->next)
@@ -153,8 +155,9 @@ message(struct sender *s)
 
 	switch (in.type) {
 	case IPC_LOG_LINE:
+		/* a pool's lines are a plugin's */
 		lines_add(&lines, from, in.m.log_line.level,
-		    in.m.log_line.text);
+		    in.m.log_line.text, s->role == R_POOL);
 		break;
 	case IPC_LOG_SESSION:
 		lines_session(&lines, from, &in.m.log_session);
@@ -320,6 +323,7 @@ main(void)
 		return 1;
 	}
 	lines.level = conf.level;
+	lines.out.json = conf.json != 0;
 	loop = loop_new();
 	if (loop == NULL || !loop_watch(loop, &manager.io, LOOP_READ) ||
 	    !confine()) {

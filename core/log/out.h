@@ -11,17 +11,14 @@
 #include <stddef.h>
 #include <time.h>
 
-enum out_kind { OUT_FILE = 0, OUT_SYSLOG = 1 };	/* as in LOG_TARGET */
+#include "core/log/format.h"
 
-enum {
-	OUT_TEXT_MAX = 2048,			/* of a text before escaping */
-	OUT_LINE_MAX = 4 * OUT_TEXT_MAX + 256,	/* of a line as written */
-	OUT_BUFFER = 128 * 1024
-};
+enum { OUT_BUFFER = 128 * 1024 };
 
 struct out {
 	int fd;			/* -1: no target yet */
 	enum out_kind kind;
+	_Bool json;
 	unsigned long lost;	/* lines that did not fit */
 	int error;		/* errno of the write that failed, or 0 */
 	size_t n;
@@ -34,12 +31,9 @@ void out_init(struct out *out);
  * counted as lost. */
 void out_target(struct out *out, int fd, enum out_kind kind);
 
-/*
- * Add one line of LEVEL (base/log.h) at NOW from WHO ("gate/1").  TEXT is not
- * trusted: octets outside 0x20..0x7e become \xNN.
- */
-void out_line(struct out *out, const struct timespec *now, int level,
-    const char *who, const char *text);
+/* Add the line of E at NOW, whose texts are not trusted. */
+void out_line(struct out *out, const struct timespec *now,
+    const struct entry *e);
 
 /* Write what is there; 0 if something had to stay: try again later.  A file
  * or terminal may block. */

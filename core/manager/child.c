@@ -135,14 +135,14 @@ log_connect(struct child *log)
 			log_sender(c->role, c->instance, &c->log_end);
 }
 
-/* Send the log role where its lines go from now on. */
+/* Send the log role where its lines go from now on, and how they look. */
 void
 log_retarget(void)
 {
 	struct ipc_log_target target = {.kind = manager.log_syslog};
+	const int fd[2] = {manager.log_target, manager.gen->log_snap};
 
-	child_tell(manager.log, IPC_LOG_TARGET, &target, &manager.log_target,
-	    1);
+	child_tell(manager.log, IPC_LOG_TARGET, &target, fd, 2);
 }
 
 /* Every line of a diagnosis. */

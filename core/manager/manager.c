@@ -161,6 +161,7 @@ reload_done(struct generation *gen, int diag)
 	manager.gen = gen;
 	if (!log_reopen(gen))
 		log_error("%s: the old log goes on", gen->conf.log);
+	log_retarget();		/* also those that finish */
 	gen_start(gen);
 	log_info("reloaded: generation %u", gen->number);
 	lacks_say(gen->conf.lacks);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "core/base/json.h"
 #include "core/tools/ctl.h"
 
 int
@@ -29,50 +30,16 @@ plain_text(const char *s)
 	return n;
 }
 
-/* Octets of the UTF-8 sequence at S, 0 if it is none (RFC 3629). */
-static unsigned
-utf8_length(const unsigned char *s)
-{
-	unsigned n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 :
-	    s[0] >= 0xe0 && s[0] < 0xf0 ? 3 :
-	    s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
-
-	for (unsigned i = 1; i < n; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return n;
-}
-
-static _Bool
-utf8_is(const char *s)
-{
-	const unsigned char *p = (const unsigned char *)s;
-
-	for (unsigned n; *p != 0; p += n)
-		if ((n = utf8_length(p)) == 0)
-			return 0;
-	return 1;
-}
-
 void
 json_text(const char *s)
 {
-	_Bool utf8 = utf8_is(s);
+	const char *end = s + strlen(s);
+	_Bool utf8 = json_is_utf8(s, (size_t)(end - s));
+	char out[JSON_CHAR];
 
 	putchar('"');
-	for (; *s != 0; s++) {
-		unsigned char c = (unsigned char)*s;
-
-		if (c == '"' || c == '\\')
-			printf("\\%c", c);
-		else if (c < 0x20 || c == 0x7f || (c >= 0x80 && !utf8))
-			printf("\\u%04x", c);
-		else
-			putchar(c);
-	}
+	while (s < end)
+		fwrite(out, 1, json_char(out, &s, end, utf8), stdout);
 	putchar('"');
 }
 

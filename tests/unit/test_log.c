@@ -45,6 +45,14 @@ teardown(void **state)
 	return 0;
 }
 
+static void
+say(int level, const char *who, const char *text)
+{
+	const struct entry e = {.level = level, .who = who, .text = text};
+
+	out_line(&out, &moment, &e);
+}
+
 static const char *
 written(int fd)
 {
@@ -63,7 +71,7 @@ file_line_has_time_sender_and_level(void **state)
 
 	(void)state;
 	out_target(&out, fd, OUT_FILE);
-	out_line(&out, &moment, LOG_WARN_, "gate/3", "hello");
+	say(LOG_WARN_, "gate/3", "hello");
 	assert_string_equal(written(fd), "");
 	assert_true(out_flush(&out));
 	assert_string_equal(written(fd), "2023-11-15T03:43:20.042+05:30 "
@@ -77,7 +85,7 @@ control_octets_are_escaped(void **state)
 
 	(void)state;
 	out_target(&out, fd, OUT_FILE);
-	out_line(&out, &moment, LOG_INFO_, "gate/1",
+	say(LOG_INFO_, "gate/1",
 	    "a\nculver[master/1]: info login\x1b[0m\x7f\xc2\x9b");
 	out_flush(&out);
 	assert_string_equal(written(fd), "2023-11-15T03:43:20.042+05:30 "
@@ -95,8 +103,8 @@ long_lines_are_cut_and_end(void **state)
 	(void)state;
 	memset(text, 1, sizeof(text) - 1);
 	out_target(&out, fd, OUT_FILE);
-	out_line(&out, &moment, LOG_INFO_, "gate/1", text);
-	out_line(&out, &moment, LOG_INFO_, "gate/1", "next");
+	say(LOG_INFO_, "gate/1", text);
+	say(LOG_INFO_, "gate/1", "next");
 	assert_true(out_flush(&out));
 	got = written(fd);
 	assert_true(strchr(got, '\n') - got < OUT_LINE_MAX);
@@ -114,8 +122,8 @@ syslog_lines_are_datagrams(void **state)
 	(void)state;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair), 0);
 	out_target(&out, pair[0], OUT_SYSLOG);
-	out_line(&out, &moment, LOG_ERROR_, "auth/1", "one");
-	out_line(&out, &moment, LOG_INFO_, "auth/1", "two");
+	say(LOG_ERROR_, "auth/1", "one");
+	say(LOG_INFO_, "auth/1", "two");
 	assert_true(out_flush(&out));
 	n = recv(pair[1], buf, sizeof(buf), MSG_DONTWAIT);
 	assert_int_equal(n, strlen("<19>Nov 15 03:43:20 culver[auth/1]: "
@@ -155,18 +163,18 @@ full_disk_tears_no_line_and_is_reported(void **state)
 	out_target(&out, fd, OUT_FILE);
 	memset(text, 'x', sizeof(text));
 	text[sizeof(text) - 1] = 0;
-	out_line(&out, &moment, LOG_INFO_, "gate/1", "first line of all");
-	out_line(&out, &moment, LOG_INFO_, "gate/1", "second line of all");
+	say(LOG_INFO_, "gate/1", "first line of all");
+	say(LOG_INFO_, "gate/1", "second line of all");
 	assert_false(out_flush(&out));
 	assert_int_equal(strlen(written(fd)), 100);
 	while (out.lost < 3) {
-		out_line(&out, &moment, LOG_INFO_, "gate/1", text);
+		say(LOG_INFO_, "gate/1", text);
 		assert_true(++i < 1000);
 	}
 	assert_int_equal(ftruncate(fd, 100), 0);
 	limit_file(RLIM_INFINITY);
 	assert_true(out_flush(&out));
-	out_line(&out, &moment, LOG_INFO_, "gate/1", "works again");
+	say(LOG_INFO_, "gate/1", "works again");
 	assert_true(out_flush(&out));
 	limit_file(RLIM_INFINITY);
 	assert_int_equal(lseek(fd, 0, SEEK_END) > 0, 1);
@@ -190,8 +198,8 @@ new_target_counts_what_the_old_one_did_not_take(void **state)
 	(void)state;
 	assert_true(full >= 0);
 	out_target(&out, full, OUT_FILE);
-	out_line(&out, &moment, LOG_INFO_, "gate/1", "one");
-	out_line(&out, &moment, LOG_INFO_, "gate/1", "two");
+	say(LOG_INFO_, "gate/1", "one");
+	say(LOG_INFO_, "gate/1", "two");
 	assert_false(out_flush(&out));
 	out_target(&out, fd, OUT_FILE);
 	assert_true(out_flush(&out));
