@@ -17,6 +17,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from bench import Client
@@ -88,15 +89,20 @@ def main():
     parser.add_argument("--sessions", type=int, default=2000)
     parser.add_argument("--traced", type=int, default=20)
     parser.add_argument("--users", type=int, default=100)
+    parser.add_argument("--storage", default="maildir",
+                        choices=("maildir", "mbox", "sqlite"))
     args = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("where.py: only root has a uid a user")
+    Instance.kind = args.storage
     inst = Instance(Path(args.culver_root).resolve(), users=args.users,
                     prefix="culver-bench-")
     inst.write_users({u.name: "{PLAIN}" + u.password for u in inst.users})
     for user in inst.users:
         user.deliver_all([b"Subject: x\n\n" + b"text\n" * 1000] * 20)
     with inst:
+        sessions(inst, args.users)
+        time.sleep(2.1)     # a listing is believed when it is not too fresh
         sessions(inst, 2 * args.users)
         before = snapshot(inst)
         sessions(inst, args.sessions)
