@@ -13,9 +13,11 @@
 #include "core/base/clock.h"
 #include "core/pop3/reply.h"
 #include "core/worker/client.h"
+#include "core/worker/rest.h"
 #include "core/worker/worker.h"
 
 #define TICK (30 * NS_PER_S)
+#define SILENCE (500 * NS_PER_MS)	/* of the client: the first tick */
 #define LOOK (50 * NS_PER_MS)	/* how often a busy worker looks at master */
 #define STUCK_PART 100	/* of idle_time: for a client that takes nothing,
 				 * when master wants us to end */
@@ -35,19 +37,30 @@ client_start(struct client *c, int fd, int channel, uint64_t idle_time)
 	c->splitter = (struct pop3_splitter)POP3_SPLITTER_INIT;
 	c->looked = c->active = clock_now();
 	c->tick_at = c->looked + TICK;
+	c->ticked = false;
 	c->tick = NULL;
 	c->ctx = NULL;
 	c->in_at = c->in_n = c->out_n = 0;
 }
 
-static void
-tick(struct client *c, uint64_t now)
+/* When to tick next: soon for the first time, if the client is silent. */
+static uint64_t
+tick_due(const struct client *c, bool idle)
 {
-	if (now < c->tick_at)
+	uint64_t silent = c->active + SILENCE;
+
+	return idle && !c->ticked && silent < c->tick_at ? silent : c->tick_at;
+}
+
+static void
+tick(struct client *c, bool idle, uint64_t now)
+{
+	if (now < tick_due(c, idle))
 		return;
 	c->tick_at = now + TICK;
+	c->ticked |= idle;
 	if (c->tick != NULL)
-		c->tick(c->ctx);
+		c->tick(c->ctx, idle);
 }
 
 /* A login wants this mailbox: give way, or say why not. */
@@ -110,17 +123,19 @@ wait_for(struct client *c, short events, uint64_t deadline)
 	struct pollfd p[2] = { { .fd = c->fd, .events = events },
 	    { .fd = c->told && events != POLLIN ? -1 : c->channel,
 	    .events = POLLIN | POLLRDHUP } };
+	const bool idle = events == POLLIN;
 	uint64_t now, until;
 	int n;
 
 	while (c->end == CLIENT_OPEN) {
 		now = clock_now();
-		tick(c, now);
+		tick(c, idle, now);
 		if (now >= deadline) {
 			c->end = CLIENT_IDLE;
 			break;
 		}
-		until = (c->tick_at < deadline ? c->tick_at : deadline) - now;
+		until = tick_due(c, idle);
+		until = (until < deadline ? until : deadline) - now;
 		n = poll(p, 2, (int)(until / NS_PER_MS) + 1);
 		if (n < 0 && errno != EINTR)
 			c->end = CLIENT_GONE;
@@ -128,7 +143,7 @@ wait_for(struct client *c, short events, uint64_t deadline)
 			continue;
 		c->looked = clock_now();
 		if (p[1].revents != 0 && obey(c)) {
-			if (events == POLLIN) {
+			if (idle) {
 				c->end = CLIENT_SHUTDOWN;
 				break;
 			}
@@ -231,6 +246,13 @@ client_line(struct client *c, struct pop3_line *line)
 			fill(c, deadline);
 	}
 	return POP3_MORE;
+}
+
+void
+client_rest(struct client *c)
+{
+	if (c->in_at == c->in_n && c->out_n == 0)
+		rest_pages(c->in, sizeof(*c) - offsetof(struct client, in));
 }
 
 void

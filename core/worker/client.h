@@ -45,11 +45,15 @@ struct client {
 	struct pop3_splitter splitter;
 	uint64_t looked;	/* when the channel was looked at last */
 	uint64_t tick_at;	/* when tick() is due */
-	void (*tick)(void *ctx);	/* called about every 30 s of waiting */
+	_Bool ticked;		/* in a silence of the client's */
+	/* called when the client is silent for a moment for the first time,
+	 * and about every 30 s of waiting: IDLE for a command, else for the
+	 * client to take a reply */
+	void (*tick)(void *ctx, _Bool idle);
 	void *ctx;
 	size_t in_at, in_n;	/* unread octets: in[in_at .. in_n) */
 	size_t out_n;
-	uint8_t in[CLIENT_IN];
+	uint8_t in[CLIENT_IN];	/* both last: client_rest() */
 	uint8_t out[CLIENT_OUT];
 };
 
@@ -70,6 +74,9 @@ enum pop3_split client_line(struct client *c, struct pop3_line *line);
  */
 _Bool client_ask(struct client *c);
 _Bool client_turn(struct client *c, uint64_t until);
+
+/* Nothing is to be read or sent: the buffers need no memory. */
+void client_rest(struct client *c);
 
 /* Collect output; sends when the buffer is full. */
 void client_put(struct client *c, const void *p, size_t n);

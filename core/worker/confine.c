@@ -73,9 +73,8 @@ paths_allow(struct store *store, uint64_t needs)
 
 culver_status
 confine(struct store *store, int snapshot, const struct conf_head *head,
-    uint64_t needs)
+    uint64_t needs, struct sock_filter *filter)
 {
-	static struct sock_filter filter[CONF_MAX_FILTER];
 	culver_status st = paths_allow(store, needs);
 	size_t n;
 

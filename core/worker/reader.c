@@ -15,6 +15,7 @@
 #include "core/base/log.h"
 #include "core/plugin/host.h"
 #include "core/pop3/wire.h"
+#include "core/worker/rest.h"
 #include "core/worker/store.h"
 #include "core/worker/store-private.h"
 
@@ -77,17 +78,24 @@ next_extents(struct store_reader *r)
 	    store_broken("next", "an impossible extent");
 }
 
+static uint8_t chunk[STORE_CHUNK];	/* of the file that is read */
+
+void
+store_rest(void)
+{
+	rest_pages(chunk, sizeof(chunk));
+}
+
 static culver_status
 read_file(const struct store_reader *r, const struct culver_extent *e,
     size_t want, const uint8_t **p, size_t *n)
 {
-	static uint8_t buf[STORE_CHUNK];
 	ssize_t got;
 
-	if (want > sizeof(buf))
-		want = sizeof(buf);
+	if (want > sizeof(chunk))
+		want = sizeof(chunk);
 	do {
-		got = pread(e->fd, buf, want, (off_t)(e->offset + r->done));
+		got = pread(e->fd, chunk, want, (off_t)(e->offset + r->done));
 	} while (got < 0 && errno == EINTR);
 	if (got < 0) {
 		log_warn("storage: reading message %u", r->index + 1);
@@ -98,7 +106,7 @@ read_file(const struct store_reader *r, const struct culver_extent *e,
 		    r->index + 1);
 		return CULVER_E_TEMP;
 	}
-	*p = buf;
+	*p = chunk;
 	*n = (size_t)got;
 	return CULVER_OK;
 }

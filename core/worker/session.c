@@ -16,6 +16,7 @@
 #include "core/pop3/command.h"
 #include "core/pop3/reply.h"
 #include "core/sasl/mechs.h"
+#include "core/worker/rest.h"
 #include "core/worker/session.h"
 
 #define TAKEOVER_TIME (3 * NS_PER_S)	/* for an idle session to be gone */
@@ -390,15 +391,20 @@ reason_of(const struct client *c)
 	return "disconnect";
 }
 
+/* The session waits for its client. */
 static void
-keepalive(void *ctx)
+wait_on(void *ctx, _Bool idle)
 {
 	struct session *s = ctx;
 
-	if (store_keepalive(s->store) != CULVER_E_STALE)
-		return;
-	s->reason = "stale";
-	s->client->end = CLIENT_BROKEN;
+	if (store_keepalive(s->store) == CULVER_E_STALE) {
+		s->reason = "stale";
+		s->client->end = CLIENT_BROKEN;
+	} else if (idle) {
+		client_rest(s->client);
+		store_rest();
+		rest_memory();
+	}
 }
 
 void
@@ -436,7 +442,7 @@ session_run(struct session *s)
 		session_refuse(s, st);
 		return;
 	}
-	s->client->tick = keepalive;
+	s->client->tick = wait_on;
 	s->client->ctx = s;
 	client_text(s->client, POP3_LOGGED_IN);
 	serve(s);

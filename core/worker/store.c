@@ -303,7 +303,7 @@ list_add(struct store *s, const struct culver_message *m, uint32_t n,
 	uint32_t i, uid_n;
 
 	if (n > *cap - s->n) {
-		uint32_t more = *cap == 0 ? 128 : *cap * 2;
+		uint32_t more = s->n + n > *cap * 2 ? s->n + n : *cap * 2;
 		struct store_message *msg = reallocarray(s->msg, more,
 		    sizeof(*msg));
 

@@ -94,6 +94,9 @@ culver_status store_chunk(struct store_reader *r, const uint8_t **p,
 /* Stop reading; R may be one that failed to start or stopped already. */
 void store_done(struct store_reader *r);
 
+/* Nobody reads: what that takes needs no memory. */
+void store_rest(void);
+
 /*
  * Read message INDEX to know its size as sent; keep it in s->msg and, where
  * the plugin can, there.

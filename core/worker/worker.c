@@ -9,6 +9,7 @@
  */
 #include "config.h"
 
+#include <linux/filter.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -30,6 +31,10 @@
 #include "core/worker/session.h"
 #include "core/worker/wlog.h"
 #include "core/worker/worker.h"
+
+_Static_assert(CLIENT_OUT >= CONF_MAX_FILTER * sizeof(struct sock_filter) &&
+    offsetof(struct client, out) % _Alignof(struct sock_filter) == 0,
+    "a filter in the client's buffer");
 
 enum {
 	DESCRIPTORS = 256,
@@ -145,8 +150,10 @@ start(struct worker *w)
 		return CULVER_E_TEMP;
 	}
 	st = load(w);
+	/* in a page that is going to be used anyway: nothing is sent yet */
 	return st != CULVER_OK ? st : confine(&w->store, w->ws->snapshot,
-	    &w->conf.head, w->plugin.desc.needs);
+	    &w->conf.head, w->plugin.desc.needs,
+	    (struct sock_filter *)(void *)w->client.out);
 }
 
 static uint32_t

@@ -190,7 +190,11 @@ struct culver_storage_ops {
 	    const uint32_t *index, uint32_t n,
 	    struct culver_expunge_result *res, struct culver_call *call);
 
-	/* [KEEPALIVE] Refresh the lock; the core calls it every 30 s. */
+	/*
+	 * [KEEPALIVE] Refresh the lock, and give back what only the next call
+	 * needs.  The core calls it while it waits for the client: soon after
+	 * that fell silent for the first time, then every 30 s.
+	 */
 	culver_status (*keepalive)(struct culver_mailbox *mb,
 	    struct culver_call *call);
 

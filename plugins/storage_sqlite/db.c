@@ -11,6 +11,7 @@
 #include "plugins/storage_sqlite/sqlite.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 static const char *const sql_text[SQ_SQL_MAX] = {
 	[SQ_BEGIN] = "BEGIN IMMEDIATE",
@@ -130,6 +131,16 @@ sq_db_open_raw(struct culver_store *store, struct culver_call *call)
 	return status;
 }
 
+/* Is the open file the one that sq_db_rest() closed? */
+static bool
+is_the_same(struct culver_store *store)
+{
+	struct stat st;
+
+	return lstat(store->path, &st) == 0 && st.st_dev == store->dev &&
+	    st.st_ino == store->ino && sq_db_is_named(store);
+}
+
 culver_status
 sq_db_open(struct culver_store *store, struct culver_call *call)
 {
@@ -140,6 +151,9 @@ sq_db_open(struct culver_store *store, struct culver_call *call)
 	status = sq_file_ready(store, call);
 	if (status == CULVER_OK)
 		status = sq_db_open_raw(store, call);
+	if (status == CULVER_OK && store->resting && !is_the_same(store))
+		status = plug_fail_as(call, CULVER_E_STALE,
+		    "%s is another file than it was", store->path);
 	if (status == CULVER_OK)
 		status = sq_schema_check(store, &sq_schema, call);
 	if (status != CULVER_OK)
@@ -158,6 +172,28 @@ sq_db_close(struct culver_store *store)
 	sq_db_use(store, NULL);
 	sqlite3_close(db->db);
 	*db = (struct sq_db){ .store = store };
+}
+
+void
+sq_db_rest(struct culver_store *store)
+{
+	struct stat st;
+
+	/* a file that has another name now would not be found again */
+	if (store->db.db == NULL || store->db.bad || !sq_db_is_named(store) ||
+	    lstat(store->path, &st) != 0)
+		return;
+	store->dev = st.st_dev;
+	store->ino = st.st_ino;
+	store->resting = true;
+	sq_db_close(store);
+	sq_memory_rest();
+}
+
+void
+sq_db_forget(struct culver_store *store)
+{
+	store->resting = false;
 }
 
 bool

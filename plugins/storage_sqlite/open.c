@@ -24,14 +24,14 @@ make_room(struct culver_mailbox *mb, struct growth *g)
 	void *p;
 
 	if (mb->n == g->cap) {
-		g->cap = g->cap == 0 ? 64 : g->cap * 2;
+		g->cap = g->cap == 0 ? 32 : g->cap * 2;
 		p = reallocarray(mb->msg, g->cap, sizeof(*mb->msg));
 		if (p == NULL)
 			return false;
 		mb->msg = p;
 	}
 	if (g->uids_cap - mb->uids_len <= PLUG_UID_MAX) {
-		g->uids_cap = g->uids_cap == 0 ? 4096 : g->uids_cap * 2;
+		g->uids_cap = g->uids_cap == 0 ? 1024 : g->uids_cap * 2;
 		p = realloc(mb->uids, g->uids_cap);
 		if (p == NULL)
 			return false;
@@ -104,6 +104,7 @@ static void
 release(struct culver_mailbox *mb)
 {
 	sq_done(&mb->content);
+	sq_db_forget(mb->store);
 	free(mb->content.buf);
 	free(mb->msg);
 	free(mb->uids);
@@ -145,6 +146,20 @@ void
 sq_close(struct culver_mailbox *mb)
 {
 	release(mb);
+}
+
+/* The mailbox stays ours by its lock; a connection that waits with the client
+ * only takes memory, and keeps others from what they need it alone for. */
+culver_status
+sq_keepalive(struct culver_mailbox *mb, struct culver_call *call)
+{
+	(void)call;
+	if (mb->content.mb != NULL)	/* amid a message */
+		return CULVER_OK;
+	free(mb->content.buf);
+	mb->content.buf = NULL;
+	sq_db_rest(mb->store);
+	return CULVER_OK;
 }
 
 culver_status

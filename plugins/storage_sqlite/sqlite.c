@@ -84,6 +84,7 @@ library_start(struct culver_call *call)
 
 	if (started)
 		return CULVER_OK;
+	sq_memory_start();
 	/* refused if somebody else uses it already: as it is, then */
 	sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
 	sqlite3_config(SQLITE_CONFIG_URI, 0);
@@ -172,6 +173,7 @@ static const struct culver_storage_ops sqlite_ops = {
 	.next = sq_next,
 	.done = sq_done,
 	.expunge = sq_expunge,
+	.keepalive = sq_keepalive,
 	.deliver_begin = sq_deliver_begin,
 	.deliver_write = sq_deliver_write,
 	.deliver_commit = sq_deliver_commit,
@@ -187,7 +189,7 @@ CULVER_PLUGIN(storage_sqlite) = {
 	.need_minor = 0,
 	.kind = CULVER_KIND_STORAGE,
 	.caps = CULVER_ST_ATOMIC_EXPUNGE | CULVER_ST_EXACT_OCTETS |
-	    CULVER_ST_DELIVER | CULVER_ST_KEEP_UID |
+	    CULVER_ST_KEEPALIVE | CULVER_ST_DELIVER | CULVER_ST_KEEP_UID |
 	    CULVER_ST_CHECK,
 	.name = "sqlite",
 	.version = "1.0",

@@ -60,6 +60,8 @@ struct culver_store {
 	uint64_t busy;		/* ns to wait for locks of other programs */
 	bool create, secure_delete;
 	bool removed;		/* messages: there may be space to give back */
+	bool resting;		/* closed by sq_db_rest(); it was: */
+	uint64_t dev, ino;
 	int vacuum;
 	struct sq_db db;
 };
@@ -78,6 +80,11 @@ culver_status sq_db_open_raw(struct culver_store *store,
 
 /* Close it; the last one to do so also empties the -wal file. */
 void sq_db_close(struct culver_store *store);
+
+/* Close it until it is needed again.  Then it must be the same file, or
+ * sq_db_open() fails with CULVER_E_STALE, until sq_db_forget(). */
+void sq_db_rest(struct culver_store *store);
+void sq_db_forget(struct culver_store *store);
 
 /* Is the file that is open still the one with the database's name? */
 bool sq_db_is_named(struct culver_store *store);
@@ -117,6 +124,14 @@ void sq_wait_watch(struct sq_db *db);
 
 /* Is the deadline of the call that runs over? */
 bool sq_wait_over(const struct sq_db *db);
+
+/* --- memory (memory.c) -------------------------------------------------- */
+
+/* Once a process, before anything else of the library. */
+void sq_memory_start(void);
+
+/* Give back what no open database has. */
+void sq_memory_rest(void);
 
 /* --- errors (file.c) ---------------------------------------------------- */
 
@@ -199,6 +214,8 @@ struct culver_mailbox {
 culver_status sq_open(struct culver_store *store, uint32_t flags,
     struct culver_mailbox **out, struct culver_call *call);
 void sq_close(struct culver_mailbox *mb);
+culver_status sq_keepalive(struct culver_mailbox *mb,
+    struct culver_call *call);
 culver_status sq_list(struct culver_mailbox *mb, uint32_t first,
     struct culver_message *out, uint32_t cap, uint32_t *n,
     struct culver_call *call);

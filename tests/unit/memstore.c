@@ -193,10 +193,20 @@ mem_put_octets(struct culver_mailbox *mb, uint32_t index, uint64_t octets,
 	return CULVER_OK;
 }
 
+static culver_status
+mem_keepalive(struct culver_mailbox *mb, struct culver_call *call)
+{
+	(void)mb, (void)call;
+	if (mem.on_keepalive != NULL)
+		mem.on_keepalive();
+	return mem.keepalive;
+}
+
 const struct culver_storage_ops mem_ops = {
 	.size = sizeof(mem_ops),
 	.create = mem_create, .destroy = mem_destroy, .paths = mem_paths,
 	.open = mem_open, .close = mem_close, .list = mem_list,
 	.read = mem_read, .next = mem_next, .done = mem_done,
 	.expunge = mem_expunge, .put_octets = mem_put_octets,
+	.keepalive = mem_keepalive,
 };

@@ -36,6 +36,8 @@ extern struct mem {
 	uint32_t list_n;	/* > 0: lie about the count */
 	int opened, closed, destroyed, reading, expunged;
 	uint64_t last_deadline;
+	culver_status keepalive;
+	void (*on_keepalive)(void);	/* or NULL */
 } mem;
 
 extern const struct culver_storage_ops mem_ops;

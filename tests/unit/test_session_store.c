@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -315,6 +316,50 @@ stale_ends_the_session(void **state)
 	assert_int_equal(mem.expunged, 0);
 }
 
+/* The client has more to say, which it does when the store hears of its
+ * silence. */
+static void
+say_more(void)
+{
+	static const char more[] = "RETR 1\r\nSTAT\r\nQUIT\r\n";
+
+	assert_int_equal(send(t.fd, more, sizeof(more) - 1, 0),
+	    sizeof(more) - 1);
+}
+
+static void
+a_silence_is_heard_of_and_changes_nothing(void **state)
+{
+	static const char retr[] = "+OK 31 octets\r\nSubject: a\r\n\r\n"
+	    "one\r\ntwo\r\nthree\r\n.\r\n";
+	char wanted[512];
+
+	(void)state;
+	three_messages();
+	t.caps |= CULVER_ST_KEEPALIVE;
+	t.keep_open = true;
+	mem.on_keepalive = say_more;
+	run("RETR 1\r\n");
+	snprintf(wanted, sizeof(wanted), IN "%s%s+OK 3 71\r\n" BYE, retr,
+	    retr);
+	expect(wanted);
+	expect_reason("quit");
+}
+
+static void
+a_silence_in_which_the_mailbox_is_lost(void **state)
+{
+	(void)state;
+	three_messages();
+	t.caps |= CULVER_ST_KEEPALIVE;
+	t.keep_open = true;
+	mem.keepalive = CULVER_E_STALE;
+	run("DELE 1\r\n");
+	expect(IN "+OK\r\n");
+	expect_reason("stale");
+	assert_int_equal(mem.expunged, 0);
+}
+
 /* --- messages that do not come out right --------------------------------- */
 
 static uint8_t *
@@ -523,6 +568,8 @@ main(void)
 		T(expunge_fails), T(expunge_claims_too_much),
 		T(gone_message_keeps_the_session),
 		T(stale_ends_the_session), T(small_failure_is_an_error),
+		T(a_silence_is_heard_of_and_changes_nothing),
+		T(a_silence_in_which_the_mailbox_is_lost),
 		T(big_failure_has_no_end), T(big_message_is_whole),
 		T(wrong_size_is_corrected), T(wrong_size_of_a_big_one),
 		T(unknown_sizes_are_counted), T(uncountable_is_no_list),

@@ -207,6 +207,64 @@ a_database_that_was_replaced_is_not_written(void **state)
 	assert_int_equal(sqtest_expunge(1, 0), CULVER_OK);
 }
 
+static culver_status
+keepalive(void)
+{
+	return sqtest.ops->keepalive(sqtest.mb, fakehost_call(&sqtest.host));
+}
+
+static void
+nothing_is_open_while_the_client_is_silent(void **state)
+{
+	struct culver_content *c;
+
+	(void)state;
+	sqtest_deliver("1\r\n");
+	sqtest_deliver("2\r\n");
+	sqtest_open(2);
+	sqtest_fetch_is(1, "2\r\n");
+	assert_true(sqtest_exists("m.db-shm"));
+	/* not amid a message */
+	assert_int_equal(sqtest.ops->read(sqtest.mb, 0, &c,
+	    fakehost_call(&sqtest.host)), CULVER_OK);
+	assert_int_equal(keepalive(), CULVER_OK);
+	assert_true(sqtest_exists("m.db-shm"));
+	sqtest.ops->done(c);
+	assert_int_equal(keepalive(), CULVER_OK);
+	assert_false(sqtest_exists("m.db-shm"));
+	assert_false(sqtest_exists("m.db-wal"));
+	assert_int_equal(keepalive(), CULVER_OK);
+	/* but the mailbox is ours still */
+	sqtest_deliver("3\r\n");
+	sqtest_fetch_is(0, "1\r\n");
+	assert_int_equal(keepalive(), CULVER_OK);
+	assert_int_equal(sqtest_expunge(1, 0), CULVER_OK);
+	sqtest_reopen(2);
+	sqtest_fetch_is(0, "2\r\n");
+	sqtest_fetch_is(1, "3\r\n");
+}
+
+static void
+another_database_after_a_silence_is_stale(void **state)
+{
+	struct culver_content *c;
+	char sql[256];
+
+	(void)state;
+	sqtest_deliver("1\r\n");
+	sqtest_open(1);
+	assert_int_equal(keepalive(), CULVER_OK);
+	snprintf(sql, sizeof(sql), "VACUUM INTO '%s'", sqtest_path("copy.db"));
+	sqtest_sql(sql);
+	rename(sqtest_path("m.db"), sqtest_path("old.db"));
+	rename(sqtest_path("copy.db"), sqtest_path("m.db"));
+	assert_int_equal(sqtest.ops->read(sqtest.mb, 0, &c,
+	    fakehost_call(&sqtest.host)), CULVER_E_STALE);
+	assert_int_equal(sqtest_expunge(1, 0), CULVER_E_STALE);
+	sqtest_reopen(1);	/* a new session may */
+	assert_int_equal(sqtest_expunge(1, 0), CULVER_OK);
+}
+
 static void
 no_log_where_machines_share_files(void **state)
 {
@@ -311,6 +369,8 @@ main(void)
 		T(a_lock_of_another_program_is_waited_for_and_temporary),
 		T(a_database_that_is_locked_whole_is_temporary),
 		T(a_database_that_was_replaced_is_not_written),
+		T(nothing_is_open_while_the_client_is_silent),
+		T(another_database_after_a_silence_is_stale),
 		T(no_log_where_machines_share_files),
 		T(secure_delete_leaves_no_trace), T(space_is_given_back),
 	};
