@@ -184,7 +184,7 @@ conf_control_path(struct ctl *ctl, char **out, int *diag, off_t *at)
 	/* The members of control_group may look without reading the
 	 * configuration: without -c the socket is where it is by default. */
 	if (!ctl->config_given && access(ctl->config, R_OK) != 0) {
-		*out = strdup(RUNSTATEDIR "/culver/control");
+		*out = strdup("/run/culver/control");
 		return *out != NULL ? 0 : EX_OSERR;
 	}
 	status = conf_load(ctl, "run-dir", &c, diag);

@@ -88,7 +88,7 @@ run_dir_find(const char *given, char out[LINE])
 	    .ctx = (void *)(uintptr_t)conf};
 	const struct cf_block *root;
 
-	snprintf(out, LINE, "%s", RUNSTATEDIR "/culver");
+	snprintf(out, LINE, "/run/culver");
 	if (access(conf, R_OK) != 0)
 		return given == NULL;
 	diag_start();
