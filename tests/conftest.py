@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 import culver
+import machine
 from databases import Databases
 
 NOT_RUN = []
@@ -84,6 +85,8 @@ def reason_not_to_run(item):
         return "the caller has no account, and the client looks it up"
     if item.get_closest_marker("needs_netns") and not has_netns():
         return "no network namespace with a veth pair can be made"
+    if item.get_closest_marker("needs_systemd") and machine.cannot_boot():
+        return machine.cannot_boot()
     if item.get_closest_marker("slow") and item.config.getoption("--quick"):
         return "--quick"
     return None
