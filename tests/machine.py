@@ -46,6 +46,11 @@ limits {{ failure_delay = "10ms" failure_delay_max = "10ms" }}
 '''
 
 
+def umount(path):
+    """What a namespace in a chroot may have shown outside."""
+    subprocess.run(["umount", path], stderr=subprocess.DEVNULL)
+
+
 @functools.cache
 def cannot_boot():
     """Why there can be no such machine here, or None."""
@@ -59,6 +64,8 @@ def cannot_boot():
     with tempfile.TemporaryDirectory() as d:
         tried = subprocess.run(
             [*own_mounts(), "sh", "-euc", f"""
+            mount --bind {d} {d}
+            mount --make-rprivate {d}
             mkdir {d}/c {d}/t {d}/r
             mount -t cgroup2 cgroup2 {d}/c
             mkdir {d}/c/culver-test-$$
@@ -68,6 +75,7 @@ def cannot_boot():
             mount -t overlay -o lowerdir=/,upperdir={d}/t/u,workdir={d}/t/w \
                 overlay {d}/r
             """], capture_output=True, text=True)
+        umount(d)
     return None if tried.returncode == 0 else \
         f"no cgroup or overlay can be made: {tried.stderr.strip()}"
 
@@ -106,6 +114,7 @@ class Machine:
         self.proc.stdin.close()
         self.proc.wait(culver.PATIENCE)
         self.said.close()
+        umount(self.dir)
         shutil.rmtree(self.dir)
 
     # --- what is in it ------------------------------------------------------

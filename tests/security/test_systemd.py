@@ -250,10 +250,18 @@ def test_restart_refuses_nobody(machine):
 
 @on_a_machine
 def test_stop(machine):
+    """All ends, and a reply that is under way is finished before."""
     machine.must("systemctl", "start", "culver.service")
-    with machine.login() as pop:
-        machine.must("systemctl", "stop", "culver.socket", "culver.service")
-        assert pop.eof() == b""
+    long = numbered(1, 16 << 20)    # more than sockets hold
+    machine.users["bert"].deliver(long)
+    with machine.login() as idle, machine.login("bert") as busy:
+        busy.ok("RETR 1")
+        stop = subprocess.Popen(machine.command(
+            "systemctl", "stop", "culver.socket", "culver.service"))
+        until("the stop", lambda: "stopping" in machine.journal())
+        assert busy.body() == wire(long)
+        assert busy.eof() == idle.eof() == b""
+        assert stop.wait(3 * culver.PATIENCE) == 0
     assert machine.active() == "inactive"
     assert machine.show("Result") == "success"
     group = machine.root / "sys/fs/cgroup/system.slice/culver.service"
