@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import functools
 import grp
+import hashlib
 import os
 import shutil
 import subprocess
@@ -13,8 +14,8 @@ import tempfile
 from pathlib import Path
 
 import culver
-from culver import (PASSWORD, Failure, Pop, User, crypt, free_uids,
-                    make_certificate, own_mounts, until)
+from culver import (PASSWORD, Failure, Pop, User, b64, crypt,
+                    free_uids, make_certificate, own_mounts, until)
 from lmtp import Lmtp
 
 HERE = Path(__file__).resolve().parent
@@ -35,6 +36,10 @@ listen lmtp {{ address = {{"unix:/{RUN}/lmtp"}} protocol = lmtp }}
 tls {{ certificate = "/{ETC}/cert.pem" key = "/{ETC}/key.pem" }}
 auth passwdfile {{ path = "/{ETC}/users" }}
 auth pam {{ service = "culver" }}
+auth exec {{
+    allow = {{exec}}
+    program = {{"/{ETC}/users.py", "/{ETC}/more"}}
+}}
 storage maildir {{ path = "~/Maildir" }}
 storage spool {{ plugin = mbox path = "/var/mail/%{{user}}" lock_group = mail }}
 storage base {{
@@ -83,7 +88,8 @@ def cannot_boot():
 class Machine:
     """`root` is its / as seen from outside; users: anna has a Maildir in
     /home, bert the same and a password by PAM, carl an mbox in /var/mail,
-    dora an SQLite database below /srv."""
+    dora an SQLite database below /srv, emil a Maildir and a password that a
+    program in Python knows."""
 
     def __init__(self, tree):
         self.dir = Path(tempfile.mkdtemp(prefix="culver-test-machine-",
@@ -150,6 +156,7 @@ class Machine:
 
     def add_users(self):
         uids = dict(zip(("anna", "bert", "carl", "dora"), free_uids(61000, 4)))
+        emil = free_uids(61010, 1)[0]
         for name, text in (("passwd", "{n}:x:{u}:{u}::/home/{n}:/bin/sh\n"),
                            ("group", "{n}:x:{u}:\n"),
                            ("shadow", "{n}:" + crypt(PASSWORD)
@@ -166,9 +173,15 @@ class Machine:
                     (self.root / "etc/passwd").read_text().splitlines()
                     if line.startswith(ROLES["auth"] + ":"))
         self.write(f"{ETC}/users", "".join(lines), 0o600, auth)
+        key = hashlib.pbkdf2_hmac("sha256", PASSWORD.encode(), b"salt", 1000)
+        self.write(f"{ETC}/more", f"emil:1000${b64(b'salt')}${b64(key)}:{emil}:"
+                   f"{emil}:/home/emil\n", 0o600, auth)
+        self.write(f"{ETC}/users.py", (HERE.parent /
+                   "contrib/auth-exec/users.py").read_text(), 0o755)
+        uids["emil"] = emil
         self.users = {n: User(n, u, u, self.root / "home" / n)
                       for n, u in uids.items()}
-        for name in ("anna", "bert"):
+        for name in ("anna", "bert", "emil"):
             self.users[name].make()
         self.write("var/mail/carl", "", 0o600, uids["carl"])
         for name, path in (("carl", "home/carl"), ("dora", "srv/mail/dora")):

@@ -178,6 +178,14 @@ def test_password_by_pam(machine):
 
 
 @on_a_machine
+@pytest.mark.needs("/usr/bin/python3")
+def test_password_by_a_program(machine):
+    machine.login("emil").quit()
+    with machine.connect() as pop:
+        assert pop.login("emil", PASSWORD + "x").startswith(b"-ERR [AUTH]")
+
+
+@on_a_machine
 def test_reload(machine):
     machine.must("systemctl", "start", "culver.service")
     make_certificate(machine.dir / "new.pem", machine.dir / "new.key")
