@@ -226,6 +226,12 @@ class Machine:
         return self.run("journalctl", "-o", "cat", "--no-pager", "-u",
                         "culver.service", "-u", "culver.socket").stdout
 
+    def wait_journal(self, *words):
+        """For a line with all of WORDS."""
+        until(f"{words} in the journal", lambda: any(
+            all(w in line for w in words)
+            for line in self.journal().splitlines()))
+
     # --- clients --------------------------------------------------------------
 
     @contextlib.contextmanager
