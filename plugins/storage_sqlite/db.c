@@ -10,6 +10,8 @@
 
 #include "plugins/storage_sqlite/sqlite.h"
 
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -94,24 +96,19 @@ leave_wal(struct sq_db *db)
 	return rc;
 }
 
-static culver_status
-connect_db(struct culver_store *store, struct culver_call *call)
+/* Open the file NAME, or URI with how == SQLITE_OPEN_URI.  A result code. */
+static int
+connect_db(struct sq_db *db, const char *name, int how)
 {
-	struct sq_db *db = &store->db;
-	int rc;
-
-	rc = sqlite3_open_v2(store->path, &db->db, SQLITE_OPEN_READWRITE |
+	int rc = sqlite3_open_v2(name, &db->db, how | SQLITE_OPEN_READWRITE |
 	    SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE |
 	    SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE, sq_wait_vfs());
+
 	if (rc != SQLITE_OK)
-		return sq_fail(store, call, rc, "cannot open it");
+		return rc;
 	restrain(db->db);
 	sq_wait_watch(db);
-	rc = sq_exec(db, "PRAGMA cell_size_check=ON");
-	if (rc == SQLITE_OK && sq_on_network(store))
-		rc = leave_wal(db);
-	return rc == SQLITE_OK ? CULVER_OK :
-	    sq_fail(store, call, rc, "cannot open it");
+	return sq_exec(db, "PRAGMA cell_size_check=ON");
 }
 
 culver_status
@@ -119,16 +116,52 @@ sq_db_open_raw(struct culver_store *store, struct culver_call *call)
 {
 	struct sq_db *db = &store->db;
 	culver_status status;
+	int rc;
 
 	if (db->bad)
 		sq_db_close(store);
 	sq_db_use(store, call);
 	if (db->db != NULL)
 		return plug_in_time(store->host, store->path, call);
-	status = connect_db(store, call);
-	if (status != CULVER_OK)
-		sq_db_close(store);
+	rc = connect_db(db, store->path, 0);
+	if (rc == SQLITE_OK && sq_on_network(store))
+		rc = leave_wal(db);
+	if (rc == SQLITE_OK)
+		return CULVER_OK;
+	status = sq_fail(store, call, rc, "cannot open it");
+	sq_db_close(store);
 	return status;
+}
+
+/* The URI of PATH, for which OUT has room thrice, as a file that
+ * nobody changes. */
+static void
+make_uri(const char *path, char *out, size_t size)
+{
+	size_t n = (size_t)snprintf(out, size, "file:");
+
+	for (; *path != '\0'; path++)
+		n += (size_t)snprintf(out + n, size - n,
+		    strchr("?#%", *path) != NULL ? "%%%02X" : "%c",
+		    (unsigned char)*path);
+	snprintf(out + n, size - n, "?immutable=1");
+}
+
+bool
+sq_db_open_alone(struct culver_store *store, struct culver_call *call)
+{
+	char uri[PATH_MAX];
+
+	if (store->db.db != NULL || sq_on_network(store))
+		return false;
+	make_uri(store->path, uri, sizeof(uri));
+	sq_db_use(store, call);
+	store->db.alone = true;
+	if (connect_db(&store->db, uri, SQLITE_OPEN_URI) == SQLITE_OK &&
+	    sq_schema_check(store, &sq_schema, call) == CULVER_OK)
+		return true;
+	sq_db_close(store);
+	return false;
 }
 
 /* Is the open file the one that sq_db_rest() closed? */
@@ -187,7 +220,6 @@ sq_db_rest(struct culver_store *store)
 	store->ino = st.st_ino;
 	store->resting = true;
 	sq_db_close(store);
-	sq_memory_rest();
 }
 
 void

@@ -86,34 +86,6 @@ sq_fail(struct culver_store *store, struct culver_call *call, int rc,
 
 /* --- the directory ------------------------------------------------------ */
 
-/* Links on the way to the directory are followed, here and once. */
-static culver_status
-resolve_dir(struct culver_store *store, struct culver_call *call)
-{
-	char *real = realpath(store->dir, NULL), *path;
-	const char *name = strrchr(store->path, '/') + 1;
-	size_t n;
-
-	if (real == NULL)
-		return CULVER_OK;	/* open() says that it is missing */
-	if (strcmp(real, store->dir) == 0) {
-		free(real);
-		return CULVER_OK;
-	}
-	n = strlen(real) + strlen(name) + 2;
-	path = malloc(n);
-	if (path == NULL) {
-		free(real);
-		return plug_fail(call, ENOMEM, "%s", store->path);
-	}
-	snprintf(path, n, "%s/%s", real, name);
-	free(store->dir);
-	free(store->path);
-	store->dir = real;
-	store->path = path;
-	return CULVER_OK;
-}
-
 culver_status
 sq_paths(struct culver_store *store, struct culver_path *out, uint32_t cap,
     uint32_t *n, struct culver_call *call)
@@ -122,8 +94,6 @@ sq_paths(struct culver_store *store, struct culver_path *out, uint32_t cap,
 
 	if (store->create)
 		status = plug_make_dir(store->dir, store->uid, call);
-	if (status == CULVER_OK)
-		status = resolve_dir(store, call);
 	if (status != CULVER_OK)
 		return status;
 	*n = 1;		/* names beside the database come and go */

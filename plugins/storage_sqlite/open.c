@@ -100,6 +100,28 @@ take_snapshot(struct culver_mailbox *mb, struct culver_call *call)
 	return status;
 }
 
+/* The same where nobody else is at the database; false if that is not so. */
+static bool
+take_alone(struct culver_mailbox *mb, struct culver_call *call)
+{
+	struct culver_store *store = mb->store;
+	bool taken = sq_db_open_alone(store, call);
+
+	if (!taken)
+		return false;
+	taken = take_snapshot(mb, call) == CULVER_OK;
+	sq_db_rest(store);
+	taken = taken && store->resting;
+	/* what is wrong is said by who tries again */
+	if (!taken) {
+		sq_db_close(store);
+		sq_db_forget(store);
+		mb->n = 0;
+		mb->uids_len = 0;
+	}
+	return taken;
+}
+
 static void
 release(struct culver_mailbox *mb)
 {
@@ -131,10 +153,11 @@ sq_open(struct culver_store *store, uint32_t flags,
 	status = sq_file_ready(store, call);
 	if (status == CULVER_OK && (flags & CULVER_OPEN_EXCLUSIVE) != 0)
 		status = sq_lock(store, &mb->lock, call);
-	if (status == CULVER_OK)
+	if (status == CULVER_OK && !take_alone(mb, call)) {
 		status = sq_db_open(store, call);
-	if (status == CULVER_OK)
-		status = take_snapshot(mb, call);
+		if (status == CULVER_OK)
+			status = take_snapshot(mb, call);
+	}
 	if (status == CULVER_OK)
 		*out = mb;
 	else
@@ -159,6 +182,7 @@ sq_keepalive(struct culver_mailbox *mb, struct culver_call *call)
 	free(mb->content.buf);
 	mb->content.buf = NULL;
 	sq_db_rest(mb->store);
+	sq_memory_rest();
 	return CULVER_OK;
 }
 

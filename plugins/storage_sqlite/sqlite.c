@@ -74,13 +74,11 @@ sqlite_destroy(struct culver_store *store)
 
 /*
  * The library, once a process: one thread, bounded memory, no file mapped.
- * Its random numbers are taken before files are out of reach.
  */
 static culver_status
 library_start(struct culver_call *call)
 {
 	static bool started;
-	unsigned char seed;
 
 	if (started)
 		return CULVER_OK;
@@ -98,7 +96,6 @@ library_start(struct culver_call *call)
 		return plug_fail_as(call, CULVER_E_NOMEM,
 		    "SQLite does not start");
 	sqlite3_hard_heap_limit64(HEAP_MAX);
-	sqlite3_randomness(sizeof(seed), &seed);
 	started = true;
 	return CULVER_OK;
 }

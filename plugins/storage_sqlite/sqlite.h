@@ -49,6 +49,7 @@ struct sq_db {
 	const struct culver_call *call;	/* of the operation that runs */
 	uint64_t give_up;	/* waiting for a lock: until then */
 	bool may_write;		/* prepared for it */
+	bool alone;		/* from sq_db_open_alone() */
 	bool bad;		/* an I/O error: open it again */
 };
 
@@ -77,6 +78,13 @@ culver_status sq_db_open(struct culver_store *store,
 /* As sq_db_open(), but look at nothing in it and make nothing: for check(). */
 culver_status sq_db_open_raw(struct culver_store *store,
     struct culver_call *call);
+
+/*
+ * Open it to read it once, at once, with nobody else at it: then the library
+ * needs no files beside it.  False if it is open, or that cannot be, or what
+ * is wrong is sq_db_open()'s to say.  Ends with sq_db_rest().
+ */
+bool sq_db_open_alone(struct culver_store *store, struct culver_call *call);
 
 /* Close it; the last one to do so also empties the -wal file. */
 void sq_db_close(struct culver_store *store);

@@ -1,15 +1,23 @@
 /*
  * wait.c - how long SQLite may wait: for another program's lock, and in its
- * own loops, never past the deadline of the call that runs.
+ * own loops, never past the deadline of the call that runs; and what else it
+ * has of the system through us.
  *
  * Runs in the worker as the mailbox's owner.  The library sleeps between its
  * tries to read the write-ahead log, for up to ten seconds in all and without
- * asking; so it gets a VFS whose sleep ends at the deadline.
+ * asking; so it gets a VFS whose sleep ends at the deadline.  It also would
+ * look at each directory of a path, and opens /dev/urandom.
  */
 #include "config.h"
 
 #include "plugins/storage_sqlite/sqlite.h"
 
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #define STEPS	4000	/* of SQLite's machine between looks at the clock */
@@ -17,6 +25,8 @@
 
 /* The connection whose call runs; one at a time in a process. */
 static const struct sq_db *active;
+
+static const sqlite3_vfs *base;	/* the library's own */
 
 void
 sq_db_use(struct culver_store *store, const struct culver_call *call)
@@ -78,19 +88,80 @@ vfs_sleep(sqlite3_vfs *vfs, int us)
 	return us;
 }
 
+/* Keep all others out.  Is the file NAME all there is, with no log or journal
+ * that somebody left who died? */
+static bool
+is_alone(sqlite3_file *file, const char *name)
+{
+	static const char *const left[] = { "wal", "journal" };
+	char path[PATH_MAX];
+	struct stat st;
+	int i;
+
+	if (file->pMethods->xLock(file, SQLITE_LOCK_SHARED) != SQLITE_OK ||
+	    file->pMethods->xLock(file, SQLITE_LOCK_EXCLUSIVE) != SQLITE_OK)
+		return false;
+	for (i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s-%s", name, left[i]);
+		if (lstat(path, &st) == 0 || errno != ENOENT)
+			return false;
+	}
+	return true;
+}
+
+/* Before the library reads anything of it. */
+static int
+vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags,
+    int *got)
+{
+	int rc = base->xOpen(vfs, name, file, flags, got);
+
+	if (rc != SQLITE_OK || (flags & SQLITE_OPEN_MAIN_DB) == 0 ||
+	    active == NULL || !active->alone || is_alone(file, name))
+		return rc;
+	file->pMethods->xClose(file);
+	file->pMethods = NULL;
+	return SQLITE_BUSY;
+}
+
+/* Ours are absolute, and links in them are followed, but for the last. */
+static int
+vfs_full_name(sqlite3_vfs *vfs, const char *name, int size, char *out)
+{
+	size_t n = strlen(name);
+
+	(void)vfs;
+	if (n >= (size_t)size)
+		return SQLITE_CANTOPEN;
+	memcpy(out, name, n + 1);
+	return SQLITE_OK;
+}
+
+/* The library's own opens a file, which is out of reach. */
+static int
+vfs_random(sqlite3_vfs *vfs, int size, char *out)
+{
+	(void)vfs;
+	return getrandom(out, (size_t)size, 0) == size ? size : 0;
+}
+
 int
 sq_wait_start(void)
 {
 	static sqlite3_vfs vfs;
-	const sqlite3_vfs *base = sqlite3_vfs_find(NULL);
 
+	base = sqlite3_vfs_find(NULL);
 	if (base == NULL)
 		return SQLITE_ERROR;
 	vfs = *base;
 	vfs.pNext = NULL;
 	vfs.zName = VFS;
 	vfs.xSleep = vfs_sleep;
-	return sqlite3_vfs_register(&vfs, 0);
+	vfs.xOpen = vfs_open;
+	vfs.xFullPathname = vfs_full_name;
+	vfs.xRandomness = vfs_random;
+	/* the default one: it is asked for all random numbers */
+	return sqlite3_vfs_register(&vfs, 1);
 }
 
 const char *

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <linux/magic.h>
@@ -207,6 +208,66 @@ a_database_that_was_replaced_is_not_written(void **state)
 	assert_int_equal(sqtest_expunge(1, 0), CULVER_OK);
 }
 
+static void
+a_listing_makes_no_files(void **state)
+{
+	(void)state;
+	sqtest_restart("path", sqtest_path("a ?#%41 b.db"), NULL);
+	sqtest_deliver("1\r\n");
+	sqtest_stop();
+	sqtest_restart("path", sqtest_path("a ?#%41 b.db"), NULL);
+	sqtest_open(1);
+	assert_false(sqtest_exists("a ?#%41 b.db-shm"));
+	assert_false(sqtest_exists("a ?#%41 b.db-wal"));
+	/* whoever wants to write may */
+	sqtest_fetch_is(0, "1\r\n");
+	assert_true(sqtest_exists("a ?#%41 b.db-shm"));
+}
+
+static void
+a_listing_beside_another_program(void **state)
+{
+	sqlite3 *other;
+
+	(void)state;
+	sqtest_deliver("1\r\n");
+	sqtest_stop();
+	assert_int_equal(sqlite3_open(sqtest_path("m.db"), &other), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(other, "PRAGMA wal_autocheckpoint=0;"
+	    "INSERT INTO chunk(data) VALUES(x'0a');INSERT INTO message VALUES"
+	    "(last_insert_rowid(),'written',1,0,1,0)", NULL, NULL, NULL),
+	    SQLITE_OK);
+	sqtest_restart(NULL);
+	sqtest_open(2);		/* one is in the log only */
+	assert_string_equal(sqtest.msg[1].uid, "written");
+	sqlite3_close(other);
+	sqtest_reopen(2);
+}
+
+static void
+a_log_of_one_who_died_is_read(void **state)
+{
+	pid_t pid;
+	int status;
+
+	(void)state;
+	sqtest_deliver("1\r\n");
+	sqtest_stop();
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		sqtest_restart(NULL);
+		sqtest_deliver("2\r\n");
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_true(sqtest_size("m.db-wal") > 0);
+	sqtest_restart(NULL);
+	sqtest_open(2);
+	sqtest_fetch_is(1, "2\r\n");
+}
+
 static culver_status
 keepalive(void)
 {
@@ -369,6 +430,9 @@ main(void)
 		T(a_lock_of_another_program_is_waited_for_and_temporary),
 		T(a_database_that_is_locked_whole_is_temporary),
 		T(a_database_that_was_replaced_is_not_written),
+		T(a_listing_makes_no_files),
+		T(a_listing_beside_another_program),
+		T(a_log_of_one_who_died_is_read),
 		T(nothing_is_open_while_the_client_is_silent),
 		T(another_database_after_a_silence_is_stale),
 		T(no_log_where_machines_share_files),
