@@ -586,7 +586,7 @@ limits {{
             name = os.path.basename(argv[0]) if argv else ""
             name = name.split(":")[0]
             if name not in ("config", "gate", "auth", "pool", "certcheck",
-                            "log", "manager", "lmtp"):
+                            "log", "manager", "lmtp", "metrics"):
                 name = "worker"
             found.setdefault(name, []).append(pid)
         return found

@@ -20,6 +20,7 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/sandbox.h"
+#include "core/base/stats.h"
 #include "core/ipc/ipc.h"
 #include "core/ipc/ipclog.h"
 
@@ -111,6 +112,7 @@ main(int argc, char **argv)
 	    (sandbox_missing() & SANDBOX_APART) != 0;
 	if (fcntl(FD_MEMORY, F_GETFD) >= 0)
 		setup.memory = FD_MEMORY;
+	setup.stats = stats_open(FD_STATS);
 	setup.loop = loop_new();
 	setup.ctx = setup.loop;
 	if (setup.loop != NULL)
@@ -121,6 +123,7 @@ main(int argc, char **argv)
 	}
 	if (setup.memory >= 0)
 		close(setup.memory);
+	close(FD_STATS);
 	if (!confine())
 		return 1;
 	ready.missing |= sandbox_missing();

@@ -7,6 +7,7 @@
  */
 #include "config.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -15,11 +16,33 @@
 #include "core/auth/coord-private.h"
 #include "core/base/log.h"
 
+static_assert(CONF_MAX_AUTH <= PONG_NUMBERS - PONG_QUEUED, "room in PONG");
+
 enum { BATCH = 64 };		/* messages of one channel before the next */
 
 static struct ipc_in in;	/* one message at a time; wiped by ipc_done() */
 
 /* --- manager -------------------------------------------------------------- */
+
+/* How much there is to do. */
+static void
+pong(const struct coord *c)
+{
+	uint64_t n[PONG_NUMBERS] = {[PONG_HELD] = c->n_held};
+	const struct gate *g;
+	const struct pool *p;
+
+	LIST_FOREACH(g, &c->gates, link)
+		n[PONG_LOGINS] += g->n_jobs;
+	for (uint32_t i = 0; i < c->conf->n_section; i++) {
+		const struct section *s = &c->section[i];
+
+		n[PONG_QUEUED + i] = s->n_queued[0] + s->n_queued[1];
+		LIST_FOREACH(p, &s->pools, link)
+			n[PONG_BUSY] += p->busy;
+	}
+	ipc_pong(c->manager.fd, n, PONG_NUMBERS);
+}
 
 static void
 manager_event(struct loop_io *io, unsigned events)
@@ -45,7 +68,7 @@ manager_event(struct loop_io *io, unsigned events)
 		fd = in.nfds > 0 ? in.fd[0] : -1;
 		in.fd[0] = -1;
 		if (in.type == IPC_PING)
-			ipc_pong(io->fd);
+			pong(c);
 		else if (in.type == IPC_AUTH_FLUSH)
 			remember_flush(c, in.m.auth_flush.user[0] != 0 ?
 			    in.m.auth_flush.user : NULL);

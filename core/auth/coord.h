@@ -14,12 +14,14 @@
 #include "core/config/conf.h"
 
 struct coord;
+struct stats;
 
 struct coord_setup {
 	struct loop *loop;
 	int manager;			/* who brings gates and pools */
 	int master;			/* who takes grants */
 	int memory;			/* for throttle_new() */
+	struct stats *stats;		/* NULL: nothing is counted */
 	uint32_t generation;		/* 24 bits, given by master */
 	const struct conf_auth *conf;	/* must outlive the coordinator */
 	_Bool one_user;			/* a uid: nothing keeps two apart */

@@ -7,9 +7,23 @@
 #include "config.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "core/auth/coord-private.h"
 #include "core/base/log.h"
+#include "core/base/stats.h"
+
+/* Also of lines that are left out of the log because they are many. */
+static void
+job_count_event(const struct job *j, const char *event, const char *value)
+{
+	struct stats *stats = j->coord->setup.stats;
+
+	if (strcmp(event, "auth-error") == 0)
+		stats_add(stats, STATS_AUTH_ERRORS, 1);
+	else if (j->kind == KIND_LOGIN)
+		stats_label(stats, STATS_FAILURES, value, 1);
+}
 
 void
 job_log(const struct job *j, int level, const char *event, const char *key,
@@ -28,6 +42,7 @@ job_log(const struct job *j, int level, const char *event, const char *key,
 	kv_text(&kv, "mech", j->kind == KIND_LOGIN ?
 	    j->sasl.mech->name : "LMTP");
 	kv_text(&kv, key, value);
+	job_count_event(j, event, value);
 	authlog_write(&j->coord->log, level, kv.buf,
 	    j->coord->setup.now());
 }

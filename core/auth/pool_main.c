@@ -242,7 +242,7 @@ manager_serve(void)
 	    P_RUN);
 
 	if (r == IPC_GOT) {
-		ipc_pong(FD_CHANNEL);
+		ipc_pong(FD_CHANNEL, NULL, 0);
 		ipc_done(&in);
 	}
 	return r == IPC_GOT || r == IPC_AGAIN;

@@ -16,6 +16,7 @@
 #include "core/auth/cache.h"
 #include "core/auth/coord-private.h"
 #include "core/base/log.h"
+#include "core/base/stats.h"
 #include "core/sasl/crypto.h"
 
 #define IMPORTANT (IPC_TLS | IPC_LOOPBACK)	/* what a plugin is told */
@@ -97,10 +98,16 @@ remember_answer(struct job *j, uint64_t now)
 	const struct conf_auth *conf = j->coord->conf;
 	struct cache_found f;
 	struct cache_key key;
+	_Bool known;
 
-	if (!key_of(j, &key) || !cache_find(j->coord->cache, &key, &f) ||
-	    now - f.at >= (f.status == CULVER_OK ? conf->cache_time :
-	    conf->cache_negative_time))
+	if (!key_of(j, &key))
+		return 0;
+	known = cache_find(j->coord->cache, &key, &f) &&
+	    now - f.at < (f.status == CULVER_OK ? conf->cache_time :
+	    conf->cache_negative_time);
+	stats_label(j->coord->setup.stats, STATS_CACHE, known ? "hit" : "miss",
+	    1);
+	if (!known)
 		return 0;
 	answer_kept(j, &f, now);
 	return 1;

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/counts.h"
@@ -71,22 +70,11 @@ part_take(struct counts_table *t, uint32_t owner)
 _Bool
 counts_open(struct counts *c, int fd, uint32_t owner)
 {
-	const int seals = fcntl(fd, F_GET_SEALS);
-	struct counts_table *t;
-	struct stat st;
-
-	*c = (struct counts){.part = -1};
-	/* one that could shrink would end us with SIGBUS */
-	if (seals < 0 || (seals & F_SEAL_SHRINK) == 0 || fstat(fd, &st) != 0 ||
-	    st.st_size != (off_t)sizeof(*t))
-		return 0;
-	t = mmap(NULL, sizeof(*t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (t == MAP_FAILED)
-		return 0;
-	c->table = t;
-	if (owner != 0)
-		c->part = part_take(t, owner);
-	return 1;
+	*c = (struct counts){.part = -1,
+	    .table = memfd_share(fd, sizeof(struct counts_table))};
+	if (c->table != NULL && owner != 0)
+		c->part = part_take(c->table, owner);
+	return c->table != NULL;
 }
 
 void

@@ -4,7 +4,9 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/memfd.h"
@@ -33,4 +35,18 @@ memfd_noexec(void)
 	if (fd >= 0)
 		close(fd);
 	return fd >= 0;
+}
+
+void *
+memfd_share(int fd, size_t size)
+{
+	const int seals = fcntl(fd, F_GET_SEALS);
+	struct stat st;
+	void *p;
+
+	if (seals < 0 || (seals & F_SEAL_SHRINK) == 0 || fstat(fd, &st) != 0 ||
+	    st.st_size != (off_t)size)
+		return NULL;
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	return p != MAP_FAILED ? p : NULL;
 }

@@ -221,6 +221,12 @@ static const struct call log_role[] = {
 	END
 };
 
+/* metrics: connections; what it tells comes as a descriptor. */
+static const struct call metrics[] = {
+	{"accept4"},
+	END
+};
+
 /* config: reads files, loads modules, makes memfds; Landlock again. */
 static const struct call config_role[] = {
 	{"open"}, {"openat"}, {"stat"}, {"lstat"}, {"newfstatat"}, {"statx"},
@@ -281,6 +287,7 @@ static const struct role roles[] = {
 	[FILTER_AUTH] = {{common, channels, NULL}},
 	[FILTER_LOG] = {{common, channels, log_role, NULL}},
 	[FILTER_LMTP] = {{common, channels, lmtp, NULL}},
+	[FILTER_METRICS] = {{common, channels, metrics, NULL}},
 	[FILTER_LOCKER] = {{common, channels, locker, NULL}},
 	[FILTER_MANAGER] = {{common, channels, manager, NULL}},
 	[FILTER_CERTCHECK] = {{common, channels, certcheck, NULL}},

@@ -22,14 +22,21 @@ cf_is_lmtp(const struct cf_section *s)
 	return !s->bad[O_PROTOCOL] && s->v[O_PROTOCOL].u.i == 1;
 }
 
+/* Does it answer with metrics? */
+static inline _Bool
+cf_is_metrics(const struct cf_section *s)
+{
+	return !s->bad[O_PROTOCOL] && s->v[O_PROTOCOL].u.i == 2;
+}
+
 /* Is S what a host can be called? */
 _Bool cf_hostname_ok(const char *s);
 
 /* Report what is wrong with sections tls and host; they are converted. */
 void cf_check_tls(struct cf_config *c);
 
-/* Without a section listen: make pop3, and pop3s if there is a certificate.
- * With one for LMTP: add culver-deliver's. */
+/* Without a section listen, those for metrics apart: make pop3, and pop3s if
+ * there is a certificate.  With one for LMTP: add culver-deliver's. */
 void cf_default_listen(struct cf_config *c);
 
 /* Fill in default addresses and report what is wrong with the listeners;

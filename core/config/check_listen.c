@@ -14,8 +14,24 @@
 #include "core/config/convert.h"
 #include "core/config/mem.h"
 
+/* The unix socket NAME in run_dir. */
 static void
-default_address(struct cf_section *s)
+run_address(struct cf_config *c, struct cf_section *s, const char *name)
+{
+	const char *run = c->top.v[O_RUN_DIR].u.s.p;
+	size_t n = sizeof("unix:/") + strlen(name) +
+	    (run != NULL ? strlen(run) : 0);
+	struct culver_str *one = mem_get(sizeof(*one));
+	char *text = mem_get(n);
+
+	snprintf(text, n, "unix:%s/%s", run != NULL ? run : "", name);
+	*one = (struct culver_str){text, strlen(text)};
+	s->v[O_ADDRESS].u.list.v = one;
+	s->v[O_ADDRESS].u.list.n = 1;
+}
+
+static void
+default_address(struct cf_config *c, struct cf_section *s)
 {
 	static const struct culver_str pop3[] = {{"0.0.0.0:110", 11},
 	    {"[::]:110", 8}};
@@ -25,6 +41,10 @@ default_address(struct cf_section *s)
 
 	if (s->set[O_ADDRESS] != NULL)
 		return;
+	if (cf_is_metrics(s)) {
+		run_address(c, s, "metrics");
+		return;
+	}
 	if (cf_is_lmtp(s)) {
 		if (!s->implied)
 			cf_blame(s, O_ADDRESS, "required option is missing, "
@@ -46,16 +66,8 @@ default_address(struct cf_section *s)
 static void
 own_address(struct cf_config *c, struct cf_section *s)
 {
-	const char *run = c->top.v[O_RUN_DIR].u.s.p;
-	size_t n = sizeof("unix:/deliver") + (run != NULL ? strlen(run) : 0);
-	struct culver_str *one = mem_get(sizeof(*one));
-	char *text = mem_get(n);
-
-	snprintf(text, n, "unix:%s/deliver", run != NULL ? run : "");
-	*one = (struct culver_str){text, strlen(text)};
 	s->v[O_PROTOCOL].u.i = 1;
-	s->v[O_ADDRESS].u.list.v = one;
-	s->v[O_ADDRESS].u.list.n = 1;
+	run_address(c, s, "deliver");
 }
 
 static _Bool
@@ -227,6 +239,19 @@ check_unix(struct cf_section *s, const struct cf_env *env, _Bool has_unix)
 		cf_blame(s, O_GROUP, "%s", err);
 }
 
+/* N options that mean nothing for the protocol of S. */
+static void
+not_for(struct cf_section *s, const enum cf_opt *o, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (s->set[o[i]] != NULL && (o[i] != O_TLS ||
+		    s->v[O_TLS].u.i != CONF_TLS_OFF))
+			cf_blame(s, o[i], "this is not for protocol = %s: "
+			    "remove this line", cf_is_lmtp(s) ? "lmtp" :
+			    "metrics");
+	s->v[O_TLS].u.i = CONF_TLS_OFF;
+}
+
 static void
 check_lmtp(const struct cf_config *c, struct cf_section *s,
     const struct cf_env *env)
@@ -237,14 +262,26 @@ check_lmtp(const struct cf_config *c, struct cf_section *s,
 
 	check_addresses(c, s, &k);
 	check_unix(s, env, k.has_unix);
-	for (size_t i = 0; i < 4; i++)
-		if (s->set[not_ours[i]] != NULL && (not_ours[i] != O_TLS ||
-		    s->v[O_TLS].u.i != CONF_TLS_OFF))
-			cf_blame(s, not_ours[i], "this is not for protocol = "
-			    "lmtp: remove this line");
-	s->v[O_TLS].u.i = CONF_TLS_OFF;
+	not_for(s, not_ours, 4);
 	check_nets(s, O_LISTEN_ALLOW, &k);
 	check_nets(s, O_LISTEN_DENY, &k);
+}
+
+/* Whoever may connect is told how much goes on here: no networks. */
+static void
+check_metrics(const struct cf_config *c, struct cf_section *s,
+    const struct cf_env *env)
+{
+	static const enum cf_opt not_ours[] = {O_TLS, O_PLAIN_LOGIN, O_PROXY,
+	    O_PROXY_TLS, O_LISTEN_ALLOW, O_LISTEN_DENY, O_REFUSAL};
+	struct kinds k;
+
+	check_addresses(c, s, &k);
+	if (!s->bad[O_ADDRESS] && k.has_inet)
+		cf_blame(s, O_ADDRESS, "metrics are told through unix sockets "
+		    "only: wanted unix:PATH");
+	check_unix(s, env, k.has_unix);
+	not_for(s, not_ours, 7);
 }
 
 static void
@@ -257,6 +294,10 @@ check_listen(const struct cf_config *c, struct cf_section *s,
 		check_lmtp(c, s, env);
 		return;
 	}
+	if (cf_is_metrics(s)) {
+		check_metrics(c, s, env);
+		return;
+	}
 	check_addresses(c, s, &k);
 	check_nets(s, O_LISTEN_ALLOW, &k);
 	check_nets(s, O_LISTEN_DENY, &k);
@@ -265,15 +306,27 @@ check_listen(const struct cf_config *c, struct cf_section *s,
 	check_unix(s, env, k.has_unix);
 }
 
+/* Is that the protocol of S, which is not converted yet? */
+static _Bool
+says(const struct cf_section *s, const char *protocol)
+{
+	const struct cf_key *k = s->set[O_PROTOCOL];
+
+	return k != NULL && k->value.n == 1 &&
+	    strcmp(k->value.text[0], protocol) == 0;
+}
+
 void
 cf_default_listen(struct cf_config *c)
 {
 	static const char *const names[] = {"pop3", "pop3s"};
 	struct cf_section **end = &c->listen;
 	int n = c->tls.set[O_CERTIFICATE] != NULL ? 2 : 1;
-	_Bool lmtp = 0;
+	_Bool lmtp = 0, mail = 0;
 
-	for (int i = 0; i < n && (i > 0 || c->listen == NULL); i++) {
+	for (; *end != NULL; end = &(*end)->next)
+		mail |= !says(*end, "metrics");
+	for (int i = 0; i < n && !mail; i++) {
 		*end = mem_get(sizeof(**end));
 		(*end)->sect = CF_LISTEN;
 		(*end)->name = names[i];
@@ -281,12 +334,8 @@ cf_default_listen(struct cf_config *c)
 		(*end)->implied = 1;
 		end = &(*end)->next;
 	}
-	for (end = &c->listen; *end != NULL; end = &(*end)->next) {
-		const struct cf_key *k = (*end)->set[O_PROTOCOL];
-
-		lmtp |= k != NULL && k->value.n == 1 &&
-		    strcmp(k->value.text[0], "lmtp") == 0;
-	}
+	for (end = &c->listen; *end != NULL; end = &(*end)->next)
+		lmtp |= says(*end, "lmtp");
 	if (!lmtp)
 		return;
 	*end = mem_get(sizeof(**end));
@@ -306,7 +355,7 @@ cf_check_listeners(struct cf_config *c, const struct cf_env *env)
 		if (s->implied && strcmp(s->name, CF_OWN_LISTENER) == 0)
 			own_address(c, s);
 		else
-			default_address(s);
+			default_address(c, s);
 	for (s = c->listen; s != NULL; last = s, s = s->next) {
 		check_listen(c, s, env);
 		n += s->v[O_ADDRESS].u.list.n;

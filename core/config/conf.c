@@ -166,6 +166,7 @@ kind_check(enum conf_kind kind, void *out)
 	case CONF_AUTH:
 		return auth_check(out);
 	case CONF_LOG:
+	case CONF_METRICS:
 		return 1;
 	case CONF_LMTP:
 		return lmtp_check(out);

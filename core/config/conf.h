@@ -27,7 +27,8 @@ enum conf_kind {
 	CONF_POOL,		/* an auth section */
 	CONF_STORAGE,		/* a storage section, for workers */
 	CONF_CERTCHECK,
-	CONF_LMTP
+	CONF_LMTP,
+	CONF_METRICS
 };
 
 enum {
@@ -65,6 +66,10 @@ enum conf_tls { CONF_TLS_STARTTLS, CONF_TLS_IMPLICIT, CONF_TLS_OFF };
 enum conf_client_name { CONF_CLIENT_CN, CONF_CLIENT_EMAIL, CONF_CLIENT_UID };
 enum conf_plain { CONF_PLAIN_LOCAL, CONF_PLAIN_NEVER, CONF_PLAIN_ALWAYS };
 
+/* Who gets a listener: gates, lmtp, metrics. */
+enum conf_protocol { CONF_SPEAKS_POP3, CONF_SPEAKS_LMTP,
+	CONF_SPEAKS_METRICS };
+
 /* --- master ---------------------------------------------------------- */
 
 struct conf_listen {
@@ -74,7 +79,7 @@ struct conf_listen {
 	uint32_t mode;			/* unix sockets */
 	uint32_t uid, gid;		/* UINT32_MAX: unchanged */
 	uint32_t line;
-	uint32_t lmtp;			/* lmtp's, not the gates' */
+	uint32_t protocol;		/* enum conf_protocol */
 	char text[128];			/* as written, for messages */
 };
 
@@ -255,6 +260,12 @@ struct conf_log {
 	struct conf_head head;
 	uint32_t level;			/* least level that is written */
 	uint32_t json;			/* 0: lines are text */
+};
+
+/* --- metrics --------------------------------------------------------- */
+
+struct conf_metrics {
+	struct conf_head head;
 };
 
 /* --- auth pool and worker: a section with its plugin ----------------- */

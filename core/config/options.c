@@ -16,7 +16,7 @@
 static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const formats[] = {"text", "json", NULL};
 static const char *const cases[] = {"keep", "lower", NULL};
-static const char *const protocols[] = {"pop3", "lmtp", NULL};
+static const char *const protocols[] = {"pop3", "lmtp", "metrics", NULL};
 static const char *const names[] = {"any", "address", "local", NULL};
 static const char *const fulls[] = {"temporary", "permanent", NULL};
 static const char *const refusals[] = {"reply", "close", NULL};
@@ -118,12 +118,14 @@ const struct cf_option cf_options[O_COUNT] = {
 
 	LISTEN(O_ADDRESS, "address", CULVER_OPT_LIST),
 	    .o.min = 1, .o.max = 127, .computed = "all addresses, port 110 "
-	    "for a section named pop3, 995 for one named pop3s",
+	    "for a section named pop3, 995 for one named pop3s; "
+	    "run_dir/metrics for metrics",
 	    .o.help = "where clients connect to: IPV4:PORT, [IPV6]:PORT or "
 	    "unix:PATH"},
 	LISTEN(O_PROTOCOL, "protocol", CULVER_OPT_ENUM),
 	    .o.def = "pop3", .o.choices = protocols,
-	    .o.help = "what is spoken there; lmtp takes mail in"},
+	    .o.help = "what is spoken there; lmtp takes mail in, metrics "
+	    "answers HTTP with what culverctl metrics shows"},
 	LISTEN(O_TLS, "tls", CULVER_OPT_ENUM),
 	    .o.choices = tls_kinds, .computed = "implicit in a section named "
 	    "pop3s; otherwise starttls, or off without a certificate",
@@ -144,7 +146,8 @@ const struct cf_option cf_options[O_COUNT] = {
 	    .o.help = "whether a client that has TLS with the proxy, as the "
 	    "proxy says, counts as one with TLS here"},
 	LISTEN(O_MODE, "mode", CULVER_OPT_STRING),
-	    .o.min = 3, .o.max = 4, .computed = "0660 for lmtp, 0666 for pop3",
+	    .o.min = 3, .o.max = 4, .computed = "0666 for pop3, 0660 for "
+	    "the others",
 	    .o.help = "permissions of unix sockets, in octal"},
 	LISTEN(O_OWNER, "owner", CULVER_OPT_STRING),
 	    .o.min = 1, .o.max = 255, .computed = "the user that starts "

@@ -52,6 +52,7 @@ _Bool snap_gate(const struct snapper *s);
 _Bool snap_certcheck(const struct snapper *s);
 _Bool snap_auth(const struct snapper *s);
 _Bool snap_lmtp(const struct snapper *s);
+_Bool snap_metrics(const struct snapper *s);
 _Bool snap_log(const struct snapper *s);
 
 /* snap_listen.c: the listeners of gates, and those of lmtp. */

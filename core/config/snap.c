@@ -197,7 +197,7 @@ snap_all(const struct cf_config *c, const struct cf_env *env,
 
 	hosts_fill(&s);
 	if (!snap_master(&s) || !snap_gate(&s) || !snap_auth(&s) ||
-	    !snap_log(&s) || !snap_lmtp(&s))
+	    !snap_log(&s) || !snap_lmtp(&s) || !snap_metrics(&s))
 		return 0;
 	for (sec = c->auth, i = 0; sec != NULL; sec = sec->next, i++)
 		if (!section_snap(&s, sec, i))

@@ -25,9 +25,11 @@ listen_fill(const struct snapper *s, const struct cf_section *sec,
 	cf_addr_parse(address, &a, err);
 	*out = (struct conf_listen){.addr = a.ss, .addr_len = a.len,
 	    .type = SOCK_STREAM, .uid = UINT32_MAX, .gid = UINT32_MAX,
-	    .line = sec->at.line, .lmtp = sec->v[O_PROTOCOL].u.i == 1};
+	    .line = sec->at.line,
+	    .protocol = (uint32_t)sec->v[O_PROTOCOL].u.i};
 	/* who comes in by LMTP may write to anybody, but at our own listener */
-	out->mode = out->lmtp && !sec->implied ? 0660 : 0666;
+	out->mode = out->protocol != CONF_SPEAKS_POP3 && !sec->implied ?
+	    0660 : 0666;
 	TEXT(out->text, address);
 	if (!a.is_unix)
 		return;

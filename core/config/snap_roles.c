@@ -1,6 +1,6 @@
 /*
  * snap_roles.c - what the roles without a plugin are told: gate, certcheck,
- * auth, lmtp and log.
+ * auth, lmtp, log and metrics.
  *
  * Runs in the config role.
  */
@@ -143,4 +143,14 @@ snap_log(const struct snapper *s)
 	l->level = (uint32_t)s->c->top.v[O_LOG_LEVEL].u.i + 1;
 	l->json = (uint32_t)s->c->top.v[O_LOG_FORMAT].u.i;
 	return snap_filter(&p, FILTER_LOG, 0) && snap_seal(s, &p);
+}
+
+_Bool
+snap_metrics(const struct snapper *s)
+{
+	struct conf_metrics *m = mem_get(sizeof(*m));
+	struct part p = {.kind = CONF_METRICS, .fixed = m,
+	    .size = sizeof(*m)};
+
+	return snap_filter(&p, FILTER_METRICS, 0) && snap_seal(s, &p);
 }

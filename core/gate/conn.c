@@ -361,6 +361,7 @@ conn_open(struct gate *g, int fd, uint32_t listen, const struct peer *peer,
 		g->all->prev = c;
 	g->all = c;
 	g->n_conn++;
+	g->accepted++;
 	now = clock_now();
 	c->login_by = now + g->conf.login_time;
 	c->far = !peer_is_local(peer);

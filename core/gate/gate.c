@@ -73,11 +73,20 @@ gate_count_login(struct gate *g)
 }
 
 static void
+pong(const struct gate *g)
+{
+	const uint64_t numbers[] = {[PONG_CONNECTIONS] = g->n_conn,
+	    [PONG_ACCEPTED] = g->accepted};
+
+	ipc_pong(g->manager.fd, numbers, 2);
+}
+
+static void
 on_message(struct gate *g, struct ipc_in *in)
 {
 	switch (in->type) {
 	case IPC_PING:
-		ipc_pong(g->manager.fd);
+		pong(g);
 		break;
 	case IPC_GATE_LISTEN:
 		if (g->phase == P_DRAIN)

@@ -137,6 +137,7 @@ struct gate {
 	struct conn *all, *dead;
 	TAILQ_HEAD(held, conn) held;	/* in the order in which they came */
 	uint32_t n_conn;
+	uint64_t accepted;		/* since the start */
 	uint64_t serial;		/* the last one given out */
 	uint32_t logins;
 	struct loop_timer hour, resume;

@@ -85,7 +85,7 @@ ipc_role_name(enum ipc_role role)
 {
 	static const char *const names[] = {"master", "config", "gate",
 	    "auth", "pool", "worker", "certcheck", "log", "ctl", "manager",
-	    "lmtp", "locker"};
+	    "lmtp", "locker", "metrics"};
 
 	unsigned i = (unsigned)__builtin_ctz(role | 1u << IPC_ROLES);
 
@@ -254,9 +254,10 @@ ipc_send(int fd, enum ipc_type type, const void *msg, const int *fds,
 }
 
 void
-ipc_pong(int fd)
+ipc_pong(int fd, const uint64_t *numbers, unsigned n)
 {
-	const struct ipc_pong pong = {0};
+	const struct ipc_pong pong = {.numbers = {(const uint8_t *)numbers,
+	    n * (uint32_t)sizeof(*numbers)}};
 
 	(void)ipc_send(fd, IPC_PONG, &pong, NULL, 0);
 }

@@ -26,10 +26,11 @@ enum ipc_role {			/* bits, so that a table can name several */
 	R_CTL = 1u << 8,
 	R_MANAGER = 1u << 9,
 	R_LMTP = 1u << 10,
-	R_LOCKER = 1u << 11
+	R_LOCKER = 1u << 11,
+	R_METRICS = 1u << 12
 };
 enum {
-	IPC_ROLES = 12,
+	IPC_ROLES = 13,
 	R_ACCEPTS = R_GATE | R_LMTP	/* clients; hang on a coordinator */
 };
 
@@ -51,6 +52,17 @@ enum ipc_open_kind { OPEN_RUN_DIR = 1, OPEN_LISTEN, OPEN_LOG, OPEN_CERT,
 	OPEN_SPOOL, OPEN_PASSED };
 
 enum ipc_note_what { NOTE_READY, NOTE_RELOADING, NOTE_ALIVE };
+
+/* In a PONG: of those who have clients, of the coordinator. */
+enum ipc_pong_number {
+	PONG_CONNECTIONS = 0,		/* now */
+	PONG_ACCEPTED,			/* since its start */
+	PONG_LOGINS = 0,		/* under way */
+	PONG_HELD,			/* of these wait for a slot */
+	PONG_BUSY,			/* pool processes that work on one */
+	PONG_QUEUED,			/* wait for one, by section */
+	PONG_NUMBERS = PONG_QUEUED + 16	/* CONF_MAX_AUTH */
+};
 
 enum ipc_want {
 	IPC_WANT_VERIFY = 1u << 0,
@@ -92,6 +104,7 @@ enum {				/* descriptors of an executed role at start */
 				 * gate: one that all share (base/counts.h) */
 	FD_SPOOL = 6,		/* lmtp: its spool directory, to chroot to */
 	FD_ROOT = 7,		/* gate, certcheck: empty folder to chroot to */
+	FD_STATS = 7,		/* auth, log: base/stats.h */
 	FD_READY = 7,		/* manager: pipe to who started culverd, if
 				 * that waits until a gate serves */
 	FD_AUTH = 8,		/* gate, lmtp: to the coordinator */
@@ -182,9 +195,9 @@ enum ipc_result ipc_recv(int fd, struct ipc_in *in, enum ipc_role from,
     enum ipc_role to, enum ipc_phase phase);
 void ipc_done(struct ipc_in *in);
 
-/* Answer manager's PING on FD.  If that cannot be sent, it is not: then the
- * socket is full of what manager does not read. */
-void ipc_pong(int fd);
+/* Answer manager's PING on FD, with N NUMBERS.  If that cannot be sent, it is
+ * not: then the socket is full of what manager does not read. */
+void ipc_pong(int fd, const uint64_t *numbers, unsigned n);
 
 /* The same between memory and a struct: for the tail of a grant, and tests.
  * Encoded octets or 0; decoding borrows from BUF. */

@@ -457,6 +457,7 @@ conn_open(int fd, uint32_t listen)
 		c->next->prev = c;
 	server.all = c;
 	server.n_conn++;
+	server.accepted++;
 	server.n_own += c->own_only;
 	lmtp_greet(&c->s, &r);
 	conn_say(c, &r);

@@ -96,6 +96,7 @@ struct server {
 	struct loop_timer resume;
 	struct conn *all, *dead;
 	unsigned n_conn;
+	uint64_t accepted;		/* since the start */
 	unsigned n_own;			/* of those with own_only */
 	uint64_t serial;		/* the last one given out */
 	uint64_t spooled;		/* octets in all spool files */

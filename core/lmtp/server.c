@@ -196,11 +196,20 @@ auth_gone(void)
 }
 
 static void
+pong(void)
+{
+	const uint64_t numbers[] = {[PONG_CONNECTIONS] = server.n_conn,
+	    [PONG_ACCEPTED] = server.accepted};
+
+	ipc_pong(FD_CHANNEL, numbers, 2);
+}
+
+static void
 on_message(struct ipc_in *in)
 {
 	switch (in->type) {
 	case IPC_PING:
-		ipc_pong(FD_CHANNEL);
+		pong();
 		break;
 	case IPC_GATE_LISTEN:
 		if (server.phase == P_DRAIN)

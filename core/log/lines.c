@@ -8,13 +8,16 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "core/base/stats.h"
 #include "core/log/lines.h"
+#include "core/log/record.h"
 
 enum {
 	BURST = 8,		/* identical lines that pass unmerged */
@@ -28,6 +31,7 @@ write_line(struct lines *l, const struct entry *e)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	out_line(&l->out, &now, e);
+	stats_add(l->stats, STATS_LINES + (unsigned)e->level - LOG_DEBUG_, 1);
 }
 
 void
@@ -84,6 +88,32 @@ event(struct lines *l, struct source *s, int level, const char *text)
 	line(l, s, &e);
 }
 
+/* What the log role hears of clients that never had a session, and who says
+ * that lines of its own were lost. */
+static void
+count_line(struct lines *l, const char *text)
+{
+	static struct record r;
+	const char *more;
+	unsigned long n;
+	char *end;
+
+	if (*text >= '0' && *text <= '9') {
+		n = strtoul(text, &end, 10);
+		if (strcmp(end, " log lines were lost here") == 0 ||
+		    strcmp(end, " messages were lost here") == 0)
+			stats_add(l->stats, STATS_LOST, n);
+	} else if (record_parse(&r, text)) {
+		more = record_value(&r, "not-logged");
+		n = 1 + (more != NULL ? strtoul(more, NULL, 10) : 0);
+		stats_label(l->stats, STATS_GATE, r.event, n);
+		if (strcmp(r.event, "recipient-refused") == 0 &&
+		    record_value(&r, "reason") != NULL)
+			stats_label(l->stats, STATS_RECIPIENTS,
+			    record_value(&r, "reason"), 1);
+	}
+}
+
 void
 lines_add(struct lines *l, struct source *s, uint32_t level, const char *text,
     _Bool free_text)
@@ -91,6 +121,8 @@ lines_add(struct lines *l, struct source *s, uint32_t level, const char *text,
 	const struct entry e = {.level = (int)level, .who = s->name,
 	    .text = text, .pairs = free_text ? NULL : text};
 
+	if (!free_text)
+		count_line(l, text);
 	line(l, s, &e);
 }
 
@@ -103,6 +135,15 @@ lines_own(struct lines *l, int level, const char *text)
 }
 
 /* --- sessions -------------------------------------------------------------- */
+
+/* One more of TLS or not, and of the second label's VALUE. */
+static void
+count_two(struct lines *l, unsigned first, unsigned n, uint32_t flags,
+    const char *value)
+{
+	stats_add(l->stats, first + (flags & IPC_TLS ? n : 0) +
+	    stats_index(first, 1, value), 1);
+}
 
 static const char *
 yes_no(uint32_t flags)
@@ -135,6 +176,7 @@ login(struct lines *l, struct source *s, const struct ipc_log_session *m)
 
 	if (m->flags & IPC_DELIVERY)
 		return;			/* its end says all */
+	count_two(l, STATS_LOGINS, STATS_N_MECH, m->flags, m->mech);
 	kv_start(&kv, "login");
 	who(&kv, m);
 	kv_text(&kv, "remote", m->remote);
@@ -167,12 +209,25 @@ end_reason(const struct ipc_log_session *m, union ipc_any *end)
 	return text;
 }
 
+/* The same as a label: without numbers, and without what depends on the
+ * configuration. */
+static const char *
+end_class(const struct ipc_log_session *m, const char *reason)
+{
+	return *m->refused != 0 ? "refused" :
+	    strncmp(reason, "killed-by-", 10) == 0 ? "killed" :
+	    strncmp(reason, "died-with-", 10) == 0 ? "died" : reason;
+}
+
 static void
 delivery(struct lines *l, struct source *s, const struct ipc_log_session *m,
     const struct ipc_worker_end *end, const char *reason)
 {
 	struct kv kv;
 
+	stats_label(l->stats, STATS_DELIVERIES, end_class(m, reason), 1);
+	if (strcmp(reason, "delivered") == 0)
+		stats_add(l->stats, STATS_DELIVERED_OCTETS, end->retr_octets);
 	kv_start(&kv, "delivery");
 	kv_text(&kv, "user", m->user);
 	kv_text(&kv, "remote", m->remote);
@@ -181,6 +236,20 @@ delivery(struct lines *l, struct source *s, const struct ipc_log_session *m,
 	kv_u64(&kv, "duration-ms", m->duration / NS_PER_MS);
 	kv_text(&kv, "reason", reason);
 	event(l, s, LOG_INFO_, kv.buf);
+}
+
+static void
+count_end(struct lines *l, const struct ipc_log_session *m,
+    const struct ipc_worker_end *end, const char *reason)
+{
+	count_two(l, STATS_ENDS, STATS_N_END, m->flags, end_class(m, reason));
+	if (*m->refused != 0)
+		return;			/* it did not begin */
+	stats_add(l->stats, STATS_RETR, end->retr);
+	stats_add(l->stats, STATS_RETR_OCTETS, end->retr_octets);
+	stats_add(l->stats, STATS_TOP, end->top);
+	stats_add(l->stats, STATS_DELETED, end->deleted);
+	stats_duration(l->stats, m->duration);
 }
 
 static void
@@ -195,6 +264,7 @@ session_end(struct lines *l, struct source *s, const struct ipc_log_session *m)
 		delivery(l, s, m, end, reason);
 		return;
 	}
+	count_end(l, m, end, reason);
 	kv_start(&kv, "session-end");
 	who(&kv, m);
 	kv_text(&kv, "remote", m->remote);

@@ -15,6 +15,7 @@
 struct lines {
 	struct out out;
 	uint32_t level;		/* lines below it are dropped */
+	struct stats *stats;	/* NULL: nothing is counted */
 	void (*on_held)(void);	/* one is counted only: lines_held() soon */
 };
 

@@ -18,6 +18,7 @@
 #include "core/base/log.h"
 #include "core/base/loop.h"
 #include "core/base/sandbox.h"
+#include "core/base/stats.h"
 #include "core/config/conf.h"
 #include "core/ipc/ipc.h"
 #include "core/log/lines.h"
@@ -169,7 +170,7 @@ message(struct sender *s)
 		lines_text(&lines, from, in.m.log_text.level, in.fd[0]);
 		break;
 	case IPC_PING:
-		ipc_pong(FD_CHANNEL);
+		ipc_pong(FD_CHANNEL, NULL, 0);
 		break;
 	default:
 		if (s == &manager)
@@ -293,8 +294,12 @@ ready_send(culver_status status)
 static void
 serve(void)
 {
+	unsigned long lost = 0;
+
 	/* Not loop_run(): every round ends with one write. */
 	while (!done && loop_once(loop)) {
+		stats_add(lines.stats, STATS_LOST, lines.out.lost_ever - lost);
+		lost = lines.out.lost_ever;
 		if (!out_flush(&lines.out) && retry_timer.where == NULL)
 			loop_timer_set(loop, &retry_timer,
 			    clock_now() + retry_every);
@@ -323,6 +328,8 @@ main(void)
 		return 1;
 	}
 	lines.level = conf.level;
+	lines.stats = stats_open(FD_STATS);
+	close(FD_STATS);
 	lines.out.json = conf.json != 0;
 	loop = loop_new();
 	if (loop == NULL || !loop_watch(loop, &manager.io, LOOP_READ) ||

@@ -23,9 +23,16 @@ out_init(struct out *out)
 	out->fd = -1;
 	out->kind = OUT_FILE;
 	out->json = 0;
-	out->lost = 0;
+	out->lost = out->lost_ever = 0;
 	out->error = 0;
 	out->n = 0;
+}
+
+static void
+lose(struct out *out, unsigned n)
+{
+	out->lost += n;
+	out->lost_ever += n;
 }
 
 static _Bool
@@ -68,7 +75,7 @@ out_line(struct out *out, const struct timespec *now, const struct entry *e)
 	/* A note only where the line fits as well: one note a gap. */
 	if ((out->lost > 0 && (n + NOTE_MAX > sizeof(out->buf) - out->n ||
 	    !note_lost(out, now))) || !append(out, line, n))
-		out->lost++;
+		lose(out, 1);
 }
 
 /* Octets that the target took of the N at P; -1 with errno. */
@@ -127,7 +134,7 @@ out_target(struct out *out, int fd, enum out_kind kind)
 	out_flush(out);
 	if (out->fd >= 0) {
 		for (size_t i = 0; i < out->n; i++)
-			out->lost += out->buf[i] == '\n';
+			lose(out, out->buf[i] == '\n');
 		out->n = 0;
 		close(out->fd);
 	}

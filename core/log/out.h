@@ -19,7 +19,9 @@ struct out {
 	int fd;			/* -1: no target yet */
 	enum out_kind kind;
 	_Bool json;
-	unsigned long lost;	/* lines that did not fit */
+	unsigned long lost;	/* lines that did not fit; the next one says
+				 * so */
+	unsigned long lost_ever;
 	int error;		/* errno of the write that failed, or 0 */
 	size_t n;
 	char buf[OUT_BUFFER];

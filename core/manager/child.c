@@ -241,7 +241,7 @@ child_ready(struct child *c, const struct ipc_ready *m)
 		gen_fill(c->gen);
 	else if (c->role == R_GATE)
 		gate_ready(c);
-	else if (c->role == R_LMTP)
+	else if (c->role == R_LMTP || c->role == R_METRICS)
 		lmtp_ready(c);
 }
 
@@ -258,6 +258,10 @@ child_message(struct child *c, struct ipc_in *in)
 		break;
 	case IPC_PONG:
 		c->pinged = 0;
+		metrics_pong(c, &in->m.pong.numbers);
+		break;
+	case IPC_METRICS_ASK:
+		metrics_ask(c);
 		break;
 	case IPC_LOG_AGAIN:
 		if (log_reopen(manager.gen))
@@ -337,4 +341,5 @@ child_exit(uint32_t instance, int status)
 	gen_fill(gen);
 	gen_step(manager.stopping ? manager.gen : gen);
 	gen_unref(gen);
+	metrics_step();
 }

@@ -22,7 +22,8 @@ enum { MAX_CLIENTS = 16, ROOT_CLIENTS = 4 };
 struct client {
 	struct loop_io io;		/* fd -1: free */
 	_Bool may_change;
-	unsigned waits;		/* 1: for a reload to start, 2: to end */
+	unsigned waits;		/* 1: for a reload to start, 2: to end, 3: for
+				 * numbers of all roles */
 };
 
 static struct client clients[MAX_CLIENTS];
@@ -47,14 +48,14 @@ answer(struct client *c, uint32_t status, uint32_t count, int fd)
 }
 
 /* master answers, the first with its sessions, else by completing RECORDS. */
-static void
-report(const struct client *c, _Bool who)
+void
+control_report(int conn, _Bool who)
 {
 	struct ipc_report m = {.generation = manager.gen->number,
 	    .sessions_max = manager.gen->conf.sessions_max,
 	    .connections_max = manager.gen->conf.connections,
 	    .missing = manager.missing, .breaches = manager.breaches};
-	int fd[2] = {c->io.fd, who ? -1 : status_write(&m.count)};
+	int fd[2] = {conn, who ? -1 : status_write(&m.count)};
 
 	master_tell(IPC_REPORT, &m, fd, who ? 1 : 2);
 	fds_close(&fd[1], 1);
@@ -105,8 +106,11 @@ request(struct client *c, const struct ipc_in *in)
 	} else if (in->type == IPC_CTL_RELOAD) {
 		c->waits = 1;
 		manager_reload();
+	} else if (in->type == IPC_CTL_METRICS) {
+		c->waits = 3;
+		metrics_ask(NULL);
 	} else {
-		report(c, in->type == IPC_CTL_WHO);
+		control_report(c->io.fd, in->type == IPC_CTL_WHO);
 	}
 }
 
@@ -176,6 +180,17 @@ control_reloaded(uint32_t status, int diag)
 			continue;
 		c->waits = 0;
 		answer(c, status, 0, diag);
+	}
+}
+
+void
+control_metrics(void)
+{
+	for (struct client *c = clients; c < clients + MAX_CLIENTS; c++) {
+		if (c->io.fd < 0 || c->waits != 3)
+			continue;
+		c->waits = 0;
+		control_report(c->io.fd, 0);
 	}
 }
 

@@ -52,6 +52,13 @@ gate_certs(struct child *c)
 		child_tell(c, IPC_GATE_CERTS, &m, &c->gen->certs_fd, 1);
 }
 
+static uint32_t
+speaks(enum ipc_role role)
+{
+	return role == R_LMTP ? CONF_SPEAKS_LMTP :
+	    role == R_METRICS ? CONF_SPEAKS_METRICS : CONF_SPEAKS_POP3;
+}
+
 /* Give C the listening sockets of its protocol. */
 static void
 listeners_send(struct child *c)
@@ -59,7 +66,7 @@ listeners_send(struct child *c)
 	for (uint32_t i = 0; i < c->gen->conf.n_listen; i++) {
 		struct ipc_gate_listen m = {.index = i};
 
-		if (c->gen->conf.listen[i].lmtp == (c->role == R_LMTP))
+		if (c->gen->conf.listen[i].protocol == speaks(c->role))
 			child_tell(c, IPC_GATE_LISTEN, &m,
 			    &c->gen->listen_fd[i], 1);
 	}
@@ -68,6 +75,11 @@ listeners_send(struct child *c)
 void
 lmtp_ready(struct child *c)
 {
+	if (c->role == R_METRICS) {
+		if (!c->gen->retired)
+			listeners_send(c);
+		return;
+	}
 	if (c->gen->retired || c->place == NULL)
 		gate_drain(c);
 	else
@@ -141,6 +153,7 @@ gen_new(void)
 	gen->refs = 1;
 	gen->master_snap = gen->gate_snap = gen->auth_snap = -1;
 	gen->log_snap = gen->cert_snap = gen->lmtp_snap = gen->spool = -1;
+	gen->metrics_snap = -1;
 	gen->certs_fd = -1;
 	memset(gen->listen_fd, 0xff, sizeof(gen->listen_fd));
 	return gen;
@@ -169,6 +182,7 @@ gen_unref(struct generation *gen)
 	fds_close(&gen->log_snap, 1);
 	fds_close(&gen->cert_snap, 1);
 	fds_close(&gen->lmtp_snap, 1);
+	fds_close(&gen->metrics_snap, 1);
 	fds_close(&gen->spool, 1);
 	fds_close(&gen->certs_fd, 1);
 	fds_close(gen->listen_fd, CONF_MAX_LISTEN);

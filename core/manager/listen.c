@@ -101,7 +101,7 @@ spool_open(struct generation *gen, int diag)
 	_Bool wanted = 0;
 
 	for (uint32_t i = 0; i < gen->conf.n_listen; i++)
-		wanted |= gen->conf.listen[i].lmtp != 0;
+		wanted |= gen->conf.listen[i].protocol == CONF_SPEAKS_LMTP;
 	if (wanted)
 		gen->spool = master_open(OPEN_SPOOL, gen, 0, &answer);
 	if (!wanted || gen->spool >= 0)

@@ -30,6 +30,7 @@ struct load {
 	int ticket;
 	int certs_fd;			/* what certcheck found right */
 	uint64_t certs;			/* stamp of the files looked at */
+	uint64_t expires;		/* the first certificate */
 	uint32_t next, end;		/* pairs to send to certcheck */
 	_Bool all_sent;
 };
@@ -81,6 +82,7 @@ load_finish(_Bool ok)
 		l->gen->certs_fd = l->certs_fd;
 		l->certs_fd = -1;
 		l->gen->certs_new = 1;
+		l->gen->cert_expires = l->expires;
 	}
 	l->gen->certs = l->certs;	/* a bad one is reported once */
 	ticket_keep(l->ticket);
@@ -262,6 +264,8 @@ snap_place(struct generation *gen, uint32_t kind)
 		return &gen->cert_snap;
 	case CONF_LMTP:
 		return &gen->lmtp_snap;
+	case CONF_METRICS:
+		return &gen->metrics_snap;
 	}
 	return NULL;
 }
@@ -294,6 +298,7 @@ load_message(enum ipc_role from, struct ipc_in *in)
 	case IPC_CERT_DONE:
 		l->complete = 1;
 		l->status = in->m.cert_done.status;
+		l->expires = in->m.cert_done.expires;
 		return;
 	default:
 		break;
@@ -312,7 +317,7 @@ gen_complete(struct generation *gen)
 {
 	return gen->master_snap >= 0 && gen->gate_snap >= 0 &&
 	    gen->auth_snap >= 0 && gen->log_snap >= 0 && gen->cert_snap >= 0 &&
-	    gen->lmtp_snap >= 0 &&
+	    gen->lmtp_snap >= 0 && gen->metrics_snap >= 0 &&
 	    conf_read(gen->master_snap, CONF_MASTER, &gen->conf,
 	    sizeof(gen->conf));
 }

@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
@@ -152,6 +153,7 @@ reload_done(struct generation *gen, int diag)
 		log_errorx("reload refused: nothing has changed");
 		log_text(diag);
 		manager_note(NOTE_READY);
+		manager.reloads[REC_REFUSED]++;
 		control_reloaded(EINVAL, diag);
 		return;
 	}
@@ -165,6 +167,7 @@ reload_done(struct generation *gen, int diag)
 	gen_start(gen);
 	log_info("reloaded: generation %u", gen->number);
 	lacks_say(gen->conf.lacks);
+	manager.reloads[REC_RELOADED]++;
 	control_reloaded(0, -1);
 }
 
@@ -332,11 +335,16 @@ setup(char **argv)
 	manager.instances = manager.instance;
 	manager.conf_path = argv[2];
 	manager.started = clock_now();
+	manager.start_time = (uint64_t)time(NULL);
 	manager.cores = sysconf(_SC_NPROCESSORS_ONLN);
 	manager.auth_memory = memfd_create("auth", MFD_CLOEXEC);
 	manager.gate_memory = counts_make();
 	if (!counts_open(&manager.counts, manager.gate_memory, 0))
 		log_error("manager: each gate counts connections alone");
+	manager.stats_memory = stats_make();
+	manager.stats = stats_open(manager.stats_memory);
+	if (manager.stats == NULL)
+		log_error("manager: nothing is counted for the metrics");
 	manager.loop = loop_new();
 	if (manager.loop == NULL || !asks_open() || !confine() ||
 	    getsockopt(FD_CHANNEL, SOL_SOCKET, SO_PEERCRED, &peer, &n) != 0) {

@@ -18,8 +18,10 @@
 #include "core/base/counts.h"
 #include "core/base/fds.h"
 #include "core/base/loop.h"
+#include "core/base/stats.h"
 #include "core/config/conf.h"
 #include "core/ipc/ipc.h"
+#include "core/master/records.h"
 
 enum { TICKETS = 3, SLOTS = FD_MASTER };	/* descriptors of a role */
 
@@ -45,6 +47,9 @@ struct child {
 	uint64_t started;
 	uint64_t pinged;		/* waits for an answer since; 0: no */
 	uint32_t missing;		/* enum sandbox_part */
+	_Bool asked;			/* for its numbers: somebody waits */
+	_Bool wants_numbers;		/* of others, and of the log */
+	uint64_t number[PONG_NUMBERS];
 };
 TAILQ_HEAD(children, child);
 
@@ -67,12 +72,14 @@ struct generation {
 	struct conf_master conf;
 	int master_snap, gate_snap, auth_snap, log_snap, cert_snap;
 	int lmtp_snap, spool;		/* -1: nobody listens for LMTP */
+	int metrics_snap;
 	int certs_fd;			/* as certcheck made it; -1: none */
 	_Bool certs_new;		/* gates that run have another */
 	uint64_t certs;			/* stamp of the files behind it */
+	uint64_t cert_expires;		/* the first; seconds since 1970 */
 	int listen_fd[CONF_MAX_LISTEN];
 	unsigned n_place;
-	struct place place[4 + CONF_MAX_AUTH];
+	struct place place[5 + CONF_MAX_AUTH];
 	struct loop_timer fill;		/* a place is due */
 	unsigned refs;			/* manager's own, and children */
 	_Bool retired;
@@ -100,6 +107,9 @@ struct manager {
 	int auth_memory;		/* from one coordinator to the next */
 	int gate_memory;		/* that all gates share */
 	struct counts counts;		/* in it */
+	int stats_memory;		/* of log roles and coordinators */
+	struct stats *stats;		/* in it; NULL: nothing is counted */
+	uint64_t reloads[REC_RELOADS], restarts[IPC_ROLES], accepted[2];
 	int ticket[TICKETS];		/* newest first; -1: none yet */
 	uint32_t instances;		/* the highest yet */
 	uint32_t generations;
@@ -109,6 +119,7 @@ struct manager {
 	uint32_t breaches, missing;
 	uint32_t instance, own_missing;
 	uint64_t started;
+	uint64_t start_time;		/* the same, seconds since 1970 */
 	struct ipc_in in;
 };
 extern struct manager manager;
@@ -189,8 +200,19 @@ void diag_open(void);
 void diag_log(int level, const char *text);
 uint64_t diag_copy(int diag, uint64_t last);
 
+/* metrics.c: the numbers of roles.  C answered a PING; ask all that have some,
+ * for the metrics role ROLE, or (NULL) for clients of culverctl's; are they all
+ * there? */
+void metrics_pong(struct child *c, const struct ipc_bytes *numbers);
+void metrics_ask(struct child *role);
+void metrics_step(void);
+
 /* control.c: the socket of culverctl. */
 _Bool control_open(int fd);
+/* Answer with the records of `status' on CONN; the clients that wait for
+ * numbers. */
+void control_report(int conn, _Bool who);
+void control_metrics(void);
 void control_reloading(void);
 void control_reloaded(uint32_t status, int diag);
 

@@ -23,7 +23,10 @@ place_fds(const struct generation *gen, const struct place *p, int fd[SLOTS])
 	fd[FD_SNAPSHOT] = p->role == R_LOG ? gen->log_snap :
 	    p->role == R_AUTH ? gen->auth_snap :
 	    p->role == R_POOL ? -1 :	/* master's to give */
-	    p->role == R_LMTP ? gen->lmtp_snap : gen->gate_snap;
+	    p->role == R_LMTP ? gen->lmtp_snap :
+	    p->role == R_METRICS ? gen->metrics_snap : gen->gate_snap;
+	if (p->role == R_LOG || p->role == R_AUTH)
+		fd[FD_STATS] = manager.stats_memory;
 	if (p->role == R_GATE) {
 		fd[FD_ROOT] = manager.root_fd;
 		fd[FD_MEMORY] = manager.gate_memory;
@@ -126,6 +129,7 @@ place_leave(struct child *c, _Bool died)
 	if (clock_now() - c->started > LIVED_WELL)
 		p->delay = 0;
 	p->restarts += died;
+	manager.restarts[__builtin_ctz(c->role)] += died;
 	if (died)
 		place_wait(p);
 }
@@ -155,6 +159,15 @@ place_add(struct generation *gen, enum ipc_role role, uint32_t section,
 	    .section = section, .want = want};
 }
 
+static uint32_t
+gen_has(const struct generation *gen, enum conf_protocol protocol)
+{
+	for (uint32_t i = 0; i < gen->conf.n_listen; i++)
+		if (gen->conf.listen[i].protocol == protocol)
+			return 1;
+	return 0;
+}
+
 /* GEN is complete: its roles may run. */
 void
 gen_start(struct generation *gen)
@@ -168,5 +181,6 @@ gen_start(struct generation *gen)
 		place_add(gen, R_POOL, i, gen->conf.auth[i].processes);
 	place_add(gen, R_GATE, 0, gates < 1 ? 1 : (uint32_t)gates);
 	place_add(gen, R_LMTP, 0, gen->spool >= 0);
+	place_add(gen, R_METRICS, 0, gen_has(gen, CONF_SPEAKS_METRICS));
 	gen_fill(gen);
 }

@@ -6,6 +6,7 @@
  */
 #include "config.h"
 
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -56,6 +57,7 @@ put_child(int fd, uint32_t *count, const struct child *c)
 	    .restarts = c->place != NULL ? c->place->restarts : 0,
 	    .missing = c->missing, .age_ns = clock_now() - c->started};
 
+	memcpy(r.number, c->number, sizeof(r.number));
 	put(fd, count, &r);
 }
 
@@ -86,6 +88,28 @@ put_waiting(int fd, uint32_t *count, const struct generation *gen)
 	}
 }
 
+/* Behind all COUNT records. */
+static void
+put_metrics(int fd, uint32_t count)
+{
+	static struct rec_metrics m;
+	const struct conf_master *conf = &manager.gen->conf;
+
+	m = (struct rec_metrics){.magic = REC_MAGIC_METRICS,
+	    .size = sizeof(m), .n_stats = STATS_N, .n_section = conf->n_auth,
+	    .start = manager.start_time,
+	    .cert_expires = manager.gen->cert_expires};
+	memcpy(m.reloads, manager.reloads, sizeof(m.reloads));
+	memcpy(m.restarts, manager.restarts, sizeof(m.restarts));
+	memcpy(m.accepted, manager.accepted, sizeof(m.accepted));
+	for (uint32_t i = 0; i < conf->n_auth; i++)
+		memcpy(m.section[i], conf->auth[i].name, CONF_NAME);
+	for (unsigned i = 0; i < STATS_N; i++)
+		m.stats[i] = stats_get(manager.stats, i);
+	(void)!pwrite(fd, &m, sizeof(m), (off_t)(sizeof(struct rec_head) +
+	    count * sizeof(struct rec_status)));
+}
+
 int
 status_write(uint32_t *count)
 {
@@ -97,5 +121,6 @@ status_write(uint32_t *count)
 	TAILQ_FOREACH (c, &manager.children, link)
 		put_child(fd, count, c);
 	put_waiting(fd, count, manager.gen);
+	put_metrics(fd, *count);
 	return fd;
 }

@@ -12,8 +12,13 @@
 
 #include <stdint.h>
 
+#include "core/base/stats.h"
+#include "core/config/conf.h"
+#include "core/ipc/ipc.h"
+
 #define REC_MAGIC_WHO 0x33485743u	/* "CWH3" */
-#define REC_MAGIC_STATUS 0x33545343u	/* "CST3" */
+#define REC_MAGIC_STATUS 0x34545343u	/* "CST4" */
+#define REC_MAGIC_METRICS 0x3154454du	/* "MET1" */
 
 struct rec_head {
 	uint32_t magic;		/* REC_MAGIC_* */
@@ -30,6 +35,8 @@ struct rec_head {
 	uint64_t logins;	/* sessions started since the start */
 	uint64_t refused;	/* hand-overs that became no session */
 	uint64_t breaches;	/* peers ended because they broke the rules */
+	uint64_t grants;	/* logins that were allowed and wait for the
+				 * gate to bring the client */
 	char version[32];
 };
 
@@ -57,6 +64,23 @@ struct rec_status {
 	uint32_t restarts;	/* of this place since the start */
 	uint32_t missing;	/* what READY said */
 	uint64_t age_ns;	/* since it was started */
+	uint64_t number[PONG_NUMBERS];	/* of the last PONG */
+};
+
+enum { REC_RELOADED, REC_REFUSED, REC_RELOADS };
+
+/* Behind the last rec_status: what manager knows besides, since its start. */
+struct rec_metrics {
+	uint32_t magic, size;
+	uint32_t n_stats;	/* STATS_N */
+	uint32_t n_section;	/* of auth, now */
+	uint64_t start;		/* seconds since 1970 */
+	uint64_t cert_expires;	/* the first one, likewise; 0: none */
+	uint64_t reloads[REC_RELOADS];
+	uint64_t restarts[IPC_ROLES];	/* of those that died */
+	uint64_t accepted[2];	/* connections: of gates, of lmtp */
+	char section[CONF_MAX_AUTH][CONF_NAME];
+	uint64_t stats[STATS_N];
 };
 
 #endif /* MASTER_RECORDS_H */

@@ -165,6 +165,7 @@ report_send(const struct ipc_in *in, const struct session *from)
 	    .landlock = (uint32_t)sandbox_landlock_abi(),
 	    .breaches = master.breaches, .version = PACKAGE_VERSION};
 	struct ipc_ctl_answer m = {0};
+	const struct child *c;
 	int fd;
 
 	if (in->type == IPC_KICK) {
@@ -175,6 +176,8 @@ report_send(const struct ipc_in *in, const struct session *from)
 		wish(from, in->m.worker_takeover.stays != 0);
 		return;
 	}
+	TAILQ_FOREACH (c, &master.children, link)
+		h.grants += c->grants;
 	if (in->nfds > 1) {
 		fd = in->fd[1];
 		put_head(fd, &h, &in->m.report);

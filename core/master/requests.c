@@ -22,7 +22,7 @@
 
 enum { INSTANCE_MAX = 0xffffff,	/* 24 bits of a session's number */
 	SPAWNED_ROLES = R_CONFIG | R_AUTH | R_ACCEPTS | R_CERTCHECK | R_POOL |
-	R_LOG };
+	R_LOG | R_METRICS };
 
 /* --- generations ---------------------------------------------------------- */
 

@@ -32,7 +32,7 @@ static const struct {
 	[2] = {CULVER_USER_GATE, 2}, [6] = {CULVER_USER_GATE, 2},
 	[10] = {CULVER_USER_GATE, 2},
 	[3] = {CULVER_USER_AUTH, 3}, [4] = {CULVER_USER_AUTH, 3},
-	[7] = {CULVER_USER_LOG, 7},
+	[7] = {CULVER_USER_LOG, 7}, [12] = {CULVER_USER_LOG, 7},
 };
 
 unsigned

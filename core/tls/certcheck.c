@@ -37,6 +37,7 @@ static struct conf_gate_host *host;
 static struct ipc_in in;
 static int bundle = -1;		/* what is right so far; -1: nothing came */
 static unsigned mistakes;
+static uint64_t expires;		/* the first of them; 0: none */
 
 static bool
 confine(void)
@@ -97,6 +98,8 @@ take_pair(void)
 	    check_pair(&where, &files, host_of(m->index), time(NULL),
 		FD_DIAG);
 	mistakes += wrong;
+	if (files.expires != 0 && (expires == 0 || files.expires < expires))
+		expires = files.expires;
 	if (bundle < 0)
 		bundle = bundle_new(conf.n_cert);
 	if (wrong == 0)
@@ -156,6 +159,7 @@ serve(void)
 		    !send_bundle())
 			return -1;
 		done.status = mistakes > 0 ? EX_CONFIG : 0;
+		done.expires = expires;
 		return ipc_send(FD_CHANNEL, IPC_CERT_DONE, &done, NULL, 0) ==
 		    CULVER_OK ? 0 : -1;
 	default:

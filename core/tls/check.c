@@ -122,6 +122,16 @@ check_dates(struct check *c, const struct tls_pair *pair)
 	}
 }
 
+static uint64_t
+expiry(const struct check *c, const struct tls_pair *pair)
+{
+	int days = 0, seconds = 0;
+
+	return ASN1_TIME_diff(&days, &seconds, NULL,
+	    X509_get0_notAfter(pair->cert)) == 1 ? (uint64_t)(c->now +
+	    (time_t)days * 86400 + seconds) : 0;
+}
+
 static bool
 digest_is_weak(X509 *x)
 {
@@ -268,8 +278,10 @@ check_pair(const struct conf_cert *where, struct check_files *f,
 		explain_error(&c, KEY, f->key_error);
 	else
 		explain_flaw(&c, KEY, read_key(f, &pair));
-	if (has_cert)
+	if (has_cert) {
 		check_dates(&c, &pair);
+		f->expires = expiry(&c, &pair);
+	}
 	if (has_cert && pair.key != NULL) {
 		if (!tls_pair_matches(&pair))
 			explain_mismatch(&c, &pair);

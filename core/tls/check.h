@@ -16,6 +16,7 @@ struct check_files {		/* descriptors, or the errno of opening */
 	uint32_t cert_error, key_error;
 	/* what was read and checked; the caller frees both */
 	struct tls_file cert, key;
+	uint64_t expires;	/* seconds since 1970; 0: unknown */
 };
 
 /*

@@ -27,7 +27,7 @@ struct ctl {
 /* A command: the exit status, of sysexits.h where that has one. */
 typedef int ctl_command(struct ctl *ctl);
 
-ctl_command ctl_status, ctl_who, ctl_kick, ctl_reload,
+ctl_command ctl_status, ctl_metrics, ctl_who, ctl_kick, ctl_reload,
     ctl_auth_flush;	/* ctl_control.c */
 
 /* "culverctl: text" on stderr, with the text of errno or without. */

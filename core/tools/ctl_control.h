@@ -16,6 +16,9 @@ int answer_head(struct rec_head *head, uint32_t magic, size_t size);
 
 /* Its record I of SIZE octets; false: it is not there. */
 _Bool answer_record(uint32_t i, void *rec, size_t size);
+
+/* All of it, as a file. */
+int answer_fd(void);
 void answer_done(void);
 
 #endif /* TOOLS_CTL_CONTROL_H */

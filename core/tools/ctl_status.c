@@ -1,6 +1,6 @@
 /*
  * ctl_status.c - `culverctl status': the daemon, its processes, and what the
- * machine gives it.
+ * machine gives it; `culverctl metrics': what it counts.
  *
  * Runs in culverctl as its caller.
  */
@@ -8,9 +8,11 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "core/base/clock.h"
 #include "core/base/features.h"
+#include "core/metrics/openmetrics.h"
 #include "core/tools/ctl_conf.h"
 #include "core/tools/ctl_control.h"
 
@@ -125,6 +127,32 @@ ctl_status(struct ctl *ctl)
 	status_features(&head, ctl->json);
 	if (ctl->json)
 		printf("}\n");
+	answer_done();
+	return 0;
+}
+
+int
+ctl_metrics(struct ctl *ctl)
+{
+	const struct ipc_ctl_metrics ask = {0};
+	struct rec_head head;
+	char *text;
+	int status;
+	size_t n;
+
+	if (ctl->argc != 1 || ctl->json)
+		return ctl_usage(ctl);
+	if ((status = control_ask(ctl, IPC_CTL_METRICS, &ask)) != 0 ||
+	    (status = answer_head(&head, REC_MAGIC_STATUS,
+	    sizeof(struct rec_status))) != 0)
+		return status;
+	text = openmetrics_text(answer_fd(), &n);
+	if (text == NULL) {
+		ctl_warn("culverd's answer");
+		return EX_PROTOCOL;
+	}
+	fwrite(text, 1, n, stdout);
+	free(text);
 	answer_done();
 	return 0;
 }

@@ -31,6 +31,7 @@ static const struct command {
 	const char *help;
 } commands[] = {
 	{"status", ctl_status, "", "what culverd runs"},
+	{"metrics", ctl_metrics, "", "what culverd counts, as OpenMetrics"},
 	{"who", ctl_who, "", "who is logged in"},
 	{"kick", ctl_kick, "USER | --session ID", "end sessions"},
 	{"reload", ctl_reload, "", "read the configuration again"},

@@ -158,7 +158,7 @@ each_role_gets_its_part(void **state)
 	run_role("run", good, NULL);
 	assert_string_equal(run.said, "");
 	assert_int_equal(run.status, 0);
-	assert_int_equal(run.n_snaps, 9);
+	assert_int_equal(run.n_snaps, 10);
 	check_master();
 	check_gate();
 	check_sections();

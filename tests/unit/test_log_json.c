@@ -176,17 +176,18 @@ the_longest_lines_end(void **state)
 	static char text[OUT_TEXT_MAX];
 	struct entry e = {.level = LOG_INFO_, .who = "gate/1", .text = text};
 	const char *got;
+	size_t n;
 
 	(void)state;
 	memset(text, 1, sizeof(text) - 1);
 	got = json(OUT_FILE, &e);
 	assert_true(strlen(got) > 6 * (sizeof(text) - 1));
 	assert_string_equal(got + strlen(got) - 9, "\\u0001\"}\n");
-	memcpy(text, "session-note user=\"", 19);
-	for (size_t i = 19; i + 6 < sizeof(text); i += 4)
-		memcpy(text + i, "\\xff", 4);
-	memset(text + 2043, 0, 5);
-	strncat(text, "\"", 1);
+	n = (size_t)snprintf(text, sizeof(text), "session-note user=\"");
+	for (; n + 6 < sizeof(text); n += 4)
+		snprintf(text + n, 5, "\\xff");
+	text[n] = '"';
+	text[n + 1] = 0;
 	e.pairs = e.note = text;
 	got = json(OUT_FILE, &e);
 	assert_string_equal(got + strlen(got) - 3, "\"}\n");
