@@ -112,7 +112,7 @@ http_read(const char *p, size_t n)
 }
 
 size_t
-http_head(char out[HTTP_HEAD_MAX], enum http_what what, size_t n)
+http_head(char out[HTTP_HEAD_MAX], enum http_what what, size_t n, time_t now)
 {
 	static const char *const said[] = {
 		[HTTP_GET] = "200 OK", [HTTP_HEAD] = "200 OK",
@@ -125,10 +125,14 @@ http_head(char out[HTTP_HEAD_MAX], enum http_what what, size_t n)
 	};
 	_Bool good = what == HTTP_GET || what == HTTP_HEAD;
 	size_t size = good ? n : strlen(said[what]) + 1;
+	struct tm tm = {0};
+	char date[40];
 
+	gmtime_r(&now, &tm);
+	strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", &tm);
 	return (size_t)snprintf(out, HTTP_HEAD_MAX, "HTTP/1.1 %s\r\n"
-	    "Content-Type: %s\r\nContent-Length: %zu\r\n%s"
-	    "Connection: close\r\n\r\n%s%s", said[what], good ?
+	    "Date: %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s"
+	    "Connection: close\r\n\r\n%s%s", said[what], date, good ?
 	    OPENMETRICS_TYPE : "text/plain", size, what == HTTP_METHOD ?
 	    "Allow: GET, HEAD\r\n" : "", good ? "" : said[what],
 	    good ? "" : "\n");

@@ -8,6 +8,7 @@
 #define METRICS_HTTP_H
 
 #include <stddef.h>
+#include <time.h>
 
 enum { HTTP_REQUEST_MAX = 4096 };	/* octets, with all fields */
 
@@ -27,8 +28,9 @@ enum http_what http_read(const char *p, size_t n);
 
 enum { HTTP_HEAD_MAX = 512 };
 
-/* The head of the answer to WHAT, whose body has N octets, into OUT; returns
- * how long it is.  The body of an error is in OUT, too. */
-size_t http_head(char out[HTTP_HEAD_MAX], enum http_what what, size_t n);
+/* The head of the answer to WHAT at NOW, whose body has N octets, into OUT;
+ * returns how long it is.  The body of an error is in OUT, too. */
+size_t http_head(char out[HTTP_HEAD_MAX], enum http_what what, size_t n,
+    time_t now);
 
 #endif /* METRICS_HTTP_H */

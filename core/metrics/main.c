@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/base/log.h"
@@ -88,6 +89,7 @@ main(void)
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	ipclog_open(FD_LOG);
+	tzset();		/* reads a file, so before the confinement */
 	server.loop = loop_new();
 	if (server.loop == NULL || !loop_watch(server.loop, &channel,
 	    LOOP_READ)) {

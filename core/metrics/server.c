@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
@@ -111,7 +112,7 @@ static void
 conn_answer(struct conn *c, enum http_what what, const char *body, size_t n)
 {
 	char head[HTTP_HEAD_MAX];
-	size_t k = http_head(head, what, n);
+	size_t k = http_head(head, what, n, time(NULL));
 
 	c->state = WRITES;
 	c->out_n = k + (what == HTTP_GET ? n : 0);

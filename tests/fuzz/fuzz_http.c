@@ -50,7 +50,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (now == HTTP_MORE)
 		return 0;
 	CHECK(now >= HTTP_GET && now <= HTTP_VERSION);
-	CHECK(http_head(head, now, n) < HTTP_HEAD_MAX);
+	CHECK(http_head(head, now, n, 0) < HTTP_HEAD_MAX);
 	if (now == HTTP_GET)
 		CHECK(n > 4 && memcmp(data, "GET /", 5) == 0);
 	return 0;

@@ -148,6 +148,30 @@ def test_many_failures_are_all_counted(instance):
     assert len(lines) < 40
 
 
+def test_lines_that_are_lost(one_instance):
+    """While the log role does not read: each is counted, as the log says."""
+    inst = one_instance(users=1).start()
+    (pid,) = inst.role("log")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for i in range(40):
+            with inst.connect() as pop:
+                for k in range(19):
+                    pop.login(f"nobody-{i}-{k}-{'x' * 200}", "wrong")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    with inst.connect() as pop:
+        pop.login("last", "wrong")
+    inst.wait_log("auth-failed", "user=last")
+    said = sum(int(n) for n in re.findall(r"(\d+) log lines were lost here",
+                                          inst.log_text()))
+    lines = len(inst.log_lines("auth-failed"))
+    assert lines + said == 40 * 19 + 1 and said > 0
+    until("they are counted", lambda: by_ctl(inst).get(
+        "culver_log_lines_lost_total") == said)
+    assert by_ctl(inst).get("culver_login_failures_total") == 40 * 19 + 1
+
+
 def test_cache(instance):
     user = instance.users[3]
     instance.ctl("auth-flush", user.name)

@@ -107,12 +107,14 @@ heads(void **state)
 	char out[HTTP_HEAD_MAX + 1];
 
 	(void)state;
-	out[http_head(out, HTTP_GET, 1234)] = 0;
-	assert_string_equal(out, "HTTP/1.1 200 OK\r\nContent-Type: "
+	out[http_head(out, HTTP_GET, 1234, 1700000000)] = 0;
+	assert_string_equal(out, "HTTP/1.1 200 OK\r\n"
+	    "Date: Tue, 14 Nov 2023 22:13:20 GMT\r\nContent-Type: "
 	    "application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"
 	    "Content-Length: 1234\r\nConnection: close\r\n\r\n");
-	out[http_head(out, HTTP_METHOD, 0)] = 0;
+	out[http_head(out, HTTP_METHOD, 0, 0)] = 0;
 	assert_string_equal(out, "HTTP/1.1 405 Method Not Allowed\r\n"
+	    "Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
 	    "Content-Type: text/plain\r\nContent-Length: 23\r\n"
 	    "Allow: GET, HEAD\r\nConnection: close\r\n\r\n"
 	    "405 Method Not Allowed\n");
