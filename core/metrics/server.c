@@ -23,6 +23,7 @@
 #include "core/metrics/server.h"
 
 #define TIME (5 * NS_PER_S)
+#define ANSWER_TIME (3 * NS_PER_S)	/* then it will not come any more */
 
 enum {
 	MAX_CONNS = 32,
@@ -51,7 +52,7 @@ struct server server;
 static struct conn conns[MAX_CONNS];
 static struct loop_io listeners[MAX_LISTENERS];
 static unsigned n_listeners;
-static _Bool asked;
+static uint64_t asked;			/* when; 0: nothing is asked for */
 
 static void
 conn_close(struct conn *c)
@@ -132,18 +133,20 @@ static void
 ask(void)
 {
 	const struct ipc_metrics_ask m = {0};
+	uint64_t now = clock_now();
 	_Bool wanted = 0;
 
-	for (struct conn *c = conns; c < conns + MAX_CONNS && !asked; c++)
+	if (asked != 0 && now - asked < ANSWER_TIME)
+		return;
+	for (struct conn *c = conns; c < conns + MAX_CONNS; c++)
 		if (c->state == WAITS) {
 			c->state = ASKED;
 			wanted = 1;
 		}
 	if (!wanted)
 		return;
-	asked = ipc_send(FD_CHANNEL, IPC_METRICS_ASK, &m, NULL, 0) ==
-	    CULVER_OK;
-	if (!asked)
+	asked = now;
+	if (ipc_send(FD_CHANNEL, IPC_METRICS_ASK, &m, NULL, 0) != CULVER_OK)
 		server_answer(-1);
 }
 

@@ -3,6 +3,7 @@ else out, and harms no other process."""
 import contextlib
 import os
 import select
+import signal
 import socket
 import time
 
@@ -170,6 +171,20 @@ def test_answers_are_few(instance):
     for _ in range(15):
         assert get(instance)[0] == 200
     assert time.monotonic() - begin >= 1
+
+
+def test_nobody_answers(instance):
+    """A manager that does not: who asks is not held for ever, and who comes
+    later is answered."""
+    (pid,) = instance.role("manager")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with connect(instance) as s:
+            s.sendall(GET)
+            assert read_all(s) == b""
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    until("an answer", lambda: get(instance)[0] == 200)
 
 
 @pytest.mark.needs_root
