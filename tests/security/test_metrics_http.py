@@ -136,7 +136,8 @@ def test_hundreds_of_silent_ones(instance):
                 assert get(instance)[0] == 200
                 assert instance.ctl("status").returncode == 0
         (pid,) = instance.role("metrics")
-        assert len(os.listdir(f"/proc/{pid}/fd")) < PLACES + 20
+        if culver.ROOT:
+            assert len(os.listdir(f"/proc/{pid}/fd")) < PLACES + 20
         assert get(instance)[0] == 200
     finally:
         for s in held:
