@@ -7,6 +7,7 @@ What cannot run here (no root, a program that is missing, --quick) is not
 collected, and the summary says NOT RUN and why: nothing is skipped silently.
 """
 import functools
+import math
 import os
 import pwd
 import random
@@ -92,6 +93,23 @@ def reason_not_to_run(item):
     return None
 
 
+def long_ones_between(items):
+    """Those that may take long scattered over the first two thirds, so that
+    each process gets its share of them, and none waits at the end for the
+    last one."""
+    def is_long(item):
+        marker = item.get_closest_marker("timeout")
+        return marker is not None and marker.args[0] >= 300
+    long = [i for i in items if is_long(i)]
+    order = [i for i in items if not is_long(i)]
+    step = next((s for s in range(int(0.618 * len(long)), len(long))
+                 if math.gcd(s, len(long)) == 1), 1)
+    for n in range(len(long)):
+        order.insert(n + 2 * n * len(items) // (3 * len(long)),
+                     long[n * step % len(long)])
+    return order
+
+
 def pytest_collection_modifyitems(config, items):
     keep, out = [], []
     other = config.getoption("--culver-storage") != "maildir"
@@ -109,7 +127,7 @@ def pytest_collection_modifyitems(config, items):
             limit = limit.args[0] if limit else float(
                 config.getini("timeout"))
             item.add_marker(pytest.mark.timeout(SLOWER * limit), append=False)
-    items[:] = keep
+    items[:] = long_ones_between(keep)
     config.hook.pytest_deselected(items=out)
     if hasattr(config, "workeroutput"):
         config.workeroutput["not_run"] = NOT_RUN

@@ -217,7 +217,9 @@ def test_slow(server, inst, first):
     server.fill([slow])
     inst.users = others
     inst.write_users()
-    sections = ["passwdfile", server.section("processes = 4", query=query)]
+    sections = ["passwdfile", server.section(
+        "processes = 4 connect_timeout = 25s query_timeout = 25s",
+        query=query)]
     use(inst, *(sections if not first else sections[::-1]))
     inst.start()
     replies = []
@@ -227,7 +229,8 @@ def test_slow(server, inst, first):
         waiting.start()
         until("the database to be asked", server.running)
         for user in others:
-            assert login_works(inst, user)
+            assert login(inst, user.name, user.password) \
+                .startswith(b"+OK"), inst.log_text()
         assert not replies
     waiting.join(60)
     assert replies[0].startswith(b"+OK")
