@@ -115,32 +115,44 @@ plug_cache_load(const struct culver_host *host, const struct plug_index *ix,
 	return false;
 }
 
-bool
-plug_cache_make(struct plug_cache *c, size_t n, size_t len)
+void
+plug_cache_begin(struct plug_cache *c, void *block, size_t n, size_t len)
 {
 	const struct plug_cache_format *f = c->format;
-	struct plug_cache_head *h;
+	struct plug_cache_head *h = block;
 
-	len = (len + 7) / 8 * 8;
-	if (len > UINT32_MAX ||
-	    (h = calloc(1, f->head_size + n * f->rec_size + len)) == NULL)
-		return false;
+	memset(block, 0, f->head_size);
 	memcpy(h->magic, f->magic, sizeof(h->magic));
 	h->version = htole32(f->version);
 	h->rec_size = htole32(f->rec_size);
 	h->n = htole64(n);
-	h->blob_len = htole64(len);
 	c->head = h;
-	c->rec = (char *)c->head + f->head_size;
+	c->rec = (char *)block + f->head_size;
 	c->n = n;
 	c->blob = (char *)c->rec + n * f->rec_size;
-	c->blob_len = len;
+	c->blob_len = PLUG_CACHE_PAD(len);
+	memset(c->blob + len, 0, c->blob_len - len);
+	h->blob_len = htole64(c->blob_len);
+}
+
+bool
+plug_cache_make(struct plug_cache *c, size_t n, size_t len)
+{
+	const struct plug_cache_format *f = c->format;
+	void *block;
+
+	if (len > UINT32_MAX - 8 || (block = malloc(f->head_size +
+	    n * f->rec_size + PLUG_CACHE_PAD(len))) == NULL)
+		return false;
+	plug_cache_begin(c, block, n, len);
+	if (len > 0)
+		c->blob[0] = '\0';
 	return true;
 }
 
 void
 plug_cache_save(const struct culver_host *host, const struct plug_index *ix,
-    const struct plug_cache_format *f, const void *arg)
+    const struct plug_cache_format *f, void *arg)
 {
 	struct culver_error err = { .size = sizeof(err) };
 	struct culver_call call = { .size = sizeof(call), .err = &err,

@@ -76,7 +76,8 @@ struct plug_cache {
 /*
  * The cache of one plugin.  PARSE checks and takes what plug_cache_load() got,
  * into ARG, and with it c->head; it returns what is wrong, or NULL.  BUILD
- * fills C from ARG by plug_cache_make(); false without memory.
+ * fills C from ARG, after plug_cache_make() or _begin(), and gives it c->head;
+ * false without memory.
  */
 struct plug_cache_format {
 	const char *name;	/* of the file */
@@ -84,7 +85,7 @@ struct plug_cache_format {
 	uint32_t version, head_size, rec_size;
 	const char *unended;	/* says that the last string has no NUL */
 	const char *(*parse)(struct plug_cache *c, void *arg);
-	bool (*build)(struct plug_cache *c, const void *arg);
+	bool (*build)(struct plug_cache *c, void *arg);
 };
 
 /*
@@ -98,11 +99,17 @@ bool plug_cache_load(const struct culver_host *host,
 /* Write the cache.  A failure is logged and costs only speed. */
 void plug_cache_save(const struct culver_host *host,
     const struct plug_index *ix, const struct plug_cache_format *f,
-    const void *arg);
+    void *arg);
 
-/* Room for N records and LEN bytes of strings, all zero but what the header
- * begins with; false without memory. */
+/* Room for N records and LEN bytes of strings, which begin with a NUL: these
+ * are to be filled in, and the header is but for what it begins with.  False
+ * without memory. */
 bool plug_cache_make(struct plug_cache *c, size_t n, size_t len);
+
+/* The same in BLOCK, which malloc() gave and where records and strings may be
+ * already: it has head_size bytes, N records and PLUG_CACHE_PAD(LEN). */
+void plug_cache_begin(struct plug_cache *c, void *block, size_t n, size_t len);
+#define PLUG_CACHE_PAD(len)	(((len) + 7) / 8 * 8)
 
 /* Between host order and little-endian: the same in both directions. */
 void plug_stamp_swap(struct plug_stamp *s);

@@ -23,7 +23,7 @@ struct cache_head {
 };
 
 _Static_assert(sizeof(struct md_rec) == 48, "layout of culver-cache");
-_Static_assert(sizeof(struct cache_head) == 192, "layout of culver-cache");
+_Static_assert(sizeof(struct cache_head) == MD_HEAD, "layout of culver-cache");
 
 /* Between host order and little-endian: the same in both directions. */
 static void
@@ -123,26 +123,73 @@ put_names(const struct md_list *l, const struct md_rec *r, struct md_rec *out,
 	}
 }
 
-static bool
-build(struct plug_cache *c, const void *arg)
+/* Records and bytes of strings that L has. */
+static size_t
+measure(const struct md_list *l, size_t *len)
 {
-	const struct culver_mailbox *mb = arg;
-	const struct md_list *l = &mb->list;
-	size_t i, n = 0, len = 1;
-	struct cache_head *h;
-	struct md_rec *rec;
+	size_t i, n = 0;
 
+	*len = 1;
 	for (i = 0; i < l->n; i++) {
 		const struct md_rec *r = &l->rec[i];
 
 		if ((r->flags & MD_GONE) != 0)
 			continue;
 		n++;
-		len += (size_t)r->base_len + r->info_len + 2;
+		*len += (size_t)r->base_len + r->info_len + 2;
 		if (r->uid != 0)
-			len += strlen(md_uid(l, r)) + 1;
+			*len += strlen(md_uid(l, r)) + 1;
 	}
+	return n;
+}
+
+/* Copy L to C: N records, LEN bytes of strings. */
+static bool
+put_list(struct plug_cache *c, const struct md_list *l, size_t n, size_t len)
+{
+	struct md_rec *rec;
+	size_t i;
+
 	if (!plug_cache_make(c, n, len))
+		return false;
+	for (i = 0, len = 1, rec = c->rec; i < l->n; i++) {
+		if ((l->rec[i].flags & MD_GONE) != 0)
+			continue;
+		*rec = l->rec[i];
+		rec->flags &= MD_KEPT;
+		put_names(l, &l->rec[i], rec, c->blob, &len);
+		swap_rec(rec++);
+	}
+	return true;
+}
+
+/* L as it stands becomes C, and is no list any more. */
+static void
+give_block(struct plug_cache *c, struct md_list *l)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++) {
+		l->rec[i].flags &= MD_KEPT;
+		swap_rec(&l->rec[i]);
+	}
+	plug_cache_begin(c, l->block, l->n, l->blob.n);
+	*l = (struct md_list){ 0 };
+}
+
+static bool
+build(struct plug_cache *c, void *arg)
+{
+	struct culver_mailbox *mb = arg;
+	struct md_list *l = &mb->list;
+	size_t len, n = measure(l, &len);
+	struct cache_head *h;
+
+	/* strings that nobody needs may stay, but not too many */
+	if (l->block != NULL && !l->apart && n == l->n &&
+	    l->blob.n - len <= l->blob.n / 8)
+		give_block(c, l);
+	else if (!put_list(c, l, n, len))
 		return false;
 	h = c->head;
 	*h = (struct cache_head){ .file = h->file,
@@ -153,14 +200,6 @@ build(struct plug_cache *c, const void *arg)
 	h->start = mb->changed ? 0 : mb->snap.start;
 	h->start_ns = mb->changed ? 0 : mb->snap.start_ns;
 	swap_head(h);
-	for (i = 0, len = 1, rec = c->rec; i < l->n; i++) {
-		if ((l->rec[i].flags & MD_GONE) != 0)
-			continue;
-		*rec = l->rec[i];
-		rec->flags &= MD_KEPT;
-		put_names(l, &l->rec[i], rec, c->blob, &len);
-		swap_rec(rec++);
-	}
 	return true;
 }
 
@@ -184,7 +223,7 @@ md_cache_load(const struct culver_store *store, const struct plug_index *ix,
 }
 
 void
-md_cache_save(const struct culver_mailbox *mb)
+md_cache_save(struct culver_mailbox *mb)
 {
 	plug_cache_save(mb->store->host, &mb->index, &cache_format, mb);
 }

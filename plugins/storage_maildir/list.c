@@ -23,12 +23,9 @@ struct key {
 void
 md_list_free(struct md_list *l)
 {
-	if (l->block != NULL)
-		free(l->block);
-	else {
-		free(l->rec);
+	free(l->block != NULL ? l->block : l->rec);
+	if (l->block == NULL || l->apart)
 		free(l->blob.p);
-	}
 	memset(l, 0, sizeof(*l));
 }
 
@@ -67,33 +64,27 @@ md_list_add(struct md_list *l, const char *name, unsigned dir, uint64_t ino)
 	return true;
 }
 
-bool
-md_list_take(struct md_list *l, const struct md_list *from,
-    const bool holds[MD_DIRS])
+/* Strings in a block cannot grow: move them out of it. */
+static bool
+leave_block(struct md_list *l)
 {
-	size_t i;
+	char *p = malloc(l->blob.n + 1);
 
-	l->rec = malloc((from->n + 1) * sizeof(*l->rec));
-	l->blob.p = malloc(from->blob.n + 1);
-	if (l->rec == NULL || l->blob.p == NULL) {
-		free(l->rec);
-		free(l->blob.p);
-		*l = (struct md_list){ 0 };
+	if (p == NULL)
 		return false;
-	}
-	l->cap = from->n + 1;
-	l->blob.cap = from->blob.n + 1;
-	l->blob.n = from->blob.n;
-	memcpy(l->blob.p, from->blob.p, from->blob.n);
-	for (i = 0; i < from->n; i++)
-		if (holds[from->rec[i].dir])
-			l->rec[l->n++] = from->rec[i];
+	memcpy(p, l->blob.p, l->blob.n);
+	l->blob.p = p;
+	l->blob.cap = l->blob.n + 1;
+	l->apart = true;
 	return true;
 }
 
 bool
 md_list_set_uid(struct md_list *l, struct md_rec *rec, const char *uid)
 {
+	if (l->block != NULL && !l->apart &&
+	    l->blob.cap < l->blob.n + strlen(uid) + 1 && !leave_block(l))
+		return false;
 	rec->uid = plug_blob_add(&l->blob, uid, strlen(uid));
 	return rec->uid != 0;
 }
@@ -273,60 +264,6 @@ md_list_find(const struct md_list *l, const char *base)
 			lo = mid + 1;
 	}
 	return NULL;
-}
-
-/* One file in two listings: OLD is what was known about it. */
-static bool
-inherit_one(struct md_list *l, struct md_rec *r, const struct md_list *from,
-    const struct md_rec *old)
-{
-	const unsigned keep = MD_STAT | MD_COUNTED | MD_NAMED;
-
-	if ((r->flags & MD_STAT) == 0 && r->ino == old->ino &&
-	    (old->flags & (MD_STAT | MD_COUNTED)) != 0) {
-		r->size = old->size;
-		r->mtime = old->mtime;
-		r->octets = old->octets;
-		r->flags |= old->flags & keep;
-	}
-	if (r->rank == 0)
-		r->rank = old->rank;
-	if (r->uid == 0 && old->uid != 0)
-		return md_list_set_uid(l, r, md_uid(from, old));
-	return true;
-}
-
-/* md_order() of two records, most of which are the same message. */
-static int
-order_of(const struct md_list *a, const struct md_rec *ra,
-    const struct md_list *b, const struct md_rec *rb)
-{
-	if (ra->base_len == rb->base_len &&
-	    memcmp(md_base(a, ra), md_base(b, rb), ra->base_len) == 0)
-		return 0;
-	return md_order(md_base(a, ra), md_base(b, rb));
-}
-
-long
-md_list_inherit(struct md_list *l, const struct md_list *from)
-{
-	size_t i = 0, j = 0;
-	long missing = 0;
-
-	while (j < from->n) {
-		int c = i == l->n ? 1 : order_of(l, &l->rec[i], from,
-		    &from->rec[j]);
-
-		if (c < 0)
-			i++;
-		else if (c > 0) {
-			if ((from->rec[j].flags & MD_GONE) == 0)
-				missing++;
-			j++;
-		} else if (!inherit_one(l, &l->rec[i++], from, &from->rec[j++]))
-			return -1;
-	}
-	return missing;
 }
 
 /*

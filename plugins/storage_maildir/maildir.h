@@ -58,8 +58,14 @@ struct md_list {
 	struct md_rec *rec;
 	size_t n, cap;
 	struct plug_blob blob;
-	void *block;		/* both are inside this one: do not grow */
+	void *block;		/* both are inside this one, behind MD_HEAD
+				 * bytes, as in culver-cache; */
+	bool apart;		/* but the blob is not any more */
+	uint32_t known;		/* names before this offset in the blob are
+				 * those of an earlier listing */
 };
+
+#define MD_HEAD	192	/* bytes before the records of a culver-cache */
 
 void md_list_free(struct md_list *l);
 
@@ -71,10 +77,11 @@ bool md_list_add(struct md_list *l, const char *name, unsigned dir,
     uint64_t ino);
 
 /*
- * Begin L, which is empty, with the records of FROM that are in the directories
- * that HOLDS says, and all its strings.  False without memory.
+ * Add the records of FROM that are in the directories that HOLDS says to L,
+ * which has none of these directories.  Both are sorted.  False without
+ * memory.
  */
-bool md_list_take(struct md_list *l, const struct md_list *from,
+bool md_list_merge(struct md_list *l, const struct md_list *from,
     const bool holds[MD_DIRS]);
 
 /* Give REC, a record of L, the UIDL UID.  False without memory. */
@@ -91,10 +98,12 @@ struct md_rec *md_list_find(const struct md_list *l, const char *base);
 
 /*
  * Copy to L what FROM knows about the same files: sizes if the inode is
- * the same, UIDLs and ranks.  Returns how many messages of FROM are not in L,
- * or -1 without memory.  Both are sorted.
+ * the same, UIDLs and ranks; but nothing of directories that HOLDS says.
+ * Returns how many messages of the others are not in L, or -1 without memory.
+ * Both are sorted.
  */
-long md_list_inherit(struct md_list *l, const struct md_list *from);
+long md_list_inherit(struct md_list *l, const struct md_list *from,
+    const bool holds[MD_DIRS]);
 
 /*
  * By the number that a base name begins with, which is the time of delivery,
@@ -179,10 +188,10 @@ bool md_snap_holds(const struct md_snap *snap, const struct md_snap *now,
  * empty) that is not in OUT is gone indeed.  Sizes and UIDLs are taken from
  * KNOWN, *MISSING is how many of its messages are not there.  If SINCE, when
  * KNOWN was listed (it may be NULL), holds for a directory, that one is not
- * read again.
+ * read again; what KNOWN lacks of its files is put there.
  */
 culver_status md_scan(const struct culver_store *store,
-    const int dir[MD_DIRS], const struct md_list *known,
+    const int dir[MD_DIRS], struct md_list *known,
     const struct md_snap *since, struct md_list *out, struct md_snap *snap,
     size_t *missing, struct culver_call *call);
 
@@ -300,8 +309,9 @@ void md_cache_load(const struct culver_store *store,
     const struct plug_index *ix, struct md_cache *out,
     struct culver_call *call);
 
-/* Write the cache of MB.  A failure is logged and costs only speed. */
-void md_cache_save(const struct culver_mailbox *mb);
+/* Write the cache of MB, whose list may be gone then.  A failure is logged and
+ * costs only speed. */
+void md_cache_save(struct culver_mailbox *mb);
 
 /* What a file of ours that says "new/ and cur/ were these" is worth. */
 culver_status md_fail_replaced(const struct culver_mailbox *mb,

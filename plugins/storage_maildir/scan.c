@@ -158,12 +158,13 @@ believe_name(const struct md_list *l, struct md_rec *r)
 }
 
 /*
- * Stat the files that no earlier listing knew, but for those whose names say
- * enough; *VANISHED if one is gone.
+ * Stat the files of the directories WHICH that no earlier listing knew, but for
+ * those whose names say enough; *VANISHED if one is gone.
  */
 static culver_status
 stat_new(const struct culver_store *store, const int dir[MD_DIRS],
-    struct md_list *l, bool *vanished, struct culver_call *call)
+    struct md_list *l, const bool which[MD_DIRS], bool *vanished,
+    struct culver_call *call)
 {
 	const bool names = md_names_suffice(store);
 	char name[NAME_MAX + 1];
@@ -174,7 +175,8 @@ stat_new(const struct culver_store *store, const int dir[MD_DIRS],
 	for (i = 0; i < l->n; i++) {
 		struct md_rec *r = &l->rec[i];
 
-		if ((r->flags & MD_STAT) != 0 || (names && believe_name(l, r)))
+		if ((r->flags & MD_STAT) != 0 || !which[r->dir] ||
+		    (names && believe_name(l, r)))
 			continue;
 		if ((status = md_in_time(store, call)) != CULVER_OK)
 			return status;
@@ -205,14 +207,12 @@ fingerprint(const struct md_list *l)
 }
 
 /*
- * Begin OUT with what is KNOWN of directories that are as they were SINCE, and
- * say in HOLDS which these are.  Of several files of one message KNOWN has only
- * one: then none is.
+ * Which directories are as they were SINCE, so that what is KNOWN of them
+ * holds?  Of several files of one message KNOWN has only one: then none is.
  */
-static culver_status
-take_known(const struct culver_store *store, const struct md_list *known,
-    const struct md_snap *since, const struct md_snap *now,
-    struct md_list *out, bool holds[MD_DIRS], struct culver_call *call)
+static void
+see_what_holds(const struct md_list *known, const struct md_snap *since,
+    const struct md_snap *now, bool holds[MD_DIRS])
 {
 	size_t i;
 
@@ -221,28 +221,23 @@ take_known(const struct culver_store *store, const struct md_list *known,
 	for (i = 0; i < known->n; i++)
 		if ((known->rec[i].flags & MD_DUP) != 0)
 			holds[MD_NEW] = holds[MD_CUR] = false;
-	if ((holds[MD_NEW] || holds[MD_CUR]) && known->n > 0 &&
-	    !md_list_take(out, known, holds))
-		return plug_fail(call, ENOMEM, "%s", store->path);
-	return CULVER_OK;
 }
 
-/* One listing.  *STABLE: the directories did not change meanwhile. */
+/* One listing of what does not hold.  *STABLE: the directories did not change
+ * meanwhile. */
 static culver_status
 scan_once(const struct culver_store *store, const int dir[MD_DIRS],
     const struct md_list *known, const struct md_snap *since,
-    struct md_list *out, struct md_snap *snap, bool *stable,
-    struct culver_call *call)
+    struct md_list *out, bool holds[MD_DIRS], struct md_snap *snap,
+    bool *stable, struct culver_call *call)
 {
 	struct plug_stamp after[MD_DIRS] = { { 0 } };
-	bool holds[MD_DIRS];
 	culver_status status;
 	int i;
 
 	status = md_snap_take(store, dir, snap, call);
 	if (status == CULVER_OK)
-		status = take_known(store, known, since, snap, out, holds,
-		    call);
+		see_what_holds(known, since, snap, holds);
 	/* new/ first: a file that moves to cur/ meanwhile is seen there */
 	for (i = 0; i < MD_DIRS && status == CULVER_OK; i++)
 		if (!holds[i])
@@ -259,44 +254,60 @@ scan_once(const struct culver_store *store, const int dir[MD_DIRS],
 	return CULVER_OK;
 }
 
+/* The same, with sizes; LAST is the listing before, and is freed. */
+static culver_status
+scan_more(const struct culver_store *store, const int dir[MD_DIRS],
+    struct md_list *known, struct md_list *last, struct md_list *out,
+    const bool holds[MD_DIRS], size_t *missing, bool *vanished,
+    struct culver_call *call)
+{
+	static const bool none[MD_DIRS], all[MD_DIRS] = { true, true };
+	long gone = md_list_inherit(out, last, none);
+	culver_status status;
+
+	md_list_free(last);
+	if (gone >= 0)
+		gone = md_list_inherit(out, known, holds);
+	if (gone < 0)
+		return plug_fail(call, ENOMEM, "%s", store->path);
+	*missing = (size_t)gone;
+	*vanished = false;
+	status = stat_new(store, dir, out, all, vanished, call);
+	if (status == CULVER_OK)
+		status = stat_new(store, dir, known, holds, vanished, call);
+	return status;
+}
+
 culver_status
 md_scan(const struct culver_store *store, const int dir[MD_DIRS],
-    const struct md_list *known, const struct md_snap *since,
+    struct md_list *known, const struct md_snap *since,
     struct md_list *out, struct md_snap *snap, size_t *missing,
     struct culver_call *call)
 {
 	struct md_list last = { 0 };
 	culver_status status = CULVER_OK;
 	uint64_t print, last_print = 0;
-	bool stable, vanished, have_last = false;
-	long gone;
+	bool stable, vanished, have_last = false, holds[MD_DIRS] = { false };
 	int i;
 
 	for (i = 0; i < MD_SCANS; i++) {
-		md_list_free(&last);
 		last = *out;
 		*out = (struct md_list){ 0 };
-		vanished = false;
-		status = scan_once(store, dir, known, since, out, snap,
+		status = scan_once(store, dir, known, since, out, holds, snap,
 		    &stable, call);
+		if (status == CULVER_OK)
+			status = scan_more(store, dir, known, &last, out,
+			    holds, missing, &vanished, call);
 		if (status != CULVER_OK)
 			goto out;
-		if (md_list_inherit(out, &last) < 0 ||
-		    (gone = md_list_inherit(out, known)) < 0) {
-			status = plug_fail(call, ENOMEM, "%s", store->path);
-			goto out;
-		}
-		status = stat_new(store, dir, out, &vanished, call);
-		if (status != CULVER_OK)
-			goto out;
-		*missing = (size_t)gone;
 		if (!stable || vanished) {
 			have_last = false;
 			continue;
 		}
-		print = fingerprint(out);
-		if ((gone == 0 && md_snap_settled(snap)) ||
-		    (have_last && print == last_print))
+		if (*missing == 0 && md_snap_settled(snap))
+			goto out;
+		print = plug_hash(fingerprint(out), holds, sizeof(holds));
+		if (have_last && print == last_print)
 			goto out;
 		have_last = true;
 		last_print = print;
@@ -304,6 +315,9 @@ md_scan(const struct culver_store *store, const int dir[MD_DIRS],
 	status = plug_fail_as(call, CULVER_E_TEMP,
 	    "%s changed during each of %d listings", store->path, MD_SCANS);
 out:
+	if (status == CULVER_OK && (holds[MD_NEW] || holds[MD_CUR]) &&
+	    known->n > 0 && !md_list_merge(out, known, holds))
+		status = plug_fail(call, ENOMEM, "%s", store->path);
 	md_list_free(&last);
 	if (status != CULVER_OK)
 		md_list_free(out);

@@ -177,9 +177,11 @@ settle(const struct culver_host *host, struct md_list *l)
 /*
  * Go through state and messages, both in order; how many are new, or -1.  What
  * R has already is from the cache or taken over: the state goes before it.
+ * SAME: the state is that of the earlier listing, and has no UIDLs.
  */
 static long
-match(const struct culver_host *host, struct uidl_state *s, struct md_list *l)
+match(const struct culver_host *host, struct uidl_state *s, struct md_list *l,
+    bool same)
 {
 	size_t i = 0, j;
 	char brought[PLUG_UID_MAX + 1];
@@ -190,6 +192,9 @@ match(const struct culver_host *host, struct uidl_state *s, struct md_list *l)
 		struct md_rec *r = &l->rec[j];
 		int c = -1;
 
+		/* its name was found good when it was listed first */
+		if (same && r->name < l->known && r->uid == 0)
+			continue;
 		while (i < s->n &&
 		    (c = md_order(s->ent[i].base, md_base(l, r))) < 0)
 			i++;
@@ -344,7 +349,8 @@ assign(struct culver_mailbox *mb, const struct md_cache *cache,
 	status = take_over(mb, cache, p, call);
 	if (status != CULVER_OK)
 		return status;
-	fresh = match(mb->store->host, s, &mb->list);
+	fresh = match(mb->store->host, s, &mb->list, s->n == 0 &&
+	    plug_stamp_equal(&s->stamp, &cache->uidl));
 	if (fresh < 0)
 		return plug_fail(call, ENOMEM, "%s", mb->store->path);
 	p->need_save = fresh > 0 ||

@@ -101,7 +101,7 @@ parse(struct plug_cache *c, void *arg)
 }
 
 static bool
-build(struct plug_cache *c, const void *arg)
+build(struct plug_cache *c, void *arg)
 {
 	const struct mb_cache *from = arg;
 	const struct mb_list *l = &from->list;
@@ -155,7 +155,7 @@ void
 mb_cache_save(const struct culver_store *store, const struct plug_index *ix,
     const struct mb_list *l, const struct mb_snap *snap)
 {
-	const struct mb_cache from = { .list = *l, .snap = *snap };
+	struct mb_cache from = { .list = *l, .snap = *snap };
 
 	plug_cache_save(store->host, ix, &cache_format, &from);
 }
