@@ -20,9 +20,10 @@ struct priv_ids {
 
 /*
  * As root: give up all capabilities but KEEP (bits below 32), so that neither
- * this process nor a child has them again.  Of those a program that is
- * executed can get CAP_SYS_CHROOT at most: the bounding set is no more than
- * that, and priv_drop() has only that to take out of it.  False with errno.
+ * this process nor a child has them again.  They are inheritable, so a program
+ * that is executed as root has them, too, and no other: of what the bounding
+ * set lets one get there is CAP_SYS_CHROOT at most, and priv_drop() has only
+ * that to take out of it.  False with errno.
  */
 _Bool priv_bounds(uint32_t keep);
 

@@ -22,7 +22,7 @@ static struct __user_cap_header_struct head = {
 static uint64_t bounds = UINT64_MAX;	/* what may be in the bounding set */
 
 /* Keep of the capabilities that are there those in KEEP, and let a program
- * that is executed inherit INHERIT of them. */
+ * that is executed inherit those of them that are in INHERIT. */
 static _Bool
 caps_limit(uint32_t keep, uint32_t inherit)
 {
@@ -31,7 +31,7 @@ caps_limit(uint32_t keep, uint32_t inherit)
 	if (syscall(SYS_capget, &head, data) != 0)
 		return 0;
 	keep &= data[0].permitted;
-	data[0] = (struct __user_cap_data_struct){keep, keep, inherit};
+	data[0] = (struct __user_cap_data_struct){keep, keep, inherit & keep};
 	data[1] = (struct __user_cap_data_struct){0};
 	return syscall(SYS_capset, &head, data) == 0;
 }
@@ -64,7 +64,8 @@ priv_bounds(uint32_t keep)
 {
 	if (geteuid() != 0)
 		return 1;
-	if (!bounding_limit(CHROOT_BIT) || !caps_limit(keep, 0))
+	/* what is out of the bounding set cannot become inheritable */
+	if (!caps_limit(keep, keep) || !bounding_limit(CHROOT_BIT))
 		return 0;
 	bounds = CHROOT_BIT;
 	return 1;

@@ -30,7 +30,6 @@ struct header {				/* at the start of every message */
 static_assert(sizeof(struct header) == IPC_HEADER, "no padding");
 
 struct message {
-	enum ipc_type type;
 	unsigned from, to, phases, min_fds, max_fds, flags;
 	const char *name;
 	const struct field *fields;
@@ -56,9 +55,9 @@ struct message {
 #define TEXT(name, f, max)
 #define BYTES(name, f, max)
 #define END(name)
-static const struct message messages[] = {
+static const struct message messages[] = {	/* by type */
 #define BEGIN(NAME, name, nr, from, to, ph, fmin, fmax, fl) \
-	{IPC_##NAME, from, to, ph, fmin, fmax, fl, #NAME, name##_fields},
+	[IPC_##NAME] = {from, to, ph, fmin, fmax, fl, #NAME, name##_fields},
 #include "core/ipc/messages.def"
 #undef BEGIN
 };
@@ -66,10 +65,8 @@ static const struct message messages[] = {
 static const struct message *
 message_find(unsigned type)
 {
-	for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++)
-		if (messages[i].type == type)
-			return &messages[i];
-	return NULL;
+	return type < sizeof(messages) / sizeof(messages[0]) &&
+	    messages[type].name != NULL ? &messages[type] : NULL;
 }
 
 const char *
@@ -139,12 +136,12 @@ ipc_encode(enum ipc_type type, const void *msg, unsigned nfds, uint8_t *buf,
 	const struct message *m = message_find(type);
 	struct header h = {(uint16_t)type, (uint16_t)nfds, 0};
 	size_t at = IPC_HEADER, n = 1;
+	const struct field *f;
 
 	if (m == NULL || nfds < m->min_fds || nfds > m->max_fds ||
 	    cap < IPC_HEADER)
 		return 0;
-	for (const struct field *f = m->fields; f->kind != K_END && n > 0;
-	     f++) {
+	for (f = m->fields; f->kind != K_END && n > 0; f++) {
 		n = field_encode(f, msg, buf + at, cap - at);
 		at += n;
 	}
@@ -181,6 +178,7 @@ ipc_decode(const uint8_t *buf, size_t n, enum ipc_type *type, unsigned *nfds,
     union ipc_any *out)
 {
 	const struct message *m;
+	const struct field *f;
 	struct header h;
 	size_t at = IPC_HEADER, took = 1;
 
@@ -191,10 +189,9 @@ ipc_decode(const uint8_t *buf, size_t n, enum ipc_type *type, unsigned *nfds,
 	*nfds = h.nfds;
 	if (m == NULL || h.nfds < m->min_fds || h.nfds > m->max_fds)
 		return 0;
-	*type = m->type;
+	*type = (enum ipc_type)h.type;
 	memset(out, 0, sizeof(*out));
-	for (const struct field *f = m->fields; f->kind != K_END && took > 0;
-	     f++) {
+	for (f = m->fields; f->kind != K_END && took > 0; f++) {
 		took = field_decode(f, (uint8_t *)out, buf + at, n - at);
 		at += took;
 	}
@@ -209,7 +206,7 @@ ipc_pair(int pair[2])
 }
 
 union fd_control {
-	struct cmsghdr align;
+	struct cmsghdr head;
 	char space[CMSG_SPACE(sizeof(int) * IPC_MAX_FDS)];
 };
 
@@ -226,7 +223,7 @@ ipc_send(int fd, enum ipc_type type, const void *msg, const int *fds,
     unsigned n)
 {
 	const struct message *m = message_find(type);
-	union fd_control control;
+	union fd_control control = {.space = {0}};
 	struct iovec iov = {.iov_base = room};
 	struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
 	ssize_t sent;
@@ -235,14 +232,12 @@ ipc_send(int fd, enum ipc_type type, const void *msg, const int *fds,
 	    (iov.iov_len = ipc_encode(type, msg, n, room, IPC_MAX)) == 0)
 		return CULVER_E_PERM;
 	if (n > 0) {
-		memset(&control, 0, sizeof(control));
 		mh.msg_control = control.space;
 		mh.msg_controllen = CMSG_SPACE(sizeof(int) * n);
-		struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int) * n);
-		memcpy(CMSG_DATA(c), fds, sizeof(int) * n);
+		control.head = (struct cmsghdr){.cmsg_level = SOL_SOCKET,
+		    .cmsg_type = SCM_RIGHTS,
+		    .cmsg_len = CMSG_LEN(sizeof(int) * n)};
+		memcpy(CMSG_DATA(&control.head), fds, sizeof(int) * n);
 	}
 	sent = sendmsg(fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (m->flags & F_SECRET)

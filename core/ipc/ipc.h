@@ -45,13 +45,24 @@ enum { F_SECRET = 1u << 0 };	/* carries a password: buffers are wiped */
 
 enum ipc_grant_kind { IPC_GRANT_SESSION = 1, IPC_GRANT_DELIVERY = 2 };
 
-/* OPEN_LISTEN: one more than there are is culverctl's socket.
+/* OPEN_LISTEN: one more than there are is culverctl's socket, and who opens
+ * that is the culverd that serves from then on.
  * OPEN_CERT: certificate I is 2 I, its key 2 I + 1.
  * OPEN_PASSED: what the service manager gave culverd at its start. */
 enum ipc_open_kind { OPEN_RUN_DIR = 1, OPEN_LISTEN, OPEN_LOG, OPEN_CERT,
 	OPEN_SPOOL, OPEN_PASSED };
 
-enum ipc_note_what { NOTE_READY, NOTE_RELOADING, NOTE_ALIVE };
+/* NOTE_RETIRED: the successor serves.  NOTE_DRAINED: after that, the last gate
+ * has ended, so there will be no new session. */
+enum ipc_note_what { NOTE_READY, NOTE_RELOADING, NOTE_ALIVE, NOTE_RETIRED,
+	NOTE_DRAINED };
+
+/* From a culverd's manager to its successor's: a listening socket, the other
+ * end of the channel to one that was there still before; the other way: "this
+ * one serves", a client of culverctl's who asks for the older one, "everything
+ * stops". */
+enum ipc_handed_kind { HANDED_LISTEN = 1, HANDED_OLDER, HANDED_READY,
+	HANDED_CLIENT, HANDED_STOP };
 
 /* In a PONG: of those who have clients, of the coordinator. */
 enum ipc_pong_number {
@@ -106,7 +117,8 @@ enum {				/* descriptors of an executed role at start */
 	FD_ROOT = 7,		/* gate, certcheck: empty folder to chroot to */
 	FD_STATS = 7,		/* auth, log: base/stats.h */
 	FD_READY = 7,		/* manager: pipe to who started culverd, if
-				 * that waits until a gate serves */
+				 * that waits until a gate serves; or a channel
+				 * to the manager of an older culverd */
 	FD_AUTH = 8,		/* gate, lmtp: to the coordinator */
 	FD_POOL = 8,		/* pool: to the coordinator */
 	FD_MASTER = 9		/* gate, lmtp, auth: grants and hand-overs */

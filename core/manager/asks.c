@@ -52,6 +52,8 @@ serve(enum ipc_type type, const union ipc_any *m)
 
 	switch (type) {
 	case IPC_SPAWNED:
+		if (m->spawned.instance == 0)
+			upgrade_spawned(m->spawned.pid);
 		if ((c = child_find(m->spawned.instance)) == NULL)
 			break;
 		c->pid = m->spawned.pid;
@@ -59,10 +61,15 @@ serve(enum ipc_type type, const union ipc_any *m)
 			child_exit(c->instance, EX_OSERR << 8);
 		break;
 	case IPC_EXITED:
+		if (m->exited.instance == 0)
+			upgrade_exited((int)m->exited.status);
 		child_exit(m->exited.instance, (int)m->exited.status);
 		break;
 	case IPC_RELOAD:
-		manager_reload();
+		if (m->reload.upgrade != 0)
+			upgrade_start();
+		else
+			manager_reload();
 		break;
 	case IPC_STOP:
 		manager_stop(m->stop.idle != 0);

@@ -23,7 +23,7 @@ struct client {
 	struct loop_io io;		/* fd -1: free */
 	_Bool may_change;
 	unsigned waits;		/* 1: for a reload to start, 2: to end, 3: for
-				 * numbers of all roles */
+				 * numbers of all roles, 4: for a successor */
 };
 
 static struct client clients[MAX_CLIENTS];
@@ -90,15 +90,29 @@ flush(struct client *c, const char *user)
 }
 
 static void
+older(struct client *c, uint32_t n)
+{
+	if (upgrade_pass(n, c->io.fd))
+		client_close(c);
+	else
+		answer(c, ENXIO, 0, -1);
+}
+
+static void
 request(struct client *c, const struct ipc_in *in)
 {
 	_Bool change = in->type == IPC_CTL_KICK || in->type == IPC_CTL_RELOAD ||
-	    in->type == IPC_CTL_FLUSH;
+	    in->type == IPC_CTL_FLUSH || in->type == IPC_CTL_UPGRADE;
 
 	if (change && !c->may_change) {
 		answer(c, EPERM, 0, -1);
 	} else if (in->type == IPC_CTL_FLUSH) {
 		flush(c, in->m.ctl_flush.user);
+	} else if (in->type == IPC_CTL_OLDER) {
+		older(c, in->m.ctl_older.n);
+	} else if (in->type == IPC_CTL_UPGRADE) {
+		c->waits = 4;
+		upgrade_start();
 	} else if (in->type == IPC_CTL_KICK) {
 		kick(c, &in->m.ctl_kick);
 	} else if (in->type == IPC_CTL_RELOAD && manager.stopping) {
@@ -131,18 +145,14 @@ on_client(struct loop_io *io, unsigned events)
 	}
 }
 
-static void
-on_connect(struct loop_io *io, unsigned events)
+void
+control_client(int fd)
 {
 	struct ucred who;
 	socklen_t n = sizeof(who);
 	struct client *c = clients, *end = clients + MAX_CLIENTS;
 	_Bool may_change;
-	int fd = accept4(io->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	(void)events;
-	if (fd < 0)
-		return;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) != 0) {
 		close(fd);
 		return;
@@ -160,6 +170,16 @@ on_connect(struct loop_io *io, unsigned events)
 	    .may_change = may_change};
 	if (!loop_watch(manager.loop, &c->io, LOOP_READ))
 		client_close(c);
+}
+
+static void
+on_connect(struct loop_io *io, unsigned events)
+{
+	int fd = accept4(io->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)events;
+	if (fd >= 0)
+		control_client(fd);
 }
 
 /* A reload starts: who asks from now on waits for the next one. */
@@ -194,11 +214,32 @@ control_metrics(void)
 	}
 }
 
+/* The successor (PID) serves, or there is none. */
+void
+control_upgraded(uint32_t status, uint32_t pid, int diag)
+{
+	for (struct client *c = clients; c < clients + MAX_CLIENTS; c++) {
+		if (c->io.fd < 0 || c->waits != 4)
+			continue;
+		c->waits = 0;
+		answer(c, status, pid, diag);
+	}
+}
+
+void
+control_close(void)
+{
+	loop_unwatch(manager.loop, &listener);
+	fds_close(&listener.fd, 1);
+}
+
 _Bool
 control_open(int fd)
 {
-	for (struct client *c = clients; c < clients + MAX_CLIENTS; c++)
+	for (struct client *c = clients; c < clients + MAX_CLIENTS &&
+	     listener.fd < 0; c++)
 		c->io.fd = -1;
+	control_close();
 	listener = (struct loop_io){.fd = fd, .ready = on_connect};
 	return loop_watch(manager.loop, &listener, LOOP_READ);
 }

@@ -21,9 +21,10 @@
 void
 gate_drain(struct child *c)
 {
-	struct ipc_gate_drain m = {.now = manager.stopping};
+	struct ipc_gate_drain m = {.now = manager.stopping &&
+	    !manager.leaving};
 
-	if (c->phase == P_DRAIN && !manager.stopping)
+	if (c->phase == P_DRAIN && !m.now)
 		return;
 	c->phase = P_DRAIN;
 	loop_timer_set(manager.loop, &c->timer, clock_now() +
@@ -76,13 +77,13 @@ void
 lmtp_ready(struct child *c)
 {
 	if (c->role == R_METRICS) {
-		if (!c->gen->retired)
+		if (!c->gen->retired && manager.serving)
 			listeners_send(c);
 		return;
 	}
 	if (c->gen->retired || c->place == NULL)
 		gate_drain(c);
-	else
+	else if (manager.serving)	/* else with the first gate */
 		listeners_send(c);
 }
 
@@ -111,10 +112,16 @@ gate_succeeded(struct child *c)
 void
 gate_ready(struct child *c)
 {
+	_Bool first = !manager.serving, news = first;
+
 	if (c->gen->retired || c->place == NULL) {
 		gate_drain(c);
 		return;
 	}
+	if (!manager_serve())
+		return;
+	if (first)
+		each_of(R_LMTP | R_METRICS, c->gen, listeners_send);
 	gate_tickets(c);
 	gate_certs(c);
 	listeners_send(c);
@@ -122,8 +129,10 @@ gate_ready(struct child *c)
 	if (manager.previous != NULL && c->gen == manager.gen) {
 		gen_retire(manager.previous);
 		manager.previous = NULL;
+		news = 1;
 	}
-	manager_serving();
+	if (news)
+		manager_serving();
 }
 
 void
@@ -206,11 +215,21 @@ gen_retire(struct generation *gen)
 	gen->retired = 1;
 	fds_close(gen->listen_fd, CONF_MAX_LISTEN);
 	each_of(R_ACCEPTS, manager.stopping ? NULL : gen, gate_drain);
+	if (manager.leaving)		/* the successor answers collectors */
+		each_of(R_METRICS, NULL, child_close);
 	gen->end.due = grace_over;
 	loop_timer_set(manager.loop, &gen->end, clock_now() +
 	    gen->conf.reload_grace);
 	gen_step(gen);
 	gen_unref(gen);
+}
+
+/* After all there is a hurry. */
+void
+gen_hurry(void)
+{
+	each_of(R_ACCEPTS, NULL, gate_drain);
+	gen_step(manager.gen);
 }
 
 /*
@@ -221,7 +240,8 @@ gen_retire(struct generation *gen)
 void
 gen_step(struct generation *gen)
 {
-	unsigned busy = manager.stopping && !manager.idle, others = 0;
+	static _Bool drained;		/* master knows */
+	unsigned busy = 0, others = 0;
 	struct child *c;
 
 	TAILQ_FOREACH (c, &manager.children, link) {
@@ -232,11 +252,18 @@ gen_step(struct generation *gen)
 	}
 	if (!gen->retired || busy > 0)
 		return;
+	if (manager.stopping && !manager.idle) {
+		if (manager.leaving && !drained)
+			manager_note(NOTE_DRAINED);
+		drained = manager.leaving;
+		return;
+	}
 	TAILQ_FOREACH (c, &manager.children, link)
 		if ((c->gen == gen || manager.stopping) &&
 		    (c->role != R_LOG || others == 0))
 			child_close(c);
-	if (manager.stopping && TAILQ_EMPTY(&manager.children))
+	if (manager.stopping && TAILQ_EMPTY(&manager.children) &&
+	    !upgrade_waits())
 		manager_end(0);
 }
 

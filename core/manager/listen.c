@@ -3,7 +3,8 @@
  *
  * Runs unprivileged in manager.  A socket is the last generation's, or one
  * that the service manager made before culverd started (sd_listen_fds(3)), or
- * one that master makes: in this order, by the address.
+ * one of the culverd that this one succeeds, or one that master makes: in this
+ * order, by the address.
  */
 #include "config.h"
 
@@ -18,16 +19,66 @@
 #include "core/base/log.h"
 #include "core/manager/manager.h"
 
-enum { PASSED_MAX = 60 };		/* master keeps no more */
+enum { PASSED_MAX = 125 + CONF_MAX_LISTEN };	/* there are no more */
 
 static struct passed {
 	int fd;
 	uint32_t number;		/* of the descriptor, for messages */
 	struct sockaddr_storage addr;
 	socklen_t len;
-	_Bool used;
+	_Bool used, handed;		/* not the service manager's */
 } passed[PASSED_MAX];
 static unsigned n_passed;
+
+/* Keep FD if it is a listening stream socket with an address; false: closed. */
+static _Bool
+passed_add(int fd, uint32_t number, _Bool handed)
+{
+	struct passed p = {.fd = fd, .number = number, .handed = handed,
+	    .len = sizeof(p.addr)};
+	int type, listens;
+	socklen_t n = sizeof(int);
+
+	if (n_passed == PASSED_MAX ||
+	    getsockname(fd, (struct sockaddr *)&p.addr, &p.len) != 0 ||
+	    p.len > sizeof(p.addr) ||
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) != 0 ||
+	    type != SOCK_STREAM || getsockopt(fd, SOL_SOCKET,
+	    SO_ACCEPTCONN, &listens, &n) != 0 || !listens) {
+		close(fd);
+		return 0;
+	}
+	passed[n_passed++] = p;
+	return 1;
+}
+
+void
+listen_handed(int fd)
+{
+	if (!passed_add(fd, 0, 1))
+		log_warnx("the older culverd handed something over that is "
+		    "no listening socket");
+}
+
+/* Those that nobody else holds open, or (ALL) all. */
+static void
+passed_close(_Bool all)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < n_passed; i++)
+		if (all || passed[i].handed)
+			close(passed[i].fd);
+		else
+			passed[kept++] = passed[i];
+	n_passed = kept;
+}
+
+void
+listen_close(void)
+{
+	passed_close(1);
+}
 
 /* Ask master for what the service manager passed, once. */
 static void
@@ -35,27 +86,14 @@ passed_get(const struct generation *gen)
 {
 	static _Bool got;
 	struct ipc_opened answer;
-	int type, listens, fd;
-	socklen_t n = sizeof(int);
+	int fd;
 
 	for (uint32_t i = 0; !got && i < PASSED_MAX && (fd =
-	     master_open(OPEN_PASSED, gen, i, &answer)) >= 0; i++) {
-		struct passed p = {.fd = fd, .number = 3 + i,
-		    .len = sizeof(p.addr)};
-
-		if (getsockname(fd, (struct sockaddr *)&p.addr, &p.len) != 0 ||
-		    p.len > sizeof(p.addr) ||
-		    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) != 0 ||
-		    type != SOCK_STREAM || getsockopt(fd, SOL_SOCKET,
-		    SO_ACCEPTCONN, &listens, &n) != 0 || !listens) {
+	     master_open(OPEN_PASSED, gen, i, &answer)) >= 0; i++)
+		if (!passed_add(fd, 3 + i, 0))
 			log_warnx("descriptor %u that the service manager "
 			    "passed is no listening stream socket: not used",
-			    p.number);
-			close(fd);
-			continue;
-		}
-		passed[n_passed++] = p;
-	}
+			    3 + i);
 	got = 1;
 }
 
@@ -129,10 +167,11 @@ gen_listen(struct generation *gen, const struct generation *old, int diag)
 	}
 	for (struct passed *p = passed; old == NULL && p < passed + n_passed;
 	     p++)
-		if (!p->used)
+		if (!p->used && !p->handed)
 			dprintf(diag, "%s: warning: the service manager "
 			    "passed descriptor %u, a socket with an address "
 			    "that no section listen has: its clients wait for "
 			    "ever\n", manager.conf_path, p->number);
+	passed_close(0);
 	return ok;
 }

@@ -43,6 +43,7 @@ static _Bool check;			/* culverd -t */
 static uint64_t ticket_at;
 static int exit_status;
 static _Bool starter;			/* FD_READY is there */
+static _Bool upgraded;			/* and leads to an older culverd */
 
 void
 manager_end(int status)
@@ -62,6 +63,17 @@ manager_note(enum ipc_note_what what)
 
 /* --- stop ----------------------------------------------------------------- */
 
+static void
+drain(void)
+{
+	manager.stopping = 1;
+	listen_close();
+	if (manager.previous != NULL)
+		gen_retire(manager.previous);
+	gen_ref(manager.gen);
+	gen_retire(manager.gen);
+}
+
 /* IDLE: the last session is gone, too. */
 void
 manager_stop(_Bool idle)
@@ -70,14 +82,23 @@ manager_stop(_Bool idle)
 	if (manager.gen == NULL) {		/* still starting */
 		manager_end(EX_TEMPFAIL);
 	} else if (!manager.stopping) {
-		manager.stopping = 1;
-		if (manager.previous != NULL)
-			gen_retire(manager.previous);
-		gen_ref(manager.gen);
-		gen_retire(manager.gen);
+		upgrade_stop();
+		drain();
+	} else if (manager.leaving && !idle) {
+		manager.leaving = 0;
+		gen_hurry();
 	} else {
 		gen_step(manager.gen);
 	}
+}
+
+/* Another culverd serves: accept nothing more, finish what there is. */
+void
+manager_leave(void)
+{
+	manager.leaving = 1;
+	control_close();
+	drain();
 }
 
 /* --- certificates and tickets --------------------------------------------- */
@@ -219,16 +240,8 @@ manager_run_dir(const struct generation *gen)
 static _Bool
 start_open(struct generation *gen, int diag)
 {
-	struct ipc_opened answer;
-	int fd;
-
 	if (!manager_run_dir(gen) || !gen_listen(gen, NULL, diag))
 		return 0;
-	fd = master_open(OPEN_LISTEN, gen, gen->conf.n_listen, &answer);
-	if (fd < 0 || !control_open(fd)) {
-		log_error("%s/control", gen->conf.run_dir);
-		return 0;
-	}
 	if (!log_reopen(gen)) {
 		log_error("log = %s%s", gen->conf.log,
 		    strcmp(gen->conf.log, "syslog") == 0 ? ", but nothing "
@@ -289,17 +302,40 @@ check_done(struct generation *gen, int diag)
 		gen_unref(gen);
 }
 
+/* Before the first client is let in: what says that this is the culverd that
+ * serves.  False after a message. */
+_Bool
+manager_serve(void)
+{
+	struct ipc_opened answer;
+	int fd;
+
+	if (manager.serving)
+		return 1;
+	fd = master_open(OPEN_LISTEN, manager.gen, manager.gen->conf.n_listen,
+	    &answer);
+	if (fd < 0 || !control_open(fd)) {
+		log_error("%s/control", manager.gen->conf.run_dir);
+		manager_end(EX_UNAVAILABLE);
+		return 0;
+	}
+	manager.serving = 1;
+	return 1;
+}
+
 /* A gate of the current generation serves. */
 void
 manager_serving(void)
 {
+	manager_note(NOTE_READY);
 	dup2(0, FD_DIAG);		/* the terminal is not ours any more */
-	if (starter && write(FD_READY, "", 1) == 1)
+	if (starter && upgraded)
+		upgrade_ready();
+	else if (starter && write(FD_READY, "", 1) == 1)
 		log_debug("the process that started culverd ends");
-	if (starter)
+	if (starter && !upgraded)
 		close(FD_READY);
 	starter = 0;
-	manager_note(NOTE_READY);
 }
 
 /* --- main ----------------------------------------------------------------- */
@@ -352,7 +388,8 @@ setup(char **argv)
 		return 0;
 	}
 	manager.owner = peer.uid;
-	return 1;
+	upgraded = starter && upgrade_open(FD_READY);
+	return !manager.done;
 }
 
 int

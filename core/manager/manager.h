@@ -114,7 +114,10 @@ struct manager {
 	uint32_t instances;		/* the highest yet */
 	uint32_t generations;
 	_Bool again;			/* the manager before this one died */
+	_Bool serving;			/* a first gate has been ready */
 	_Bool stopping, idle;		/* idle: no session is left */
+	_Bool leaving;			/* stopping, but in no hurry: a
+					 * successor serves */
 	_Bool done;			/* the main loop is over */
 	uint32_t breaches, missing;
 	uint32_t instance, own_missing;
@@ -127,6 +130,8 @@ extern struct manager manager;
 /* manager.c: start, reload, stop. */
 void manager_reload(void);
 void manager_stop(_Bool idle);
+void manager_leave(void);
+_Bool manager_serve(void);
 void manager_serving(void);
 void manager_end(int status);
 _Bool manager_run_dir(const struct generation *gen);
@@ -182,7 +187,11 @@ void gen_unref(struct generation *gen);
  * DIAG. */
 _Bool gen_listen(struct generation *gen, const struct generation *old,
     int diag);
+/* A socket of the culverd before this one, for gen_listen(). */
+void listen_handed(int fd);
+void listen_close(void);
 void gen_retire(struct generation *gen);
+void gen_hurry(void);
 void gen_step(struct generation *gen);
 void gen_tickets(void);
 void gen_certs(struct generation *gen);
@@ -207,12 +216,29 @@ void metrics_pong(struct child *c, const struct ipc_bytes *numbers);
 void metrics_ask(struct child *role);
 void metrics_step(void);
 
-/* control.c: the socket of culverctl. */
+/* upgrade.c: start a successor (answers come by the others); is FD, at the
+ * start, a channel to an older one's manager (false: it is not), what that
+ * hears when this one serves, and a client of culverctl's for the Nth of them
+ * (false: there are less). */
+void upgrade_start(void);
+void upgrade_spawned(uint32_t process);
+void upgrade_exited(int status);
+_Bool upgrade_open(int fd);
+void upgrade_ready(void);
+/* Let the older ones stop, too, for which this one waits. */
+void upgrade_stop(void);
+_Bool upgrade_waits(void);
+_Bool upgrade_pass(uint32_t n, int fd);
+
+/* control.c: the socket of culverctl, and a client that came another way. */
 _Bool control_open(int fd);
+void control_close(void);
+void control_client(int fd);
 /* Answer with the records of `status' on CONN; the clients that wait for
  * numbers. */
 void control_report(int conn, _Bool who);
 void control_metrics(void);
+void control_upgraded(uint32_t status, uint32_t pid, int diag);
 void control_reloading(void);
 void control_reloaded(uint32_t status, int diag);
 

@@ -83,7 +83,7 @@ grants_read(uint64_t grant)
 	struct child *c;
 
 	TAILQ_FOREACH (c, &master.children, link)
-		if (c->role == R_AUTH && !session_known(grant))
+		if (c->role == R_AUTH && session_find(grant) == NULL)
 			child_read(c, &in, IPC_REST);
 }
 
@@ -135,6 +135,8 @@ child_exit(pid_t pid, int status)
 	struct ipc_exited m = {.status = (uint32_t)status};
 	struct child *c;
 
+	if (upgrade_exit(pid, status))
+		return;
 	TAILQ_FOREACH (c, &master.children, link)
 		if (c->pid == pid)
 			break;
@@ -149,8 +151,6 @@ child_exit(pid_t pid, int status)
 	m.instance = c->instance;
 	if (c->gen != NULL)
 		gen_unref(c->gen);
-	if ((c->role & R_ACCEPTS) != 0)
-		session_gate_gone(c->instance);
 	if (c->role == R_MANAGER)
 		manager_gone(c, status);
 	else

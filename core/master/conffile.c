@@ -21,17 +21,6 @@
 
 #define OPEN_READ (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
 
-/* Root's (or the caller's), and nobody else may write it. */
-static _Bool
-trusted(int fd)
-{
-	struct stat st;
-
-	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-	    (st.st_mode & 022) == 0 &&
-	    (st.st_uid == 0 || st.st_uid == geteuid());
-}
-
 int
 conffile_open(const char *main_path, const char *name, uint32_t *error)
 {
@@ -39,6 +28,7 @@ conffile_open(const char *main_path, const char *name, uint32_t *error)
 	    .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
 	const char *file = strrchr(main_path, '/') + 1;
 	char dir[CONF_PATH];
+	struct stat st;
 	int at, fd;
 
 	snprintf(dir, sizeof(dir), "%.*s", (int)(file - main_path),
@@ -48,7 +38,10 @@ conffile_open(const char *main_path, const char *name, uint32_t *error)
 	    sizeof(how));
 	*error = fd < 0 ? (uint32_t)errno : 0;
 	close(at);
-	if (fd >= 0 && !trusted(fd)) {
+	/* root's (or the caller's), and nobody else may write it */
+	if (fd >= 0 && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) ||
+	    (st.st_mode & 022) != 0 ||
+	    (st.st_uid != 0 && st.st_uid != geteuid()))) {
 		close(fd);
 		*error = EPERM;
 		return -1;

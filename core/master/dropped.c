@@ -6,6 +6,7 @@
  */
 #include "config.h"
 
+#include <signal.h>
 #include <unistd.h>
 
 #include "core/base/log.h"
@@ -21,6 +22,10 @@ worker_run(const struct session *s, int locker)
 	    .flags = s->g.flags, .uid = s->g.uid, .gid = s->g.gid,
 	    .session = s->g.id, .remote = s->g.remote, .mech = s->g.mech};
 
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	log_set_sink(NULL);
 	_exit(worker_main(&ws));
 }

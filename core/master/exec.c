@@ -58,7 +58,11 @@ spawn_exec(const struct spawn_env *env, const struct spawn *s)
 void
 spawn_locker_run(uid_t owner, int snapshot, int channel)
 {
-	if (dup2(channel, LOCKER_CHANNEL) < 0 ||
+	sigset_t none;
+
+	sigemptyset(&none);
+	if (sigprocmask(SIG_SETMASK, &none, NULL) != 0 ||
+	    dup2(channel, LOCKER_CHANNEL) < 0 ||
 	    dup2(snapshot, LOCKER_SNAPSHOT) < 0 ||
 	    syscall(SYS_close_range, LOCKER_SNAPSHOT + 1, ~0u, 0) != 0)
 		_exit(71);

@@ -56,17 +56,32 @@ folder_make(const char *path, mode_t mode)
 	    (st.st_mode & 022) == 0;
 }
 
+/* The file pid names who serves. */
+static void
+pid_write(void)
+{
+	char text[16];
+	int n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+
+	if (pwrite(master.lock, text, (size_t)n, 0) != n ||
+	    ftruncate(master.lock, n) != 0)
+		log_warn("run_dir: cannot write the file pid");
+}
+
 /*
  * Make RUN_DIR this process's own, by a lock on its file pid, and open the
- * empty folder in it that gates chroot to.  It cannot change.
+ * empty folder in it that gates chroot to.  It cannot change.  One that
+ * nobody's is, is locked whole, and then but for one octet; a successor takes
+ * another octet, so somebody always has one.
  */
 static int
 file_run_dir(const char *run_dir)
 {
 	static char locked[CONF_PATH];
 	char path[CONF_PATH + 16];
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	int fd;
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET,
+	    .l_start = master.upgraded ? master.instances : 0,
+	    .l_len = master.upgraded};
 
 	snprintf(path, sizeof(path), "%s/empty", run_dir);
 	if (locked[0] != 0) {
@@ -80,15 +95,17 @@ file_run_dir(const char *run_dir)
 		return -1;
 	}
 	snprintf(path, sizeof(path), "%s/pid", run_dir);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-	if (fd < 0 || fcntl(fd, F_OFD_SETLK, &lock) != 0) {
+	master.lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+	    0644);
+	if (master.lock < 0 || fcntl(master.lock, F_OFD_SETLK, &lock) != 0) {
 		log_error("%s: is another culverd running with this run_dir?",
 		    path);
-		fds_close(&fd, 1);
 		return -1;
 	}
-	if (ftruncate(fd, 0) != 0 || dprintf(fd, "%d\n", (int)getpid()) < 0)
-		log_warn("run_dir %s: cannot write the file pid", run_dir);
+	lock = (struct flock){.l_type = F_UNLCK, .l_start = lock.l_start + 1};
+	fcntl(master.lock, F_OFD_SETLK, &lock);
+	if (!master.upgraded)
+		pid_write();
 	memcpy(locked, run_dir, sizeof(locked));
 	return file_run_dir(run_dir);
 }
@@ -132,10 +149,10 @@ file_spool(const char *state_dir)
 	char path[CONF_PATH + 16];
 
 	snprintf(path, sizeof(path), "%s/spool", state_dir);
-	if (mkdir(path, 0700) != 0 && errno != EEXIST)
+	if ((mkdir(path, 0700) != 0 && errno != EEXIST) ||
+	    lchown(path, ids->uid, ids->gid) != 0)
 		return -1;
-	return lchown(path, ids->uid, ids->gid) != 0 ? -1 :
-	    open(path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 }
 
 static int
@@ -143,8 +160,8 @@ file_cert(const struct generation *gen, uint32_t i)
 {
 	struct conf_cert_files files;
 
-	return conf_cert_files(gen->snap, &gen->conf.head, i / 2, &files) ?
-	    open(i % 2 ? files.key : files.cert, OPEN_READ) : -1;
+	return conf_cert_files(gen->snap[SNAP_MASTER], &gen->conf.head, i / 2,
+	    &files) ? open(i % 2 ? files.key : files.cert, OPEN_READ) : -1;
 }
 
 int
@@ -153,6 +170,8 @@ file_open(uint32_t kind, uint32_t index, const struct generation *gen,
 {
 	const struct conf_master *conf = &gen->conf;
 
+	if (kind == OPEN_LISTEN && index == conf->n_listen)
+		pid_write();		/* culverctl's: who opens it serves */
 	errno = EINVAL;
 	return kind == OPEN_PASSED && index < master.passed ?
 	    fcntl(HIGH_FD + (int)index, F_DUPFD_CLOEXEC, 3) :

@@ -6,6 +6,7 @@
  */
 #include "config.h"
 
+#include <err.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -15,10 +16,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -42,7 +43,7 @@
     CAP(FOWNER) | CAP(KILL) | CAP(SETGID) | CAP(SETUID) | CAP(SETPCAP) | \
     CAP(NET_BIND_SERVICE) | CAP(SYS_CHROOT) | CAP(SYS_RESOURCE))
 
-struct master master = {
+struct master master = {.lock = -1,
     .children = TAILQ_HEAD_INITIALIZER(master.children),
     .log_io = {.fd = -1, .ready = log_ready},
     .log = {.io = &master.log_io,
@@ -56,19 +57,19 @@ static struct loop_timer start_timer;	/* of manager: its start, its silence */
 static uint64_t delay;			/* grows while manager keeps dying */
 static unsigned kills;
 static _Bool silent;			/* manager, for ALIVE_TIME */
-static int exit_status;
 static int ready_pipe = -1;		/* to the process that was started */
 
-/* One datagram to the service manager, if there is one (sd_notify(3)). */
-static void
-notify(const char *state)
+/* One datagram to the service manager, if there is one (sd_notify(3)), and it
+ * is this process that it listens to. */
+void
+master_notify(const char *state)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
 	size_t n = path != NULL ? strlen(path) : 0;
 	int fd;
 
-	if (n == 0 || n >= sizeof(sun.sun_path))
+	if (n == 0 || n >= sizeof(sun.sun_path) || master.retired)
 		return;
 	memcpy(sun.sun_path, path, n);
 	sun.sun_path[0] = path[0] == '@' ? 0 : path[0];
@@ -89,7 +90,7 @@ manager_start(void)
 	    .arg = {master.conf_path, master.check ? "check" :
 		master.running ? "again" : "run",
 		getenv("WATCHDOG_USEC")},
-	    .fd = {[FD_DIAG - FD_CHANNEL] = master.stderr_fd,
+	    .fd = {[FD_DIAG - FD_CHANNEL] = master.diag_fd,
 	    [FD_READY - FD_CHANNEL] = ready_pipe}};
 
 	master.manager = child_new(&s, FD_CHANNEL, NULL);
@@ -102,18 +103,27 @@ _Bool
 manager_note(struct child *manager, struct ipc_in *in)
 {
 	static const char *const state[] = {[NOTE_READY] = "READY=1",
-	    [NOTE_RELOADING] = "RELOADING=1", [NOTE_ALIVE] = "WATCHDOG=1"};
+	    [NOTE_RELOADING] = "RELOADING=1", [NOTE_ALIVE] = "WATCHDOG=1",
+	    [NOTE_RETIRED] = "", [NOTE_DRAINED] = ""};
+	static _Bool heard;
 	char text[64];
 
 	(void)manager;
-	if (in->m.note.what > NOTE_ALIVE)
+	if (in->m.note.what > NOTE_DRAINED ||
+	    (in->m.note.what == NOTE_RETIRED && !upgrade_retire()))
 		return 0;
+	master.drained |= in->m.note.what == NOTE_DRAINED && master.retired;
+	if (in->m.note.what == NOTE_DRAINED)
+		master_idle();
 	silent = 0;
 	loop_timer_set(master.loop, &start_timer, clock_now() + ALIVE_TIME);
 	/* of which RELOADING needs the time, and no other minds it */
 	snprintf(text, sizeof(text), "%s\nMONOTONIC_USEC=%" PRIu64,
 	    state[in->m.note.what], clock_now() / 1000);
-	notify(text);
+	/* until it serves, its predecessor speaks for a successor */
+	if (heard || !master.upgraded)
+		master_notify(text);
+	heard |= in->m.note.what == NOTE_READY;
 	return 1;
 }
 
@@ -125,7 +135,7 @@ manager_note(struct child *manager, struct ipc_in *in)
 static void
 start_due(struct loop_timer *t)
 {
-	if (master.stopping)
+	if (master.stopping || (master.retired && master.manager == NULL))
 		return;
 	if (master.manager != NULL && silent) {
 		child_end(master.manager, "does not answer");
@@ -147,18 +157,20 @@ manager_gone(const struct child *c, int status)
 	struct generation *gen, *next;
 
 	master.manager = NULL;
+	master.drained |= master.retired;
 	outbox_clear(&master.to_manager);
 	for (gen = LIST_FIRST(&master.generations); gen != NULL; gen = next) {
 		next = LIST_NEXT(gen, link);
 		gen_forget(gen);
 	}
-	if (!WIFEXITED(status) || (master.running && !master.stopping))
+	if (!WIFEXITED(status) || (master.running && !master.stopping &&
+	    !master.retired))
 		log_errorx("manager %u (pid %d) ended with status 0x%x",
 		    c->instance, (int)c->pid, (unsigned)status);
-	if (master.stopping) {
+	if (master.stopping || master.retired) {
 		master_idle();
 	} else if (!master.running) {
-		exit_status = WIFEXITED(status) ? WEXITSTATUS(status) :
+		master.exit_status = WIFEXITED(status) ? WEXITSTATUS(status) :
 		    EX_SOFTWARE;
 		loop_stop(master.loop);
 	} else {
@@ -183,21 +195,21 @@ stop_now(struct loop_timer *t)
 	loop_timer_set(master.loop, t, clock_now() + KILL_TIME);
 }
 
-/* When the last session of a stop is gone, manager ends roles and itself. */
+/* When the last session is gone for good, manager ends roles and itself. */
 void
 master_idle(void)
 {
 	const struct ipc_stop m = {.idle = 1};
 
-	if (!master.stopping || master.sessions > 0)
+	if ((!master.stopping && !master.drained) || master.sessions > 0)
 		return;
 	if (master.manager != NULL)
 		outbox_send(&master.to_manager, IPC_STOP, &m);
-	else
+	else if (!master.stays || master.successor == 0)
 		loop_stop(master.loop);
 }
 
-static void
+void
 master_stop(void)
 {
 	const struct ipc_stop m = {.idle = 0};
@@ -211,12 +223,9 @@ master_stop(void)
 	master.stopping = 1;
 	log_info("stopping: %u sessions may finish what they do",
 	    master.sessions);
-	notify("STOPPING=1");
-	if (!master.running) {			/* still starting */
-		exit_status = EX_TEMPFAIL;
-		loop_stop(master.loop);
-		return;
-	}
+	master_notify("STOPPING=1");
+	if (!master.running)			/* still starting */
+		master.exit_status = EX_TEMPFAIL;
 	outbox_send(&master.to_manager, IPC_STOP, &m);
 	session_each(session_end, NULL);
 	LIST_FOREACH (gen, &master.generations, link)
@@ -227,28 +236,28 @@ master_stop(void)
 	master_idle();
 }
 
-static void
-master_reload(void)
-{
-	const struct ipc_reload m = {0};
-
-	outbox_send(&master.to_manager, IPC_RELOAD, &m);
-}
-
 /* --- signals -------------------------------------------------------------- */
 
 static void
 on_signal(struct loop_io *io, unsigned events)
 {
 	struct signalfd_siginfo info;
+	struct ipc_reload m;
 	int status;
 	pid_t pid;
 
 	(void)events;
 	while (read(io->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-		if (info.ssi_signo == SIGHUP)
-			master_reload();
-		else if (info.ssi_signo != SIGCHLD)
+		if (info.ssi_signo == SIGCHLD)
+			continue;
+		/* who serves gets those of a terminal itself */
+		if (master.stays && master.retired && master.successor > 0 &&
+		    info.ssi_code <= 0)
+			kill(master.successor, (int)info.ssi_signo);
+		m.upgrade = info.ssi_signo == SIGUSR2;
+		if (info.ssi_signo == SIGHUP || m.upgrade != 0)
+			outbox_send(&master.to_manager, IPC_RELOAD, &m);
+		else if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
 			master_stop();
 	}
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
@@ -259,12 +268,9 @@ on_signal(struct loop_io *io, unsigned events)
 static _Bool
 signals_open(void)
 {
-	static const int ours[] = {SIGCHLD, SIGHUP, SIGTERM, SIGINT};
 	sigset_t set;
 
-	sigemptyset(&set);
-	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
-		sigaddset(&set, ours[i]);
+	sigfillset(&set);
 	signal(SIGPIPE, SIG_IGN);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
 		return 0;
@@ -290,10 +296,8 @@ go_background(void)
 	char c;
 	pid_t pid;
 
-	if (pipe2(p, O_CLOEXEC) != 0 || (pid = fork()) < 0) {
-		perror("culverd");
-		exit(EX_OSERR);
-	}
+	if (pipe2(p, O_CLOEXEC) != 0 || (pid = fork()) < 0)
+		err(EX_OSERR, "cannot leave the terminal");
 	if (pid > 0) {
 		int status;
 
@@ -313,7 +317,7 @@ static void
 sink_stderr(int level, const char *text)
 {
 	(void)level;
-	dprintf(master.stderr_fd, "culverd: %s\n", text);
+	dprintf(master.diag_fd, "culverd: %s\n", text);
 }
 
 /* Nobody inherits more than /dev/null; messages go to a copy of stderr. */
@@ -323,11 +327,15 @@ process_setup(void)
 	struct rlimit rl;
 
 	umask(022);
-	master.stderr_fd = fcntl(2, F_DUPFD_CLOEXEC, HIGH_FD);
+	master.diag_fd = fcntl(2, F_DUPFD_CLOEXEC, HIGH_FD);
+	master.stderr_fd = fcntl(master.upgraded ? 1 : 2, F_DUPFD_CLOEXEC,
+	    HIGH_FD);
+	if (master.upgraded)
+		ready_pipe = fcntl(0, F_DUPFD_CLOEXEC, HIGH_FD);
 	if (chdir("/") != 0 || !spawn_std_null())
 		exit(EX_OSERR);
-	if (master.stderr_fd < 0)
-		master.stderr_fd = fcntl(0, F_DUPFD_CLOEXEC, HIGH_FD);
+	if (master.diag_fd < 0)
+		master.diag_fd = fcntl(0, F_DUPFD_CLOEXEC, HIGH_FD);
 	log_set_sink(sink_stderr);
 	session_setup();
 	if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
@@ -338,16 +346,22 @@ process_setup(void)
 }
 
 /* Of what this process was started with nothing stays open but what the
- * service manager says it passes (sd_listen_fds(3)), at HIGH_FD. */
+ * service manager says it passes (sd_listen_fds(3)), or has passed to an older
+ * culverd, at HIGH_FD. */
 static void
 fds_keep(void)
 {
 	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+	const char *older = getenv(UPGRADE_ENV);
 	unsigned n = 0;
 
-	if (pid != NULL && fds != NULL && strtol(pid, NULL, 10) == getpid())
+	if (older != NULL)
+		master.upgraded = sscanf(older, "%u %u", &n,
+		    &master.instances) == 2;
+	else if (pid != NULL && fds != NULL && strtol(pid, NULL, 10) ==
+	    getpid())
 		n = (unsigned)strtoul(fds, NULL, 10);
-	n = n < HIGH_FD - 3 ? n : HIGH_FD - 3;
+	n = n < PASSED_MAX ? n : PASSED_MAX;
 	syscall(SYS_close_range, 3 + n, ~0u, 0);
 	for (int fd = 3; fd < 3 + (int)n; fd++)
 		master.passed += fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD) >= 0;
@@ -359,9 +373,13 @@ main(int argc, char **argv)
 {
 	const char *override[IPC_ROLES] = {NULL};
 	const char *given = SYSCONFDIR "/culver/culver.conf";
+	_Bool notified = getenv("NOTIFY_SOCKET") != NULL;
 	int opt;
 
 	fds_keep();
+	master.argv = argv;
+	master.exe = (const char *)getauxval(AT_EXECFN);
+	master.cwd = getcwd(NULL, 0);
 	while ((opt = getopt(argc, argv, "c:FtVu:")) != -1) {
 		if (opt == 'c')
 			given = optarg;
@@ -379,13 +397,13 @@ main(int argc, char **argv)
 	if (optind != argc)
 		usage();
 	master.conf_path = realpath(given, NULL);
-	if (master.conf_path == NULL) {
-		fprintf(stderr, "culverd: %s: %s\n", given, strerror(errno));
-		return EX_NOINPUT;
-	}
+	if (master.conf_path == NULL)
+		err(EX_NOINPUT, "%s", given);
 	/* a service manager waits for what its own child says */
-	if (!master.check && !master.foreground && !getenv("NOTIFY_SOCKET"))
+	if (!master.check && !master.foreground && !notified &&
+	    !master.upgraded)
 		go_background();
+	master.stays = master.foreground && !notified;
 	process_setup();
 	master.started = clock_now();
 	stop_timer.due = stop_now;
@@ -399,5 +417,5 @@ main(int argc, char **argv)
 		manager_start();
 	if (master.manager == NULL || !loop_run(master.loop))
 		return EX_OSERR;
-	return exit_status;
+	return master.exit_status;
 }

@@ -23,12 +23,16 @@
 
 /* --- one configuration, straight from its config role --------------------- */
 
+enum {	/* its snapshots: master's, each storage section's and pool's */
+	SNAP_MASTER, SNAP_STORAGE, SNAP_POOL = SNAP_STORAGE + CONF_MAX_STORAGE,
+	SNAPS = SNAP_POOL + CONF_MAX_AUTH
+};
+
 struct generation {
 	LIST_ENTRY(generation) link;	/* newest first */
 	uint32_t number;		/* the config role's instance */
 	struct conf_master conf;
-	int snap;			/* -1: did not come */
-	int storage_snap[CONF_MAX_STORAGE], pool_snap[CONF_MAX_AUTH];
+	int snap[SNAPS];		/* -1: did not come */
 	unsigned files;			/* that the config role asked for */
 	unsigned refs;			/* manager, coordinators, grants */
 	_Bool forgotten;		/* manager has none any more */
@@ -83,17 +87,29 @@ struct session {
 	uint8_t message[];
 };
 
-enum { HIGH_FD = 64,			/* above what session_setup() takes */
-	ANSWERS_MAX = 8 };		/* at once */
+enum { HIGH_FD = 128,			/* above what session_setup() takes */
+	ANSWERS_MAX = 8,		/* at once */
+	PASSED_MAX = HIGH_FD - 3 };	/* by the service manager */
+/* A successor knows by this that it is one: how many descriptors the service
+ * manager passed, and the highest instance yet. */
+#define UPGRADE_ENV "CULVERD_UPGRADE"
 
 /* --- master --------------------------------------------------------------- */
 
 struct master {
 	struct loop *loop;
 	struct spawn_env env;
-	const char *conf_path;
+	char *conf_path;
+	const char *exe;		/* as it was started, in CWD */
+	char *cwd;
+	char **argv;
 	_Bool check, foreground;
-	int stderr_fd;
+	_Bool upgraded;			/* started by another master */
+	_Bool stays;			/* whoever started it waits for it */
+	int stderr_fd;			/* for `log` */
+	int diag_fd;			/* for what is wrong */
+	int lock;			/* run_dir/pid; -1: not ours (yet) */
+	int exit_status;
 	LIST_HEAD(, generation) generations;
 	struct children children;
 	struct child *manager;		/* NULL: waits to be started again */
@@ -103,6 +119,9 @@ struct master {
 	uint64_t started;
 	_Bool running;			/* a first configuration is in force */
 	_Bool stopping;
+	_Bool retired;			/* a successor serves */
+	_Bool drained;			/* and no gate is left */
+	pid_t successor;		/* 0: none */
 	uint64_t logins, refused, breaches;
 	uint32_t sessions;
 	pid_t answers[ANSWERS_MAX + 1];	/* copies that answer culverctl; one
@@ -116,6 +135,13 @@ extern struct master master;
 void manager_gone(const struct child *c, int status);
 _Bool manager_note(struct child *manager, struct ipc_in *in);
 void master_idle(void);
+void master_stop(void);
+void master_notify(const char *state);
+
+/* upgrade.c: see there. */
+_Bool upgrade_start(struct child *manager, struct ipc_in *in);
+_Bool upgrade_retire(void);
+_Bool upgrade_exit(pid_t pid, int status);
 
 /* outbox.c */
 void outbox_send(struct outbox *box, enum ipc_type type, const void *msg);
@@ -146,11 +172,10 @@ int file_open(uint32_t kind, uint32_t index, const struct generation *gen,
 
 /* sessions.c: grants and workers.  Those that serve a message of C return
  * false if it broke the rules. */
-_Bool session_known(uint64_t grant);
+struct session *session_find(uint64_t grant);
 _Bool session_grant(struct child *auth, struct ipc_in *in);
 _Bool session_handover(struct child *gate, struct ipc_in *in);
 _Bool session_release(struct child *gate, struct ipc_in *in);
-void session_gate_gone(uint32_t gate);
 _Bool session_exit(pid_t pid, int status);
 void session_each(void (*f)(const struct session *, void *), void *arg);
 void session_end(const struct session *s, void *unused);

@@ -46,9 +46,7 @@ gen_new(uint32_t number)
 		return NULL;
 	gen->number = number;
 	gen->refs = 1;
-	gen->snap = -1;
-	memset(gen->storage_snap, 0xff, sizeof(gen->storage_snap));
-	memset(gen->pool_snap, 0xff, sizeof(gen->pool_snap));
+	memset(gen->snap, 0xff, sizeof(gen->snap));
 	LIST_INSERT_HEAD(&master.generations, gen, link);
 	return gen;
 }
@@ -59,16 +57,14 @@ gen_unref(struct generation *gen)
 	if (--gen->refs > 0)
 		return;
 	LIST_REMOVE(gen, link);
-	fds_close(&gen->snap, 1);
-	fds_close(gen->storage_snap, CONF_MAX_STORAGE);
-	fds_close(gen->pool_snap, CONF_MAX_AUTH);
+	fds_close(gen->snap, SNAPS);
 	free(gen);
 }
 
 void
 gen_forget(struct generation *gen)
 {
-	if (gen->forgotten)
+	if (gen == NULL || gen->forgotten)
 		return;
 	gen->forgotten = 1;
 	gen_unref(gen);
@@ -96,19 +92,24 @@ send_file(struct child *c, struct ipc_in *in)
 static _Bool
 snap_keep(struct generation *gen, const struct ipc_config_snap *m, int fd)
 {
-	int *place = NULL;
+	static const struct {
+		uint32_t kind, first, n;
+	} kept[] = {{CONF_MASTER, SNAP_MASTER, 1},
+	    {CONF_STORAGE, SNAP_STORAGE, CONF_MAX_STORAGE},
+	    {CONF_POOL, SNAP_POOL, CONF_MAX_AUTH}};
 
-	if (m->kind == CONF_MASTER)
-		place = &gen->snap;
-	else if (m->kind == CONF_STORAGE && m->index < CONF_MAX_STORAGE)
-		place = &gen->storage_snap[m->index];
-	else if (m->kind == CONF_POOL && m->index < CONF_MAX_AUTH)
-		place = &gen->pool_snap[m->index];
-	else
-		return m->kind != CONF_STORAGE && m->kind != CONF_POOL;
-	if (*place >= 0 || (*place = fcntl(fd, F_DUPFD_CLOEXEC, 0)) < 0)
-		return 0;
-	return place != &gen->snap || conf_read_master(fd, &gen->conf);
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+		int *place = gen->snap + kept[i].first;
+
+		if (m->kind != kept[i].kind)
+			continue;
+		if (m->index >= kept[i].n || place[m->index] >= 0 ||
+		    (place[m->index] = fcntl(fd, F_DUPFD_CLOEXEC, 0)) < 0)
+			return 0;
+		return m->kind != CONF_MASTER ||
+		    conf_read_master(fd, &gen->conf);
+	}
+	return 1;
 }
 
 static _Bool
@@ -163,7 +164,8 @@ role_spawn(struct child *manager, struct ipc_in *in)
 	}
 	/* a section's group and its secrets are for its plugin only */
 	if (m->role == R_POOL) {
-		s.fd[FD_SNAPSHOT - FD_CHANNEL] = gen->pool_snap[m->section];
+		s.fd[FD_SNAPSHOT - FD_CHANNEL] =
+		    gen->snap[SNAP_POOL + m->section];
 		s.group = gen->conf.auth[m->section].gid;
 	}
 	/* without a folder to chroot to they do not run */
@@ -183,7 +185,7 @@ open_for(struct child *manager, struct ipc_in *in)
 	struct ipc_opened answer = {0};
 	int fd;
 
-	if (gen == NULL || gen->snap < 0)
+	if (gen == NULL || gen->snap[SNAP_MASTER] < 0)
 		return 0;
 	fd = file_open(m->kind, m->index, gen, &answer.is_syslog);
 	answer.error = fd < 0 ? (uint32_t)errno : 0;
@@ -236,17 +238,16 @@ role_kill(struct child *manager, struct ipc_in *in)
 	(void)manager;
 	if (c != NULL)
 		kill(c->pid, SIGKILL);
+	if (in->m.kill.instance == 0 && !master.retired && master.successor > 0)
+		kill(master.successor, SIGKILL);
 	return 1;
 }
 
 static _Bool
 forget(struct child *manager, struct ipc_in *in)
 {
-	struct generation *gen = gen_find(in->m.forget.generation);
-
 	(void)manager;
-	if (gen != NULL)
-		gen_forget(gen);
+	gen_forget(gen_find(in->m.forget.generation));
 	return 1;
 }
 
@@ -256,8 +257,7 @@ take_log(struct child *manager, struct ipc_in *in)
 {
 	(void)manager;
 	master.running = 1;
-	if (!master.foreground)
-		dup3(in->fd[1], master.stderr_fd, O_CLOEXEC);
+	dup3(in->fd[1], master.diag_fd, O_CLOEXEC);
 	log_to(in->fd[0]);
 	in->fd[0] = -1;
 	return 1;
@@ -285,6 +285,7 @@ static const struct {
 	[IPC_NOTE] = {manager_note, "noted nonsense"},
 	[IPC_REPORT] = {answer, ""},
 	[IPC_KICK] = {answer, ""},
+	[IPC_UPGRADE] = {upgrade_start, ""},
 };
 
 void

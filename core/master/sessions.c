@@ -9,6 +9,7 @@
  */
 #include "config.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -31,6 +32,8 @@
 enum { BUCKETS = 1024, SLOTS = 16, SLOT_FDS = 3,
 	SLOT_FIRST = WORKER_CLIENT,
 	WORKER_LOG_MAX = 200, GRANTS_MAX = 1024, WISHES_MAX = 8 };
+static_assert(sizeof(((struct priv_ids *)0)->groups) ==
+    sizeof(((struct conf_storage_section *)0)->groups), "copied whole");
 #define GRANT_TIME (30 * NS_PER_S)
 #define START_TIME (5 * NS_PER_S)
 
@@ -61,8 +64,8 @@ slot_free(struct session *s)
 	s->slot = -1;
 }
 
-static struct session *
-find_id(uint64_t id)
+struct session *
+session_find(uint64_t id)
 {
 	struct session *s;
 
@@ -70,12 +73,6 @@ find_id(uint64_t id)
 		if (s->g.id == id)
 			return s;
 	return NULL;
-}
-
-_Bool
-session_known(uint64_t id)
-{
-	return find_id(id) != NULL;
 }
 
 static void
@@ -161,7 +158,7 @@ session_grant(struct child *auth, struct ipc_in *in)
 
 	if (in->m.grant.kind != (in->m.grant.flags & IPC_DELIVERY ?
 	    IPC_GRANT_DELIVERY : IPC_GRANT_SESSION) ||
-	    id >> 40 != auth->instance || session_known(id))
+	    id >> 40 != auth->instance || session_find(id) != NULL)
 		return 0;
 	gate = child_find(R_ACCEPTS, in->m.grant.gate);
 	if (gate == NULL)
@@ -208,7 +205,6 @@ worker_child(const struct session *s)
 	struct priv_ids ids = {.uid = s->g.uid, .gid = s->g.gid,
 	    .n_groups = sec->n_groups};
 	const struct ipc_worker_up up = {0};
-	sigset_t none;
 	int locker;
 
 	if (syscall(SYS_close_range, first + SLOT_FDS, ~0u,
@@ -217,10 +213,7 @@ worker_child(const struct session *s)
 	for (int i = 0; i < SLOT_FDS; i++)
 		dup2((int)first + i, SLOT_FIRST + i);
 	syscall(SYS_close_range, SLOT_FIRST + SLOT_FDS, ~0u, 0);
-	for (unsigned i = 0; i < sec->n_groups; i++)
-		ids.groups[i] = sec->groups[i];
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	memcpy(ids.groups, sec->groups, sizeof(ids.groups));
 	if (!spawn_locker(&master.env, ids.uid, sec->lock_gid, WORKER_SNAPSHOT,
 	    &locker))
 		_exit(71);
@@ -248,7 +241,7 @@ worker_fork(struct session *s, int slot)
 		s->io = (struct loop_io){.fd = pair[0], .ready = on_worker};
 		dup3(s->client, first, O_CLOEXEC);
 		dup3(pair[1], first + 1, O_CLOEXEC);
-		dup3(s->gen->storage_snap[s->g.section], first + 2,
+		dup3(s->gen->snap[SNAP_STORAGE + s->g.section], first + 2,
 		    O_CLOEXEC);
 		pid = syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL,
 		    NULL, 0);
@@ -300,7 +293,7 @@ session_handover(struct child *gate, struct ipc_in *in)
 	struct session *s;
 
 	grants_read(h->grant);
-	s = find_id(h->grant);
+	s = session_find(h->grant);
 	if (s == NULL && clock_now() < gate->lost_until) {
 		child_tell(gate, IPC_REFUSED, &no, NULL, 0);
 		return 1;
@@ -336,7 +329,7 @@ session_release(struct child *gate, struct ipc_in *in)
 	struct session *s;
 
 	grants_read(r->grant);
-	s = find_id(r->grant);
+	s = session_find(r->grant);
 	if (s != NULL && s->state == S_GRANTED &&
 	    s->g.gate == gate->instance && s->g.serial == r->serial)
 		session_free(s);
@@ -445,20 +438,6 @@ session_exit(pid_t pid, int status)
 	}
 	queue_run();
 	return 1;
-}
-
-/* A gate died: its grants are void; its sessions go on or see the end. */
-void
-session_gate_gone(uint32_t gate)
-{
-	struct session *s, *next;
-
-	for (unsigned i = 0; i < BUCKETS; i++)
-		for (s = LIST_FIRST(&by_id[i]); s != NULL; s = next) {
-			next = LIST_NEXT(s, by_id);
-			if (s->g.gate == gate && s->pid == 0)
-				session_free(s);
-		}
 }
 
 /* Let S finish what it does. */

@@ -102,10 +102,9 @@ spawn_setup(struct spawn_env *env, const char *const override[IPC_ROLES])
 		if (geteuid() != 0 || who == NULL ||
 		    ids_find(who, &env->ids[i]))
 			continue;
-		log_errorx("user '%s' of role %s is not in /etc/passwd (or "
-		    "is root): create it, or name another with -u %s=NAME-OR-"
-		    "NUMBER", who, ipc_role_name(1u << i),
-		    ipc_role_name(1u << i));
+		log_errorx("user '%1$s' of role %2$s is not in /etc/passwd (or "
+		    "is root): create it, or name another with -u %2$s=NAME-OR-"
+		    "NUMBER", who, ipc_role_name(1u << i));
 		return 0;
 	}
 	return 1;
@@ -139,12 +138,15 @@ spawn_std_null(void)
 #endif
 }
 
-static void __attribute__((noreturn))
-child(const struct spawn_env *env, const struct spawn *s)
+pid_t
+spawn_role(const struct spawn_env *env, const struct spawn *s)
 {
 	struct priv_ids ids = env->ids[spawn_index(s->role)];
 	const struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
+	pid_t pid = fork();
 
+	if (pid != 0)
+		return pid;
 	if (s->role == R_AUTH)	/* it looks what became of that */
 		(void)setrlimit(RLIMIT_MEMLOCK, &all);
 	if (s->group != 0)
@@ -152,16 +154,6 @@ child(const struct spawn_env *env, const struct spawn *s)
 	if (priv_drop(&ids, s->keep_chroot))
 		spawn_exec(env, s);
 	_exit(71);
-}
-
-pid_t
-spawn_role(const struct spawn_env *env, const struct spawn *s)
-{
-	pid_t pid = fork();
-
-	if (pid == 0)
-		child(env, s);
-	return pid;
 }
 
 _Bool

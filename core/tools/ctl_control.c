@@ -1,6 +1,6 @@
 /*
  * ctl_control.c - the commands that ask a running culverd over its control
- * socket: who, kick, reload; ctl_status.c has the others.
+ * socket: who, kick, reload, upgrade; ctl_status.c has the others.
  *
  * Runs in culverctl as its caller.  Answers are fixed records in a memfd of
  * master; they are checked, since master may be of another version.
@@ -24,7 +24,8 @@
 #include "core/tools/ctl_conf.h"
 #include "core/tools/ctl_control.h"
 
-enum { ANSWER_MS = 60000 };	/* a reload checks configuration and keys */
+enum { ANSWER_MS = 90000 };	/* an upgrade may take 60 s, and a reload
+				 * checks configuration and keys */
 
 static struct ipc_in in;		/* the answer */
 
@@ -51,14 +52,15 @@ connect_error(const char *path)
 static int
 control_connect(struct ctl *ctl)
 {
+	static char *path;		/* found once */
+	static int diag = -1;
+	static off_t at;
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	char *path = NULL;
-	int fd = -1, dir = -1, diag = -1, status;
-	off_t at = 0;
+	int fd = -1, dir = -1, status;
 
-	if (ctl->socket != NULL)
+	if (ctl->socket != NULL && path == NULL)
 		path = strdup(ctl->socket);
-	else if ((status = conf_control_path(ctl, &path, &diag,
+	else if (path == NULL && (status = conf_control_path(ctl, &path, &diag,
 	    &at)) != 0)
 		return -status;
 	if (path == NULL)
@@ -87,29 +89,51 @@ control_connect(struct ctl *ctl)
 	}
 	if (dir >= 0)
 		close(dir);
-	if (diag >= 0)
-		close(diag);
-	free(path);
 	return fd;
+}
+
+/* Wait for the answer on FD: false if there is none. */
+static _Bool
+control_answer(int fd)
+{
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+
+	return poll(&pfd, 1, ANSWER_MS) == 1 &&
+	    ipc_recv(fd, &in, R_MASTER, R_CTL, P_ANY) == IPC_GOT &&
+	    in.type == IPC_CTL_ANSWER;
 }
 
 int
 control_ask(struct ctl *ctl, enum ipc_type type, const void *msg)
 {
 	int fd = control_connect(ctl), status = 0;
-	struct pollfd pfd = {.fd = fd, .events = POLLIN};
 
 	if (fd < 0)
 		return -fd;
 	if (ipc_send(fd, type, msg, NULL, 0) != CULVER_OK ||
-	    poll(&pfd, 1, ANSWER_MS) != 1 ||
-	    ipc_recv(fd, &in, R_MASTER, R_CTL, P_ANY) != IPC_GOT ||
-	    in.type != IPC_CTL_ANSWER) {
+	    !control_answer(fd)) {
 		ctl_warnx("culverd gave no answer to %s", ctl->argv[0]);
 		status = EX_UNAVAILABLE;
 	}
 	close(fd);
 	return status;
+}
+
+_Bool
+control_ask_older(struct ctl *ctl, uint32_t n, enum ipc_type type,
+    const void *msg)
+{
+	const struct ipc_ctl_older older = {.n = n};
+	int fd = control_connect(ctl);
+	_Bool ok;
+
+	if (fd < 0)
+		return 0;
+	ok = ipc_send(fd, IPC_CTL_OLDER, &older, NULL, 0) == CULVER_OK &&
+	    ipc_send(fd, type, msg, NULL, 0) == CULVER_OK &&
+	    control_answer(fd) && in.m.ctl_answer.status != ENXIO;
+	close(fd);
+	return ok;
 }
 
 int
@@ -151,26 +175,16 @@ answer_done(void)
 	ipc_done(&in);
 }
 
-int
-ctl_who(struct ctl *ctl)
+/* The sessions of one answer; 0 or an exit status. */
+static int
+who_list(struct ctl_list *l)
 {
-	static const struct ctl_column columns[] = {{"session", 16},
-	    {"user", 24}, {"remote", 20}, {"tls", 3}, {"mech", 6},
-	    {"uid", 6}, {"pid", 8}, {"age", 8}, {"master", 12}};
-	const struct ipc_ctl_who ask = {0};
 	struct rec_head head;
-	struct ctl_list l;
 	struct rec_who r;
 	char id[20];
-	int status;
+	int status = answer_head(&head, REC_MAGIC_WHO, sizeof(r));
 
-	if (ctl->argc != 1)
-		return ctl_usage(ctl);
-	if ((status = control_ask(ctl, IPC_CTL_WHO, &ask)) != 0 ||
-	    (status = answer_head(&head, REC_MAGIC_WHO, sizeof(r))) != 0)
-		return status;
-	list_begin(&l, columns, 9, ctl->json);
-	for (uint32_t i = 0; i < head.count; i++) {
+	for (uint32_t i = 0; status == 0 && i < head.count; i++) {
 		if (!answer_record(i, &r, sizeof(r)))
 			return EX_PROTOCOL;
 		r.user[sizeof(r.user) - 1] = 0;
@@ -178,21 +192,43 @@ ctl_who(struct ctl *ctl)
 		r.mech[sizeof(r.mech) - 1] = 0;
 		r.master[sizeof(r.master) - 1] = 0;
 		snprintf(id, sizeof(id), "%016" PRIx64, r.session);
-		list_text(&l, id);
-		list_text(&l, r.user);
-		list_text(&l, r.remote);
-		list_bool(&l, (r.flags & IPC_TLS) != 0);
-		list_text(&l, r.mech);
-		list_u64(&l, r.uid);
-		list_u64(&l, r.pid);
-		list_ns(&l, r.age_ns);
-		list_text(&l, r.master);
+		list_text(l, id);
+		list_text(l, r.user);
+		list_text(l, r.remote);
+		list_bool(l, (r.flags & IPC_TLS) != 0);
+		list_text(l, r.mech);
+		list_u64(l, r.uid);
+		list_u64(l, r.pid);
+		list_ns(l, r.age_ns);
+		list_text(l, r.master);
 	}
+	ipc_done(&in);
+	return status;
+}
+
+int
+ctl_who(struct ctl *ctl)
+{
+	static const struct ctl_column columns[] = {{"session", 16},
+	    {"user", 24}, {"remote", 20}, {"tls", 3}, {"mech", 6},
+	    {"uid", 6}, {"pid", 8}, {"age", 8}, {"master", 12}};
+	const struct ipc_ctl_who ask = {0};
+	struct ctl_list l;
+	int status;
+
+	if (ctl->argc != 1)
+		return ctl_usage(ctl);
+	if ((status = control_ask(ctl, IPC_CTL_WHO, &ask)) != 0)
+		return status;
+	list_begin(&l, columns, 9, ctl->json);
+	status = who_list(&l);
+	for (uint32_t n = 0; status == 0 &&
+	     control_ask_older(ctl, n, IPC_CTL_WHO, &ask); n++)
+		status = who_list(&l);
 	list_end(&l);
 	if (ctl->json)
 		printf("\n");
-	ipc_done(&in);
-	return 0;
+	return status;
 }
 
 static _Bool
@@ -207,10 +243,24 @@ session_parse(const char *text, uint64_t *out)
 	return *out != 0;
 }
 
+/* Add to N how many were ended by the answer; 0 or an exit status. */
+static int
+kick_count(uint32_t *n)
+{
+	errno = (int)in.m.ctl_answer.status;
+	if (errno == 0)
+		*n += in.m.ctl_answer.count;
+	if (errno == 0 || errno == ENOENT || errno == ESRCH)
+		return 0;
+	ctl_warn("culverd refused");
+	return errno == EPERM || errno == EACCES ? EX_NOPERM : EX_UNAVAILABLE;
+}
+
 int
 ctl_kick(struct ctl *ctl)
 {
 	struct ipc_ctl_kick ask = {.user = ""};
+	uint32_t ended = 0;
 	int status;
 
 	if (ctl->argc == 3 && strcmp(ctl->argv[1], "--session") == 0) {
@@ -225,26 +275,22 @@ ctl_kick(struct ctl *ctl)
 	} else {
 		return ctl_usage(ctl);
 	}
-	if ((status = control_ask(ctl, IPC_CTL_KICK, &ask)) != 0)
+	if ((status = control_ask(ctl, IPC_CTL_KICK, &ask)) != 0 ||
+	    (status = kick_count(&ended)) != 0)
 		return status;
-	if (in.m.ctl_answer.status != 0) {
-		errno = (int)in.m.ctl_answer.status;
-		if (errno != ENOENT && errno != ESRCH) {
-			ctl_warn("culverd refused");
-			return errno == EPERM || errno == EACCES ? EX_NOPERM :
-			    EX_UNAVAILABLE;
-		}
-		in.m.ctl_answer.count = 0;
-	}
+	for (uint32_t n = 0; status == 0 &&
+	     control_ask_older(ctl, n, IPC_CTL_KICK, &ask); n++)
+		status = kick_count(&ended);
+	if (status != 0)
+		return status;
 	if (ctl->json)
-		printf("{\"ended\": %" PRIu32 "}\n", in.m.ctl_answer.count);
-	else if (in.m.ctl_answer.count > 0)
-		printf("sessions told to end: %" PRIu32 "\n",
-		    in.m.ctl_answer.count);
+		printf("{\"ended\": %" PRIu32 "}\n", ended);
+	else if (ended > 0)
+		printf("sessions told to end: %" PRIu32 "\n", ended);
 	else
 		ctl_warnx("no session %s%s", ctl->argc == 2 ? "of " : "",
 		    ctl->argv[ctl->argc - 1]);
-	return in.m.ctl_answer.count > 0 ? 0 : 1;
+	return ended > 0 ? 0 : 1;
 }
 
 int
@@ -287,4 +333,33 @@ ctl_reload(struct ctl *ctl)
 	else
 		ctl_warn("culverd did not reload; nothing changed");
 	return errno == EPERM || errno == EACCES ? EX_NOPERM : 1;
+}
+
+int
+ctl_upgrade(struct ctl *ctl)
+{
+	const struct ipc_ctl_upgrade ask = {0};
+	int status;
+
+	if (ctl->argc != 1)
+		return ctl_usage(ctl);
+	if ((status = control_ask(ctl, IPC_CTL_UPGRADE, &ask)) != 0)
+		return status;
+	if (in.nfds == 1)
+		ctl_copy_text(in.fd[0], 0, 2);
+	errno = (int)in.m.ctl_answer.status;
+	if (errno == 0 && ctl->json)
+		printf("{\"pid\": %" PRIu32 "}\n", in.m.ctl_answer.count);
+	else if (errno == 0)
+		printf("process %" PRIu32 " serves from now on\n",
+		    in.m.ctl_answer.count);
+	else if (in.nfds == 1)
+		ctl_warnx("the new culverd did not start; the old one goes "
+		    "on, and nothing changed");
+	else
+		ctl_warn("culverd refused");
+	status = errno == 0 ? 0 : errno == EPERM || errno == EACCES ?
+	    EX_NOPERM : 1;
+	ipc_done(&in);
+	return status;
 }

@@ -11,6 +11,11 @@
  * or an exit status after a message. */
 int control_ask(struct ctl *ctl, enum ipc_type type, const void *msg);
 
+/* The same of the culverd number N of those that were upgraded and still finish
+ * sessions; false: there is none (or it is gone by now). */
+_Bool control_ask_older(struct ctl *ctl, uint32_t n, enum ipc_type type,
+    const void *msg);
+
 /* The head of that answer, if it has records of SIZE octets; likewise. */
 int answer_head(struct rec_head *head, uint32_t magic, size_t size);
 

@@ -89,6 +89,39 @@ status_features(const struct rec_head *h, _Bool json)
 	list_end(&l);
 }
 
+/* Each culverd that was upgraded and still finishes sessions. */
+static void
+status_older(struct ctl *ctl)
+{
+	const struct ipc_ctl_who ask = {0};
+	struct rec_head h;
+
+	if (ctl->json)
+		printf(",\n \"older\": [");
+	for (uint32_t n = 0; control_ask_older(ctl, n, IPC_CTL_WHO, &ask) &&
+	     answer_head(&h, REC_MAGIC_WHO, sizeof(struct rec_who)) == 0;
+	     n++) {
+		double up = (double)h.uptime_ns / (double)NS_PER_S;
+
+		if (ctl->json) {
+			printf("%s{\"version\": ", n > 0 ? ", " : "");
+			json_text(h.version);
+			printf(", \"pid\": %" PRIu32 ", \"uptime\": %.3f, "
+			    "\"sessions\": %" PRIu32 "}", h.pid, up,
+			    h.sessions);
+		} else {
+			printf("%san older culverd, ", n > 0 ? "" : "\n");
+			plain_text(h.version);
+			printf(", process %" PRIu32 ", up %.0f s, still "
+			    "finishes %" PRIu32 " sessions\n", h.pid, up,
+			    h.sessions);
+		}
+		answer_done();
+	}
+	if (ctl->json)
+		printf("]");
+}
+
 int
 ctl_status(struct ctl *ctl)
 {
@@ -124,10 +157,11 @@ ctl_status(struct ctl *ctl)
 		list_text(&l, parts_text(r.missing));
 	}
 	list_end(&l);
+	answer_done();
 	status_features(&head, ctl->json);
+	status_older(ctl);
 	if (ctl->json)
 		printf("}\n");
-	answer_done();
 	return 0;
 }
 

@@ -35,6 +35,8 @@ static const struct command {
 	{"who", ctl_who, "", "who is logged in"},
 	{"kick", ctl_kick, "USER | --session ID", "end sessions"},
 	{"reload", ctl_reload, "", "read the configuration again"},
+	{"upgrade", ctl_upgrade, "", "go on with the program that is on the "
+	    "disk by now"},
 	{"auth-flush", ctl_auth_flush, "[USER]", "forget what auth sections "
 	    "answered"},
 	{"config", ctl_config, "", "all settings and where they are set"},

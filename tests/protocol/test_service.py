@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from culver import PORT, TLS_PORT, ServiceManager, until
+from culver import PORT, TLS_PORT, ServiceManager, all_processes, until
 
 # argv: descriptors, comma separated, and the command.
 LAUNCH = """
@@ -77,6 +77,27 @@ def test_sockets_of_the_service_manager(make_instance):
         assert text.count("no section listen has") == 1
         wanted = {inode(plain.fileno()), inode(local.fileno())}
         until("gates that listen there", lambda: wanted <= inodes(inst))
+        inst.stop()
+
+
+def test_sockets_go_on_to_the_next_binary(make_instance):
+    """And stay the service manager's: a successor whose manager dies has them
+    as one that was started with them."""
+    inst = make_instance(users=1)
+    with socket.create_server((inst.address, PORT)) as plain:
+        activate(inst, [plain])
+        for _ in range(2):
+            result = inst.ctl("upgrade")
+            assert result.returncode == 0, result
+            inst.login(inst.users[0]).quit()
+        before = inst.role("manager")
+        master = int((inst.dir / "run/pid").read_text())
+        newest, = (p for p in before if all_processes()[p][0] == master)
+        os.kill(newest, signal.SIGKILL)
+        until("the next manager",
+              lambda: set(inst.role("manager")) - set(before))
+        until("a greeting", inst.greets)
+        inst.login(inst.users[0]).quit()
         inst.stop()
 
 

@@ -1,0 +1,481 @@
+"""The running binary is replaced while clients work: nobody is refused, no
+session breaks; and what cannot replace it leaves everything as it was."""
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from culver import (Background, Failure, ServiceManager, alive,
+                    all_processes, cmdline, numbered, proc_status,
+                    tls_context, until, wire)
+from lmtp import LISTEN, PORT, Lmtp
+
+MESSAGES = [numbered(i, 3000) for i in range(1, 6)]
+MODES = ("plain", "stls", "tls")
+ROLES = ("manager", "log", "auth", "pool", "gate", "lmtp")
+
+
+@pytest.fixture
+def make(one_instance):
+    def make(users=3, **kw):
+        inst = one_instance(users=users, **kw)
+        for user in inst.users:
+            user.deliver_all(MESSAGES)
+        return inst
+    return make
+
+
+def serving(inst):
+    """Who is named in run_dir: the master that serves."""
+    return int((inst.dir / "run/pid").read_text())
+
+
+def upgrade(inst):
+    """The process that serves from then on."""
+    result = inst.ctl("-s", str(inst.dir / "run/control"), "--json",
+                      "upgrade")
+    if result.returncode != 0:
+        raise Failure(f"upgrade: {result}\n{inst.log_text()}")
+    pid = json.loads(result.stdout)["pid"]
+    assert serving(inst) == pid
+    return pid
+
+
+def drained(inst):
+    """An upgrade after which the old gates have seen that it is over."""
+    old = serving(inst)
+    pid = upgrade(inst)
+    until("the end of the old gates", lambda: "gate" not in children(old))
+    return pid
+
+
+def older(inst):
+    """pid -> sessions of those that still finish."""
+    result = inst.ctl("--json", "status")
+    assert result.returncode == 0, result.stderr
+    return {o["pid"]: o["sessions"]
+            for o in json.loads(result.stdout)["older"]}
+
+
+def who(inst):
+    result = inst.ctl("--json", "who")
+    assert result.returncode == 0, result.stderr
+    return sorted(s["user"] for s in json.loads(result.stdout))
+
+
+def children(pid):
+    """name -> pids; a worker's and a master's name is culverd's."""
+    found = {}
+    for child, (parent, _) in all_processes().items():
+        if parent == pid:
+            argv = cmdline(child)
+            name = os.path.basename(argv[0]) if argv else ""
+            found.setdefault(name, []).append(child)
+    return found
+
+
+class Logins:
+    """Threads that log in, read and quit, as fast as they get answers; every
+    connection must be greeted, and every reply right."""
+
+    def __init__(self, inst, users):
+        self.inst, self.errors, self.count = inst, [], 0
+        self.end, self.lock = threading.Event(), threading.Lock()
+        self.context = tls_context()
+        self.threads = [threading.Thread(target=self.work, args=(u, m))
+                        for u, m in zip(users, MODES * len(users))]
+        for thread in self.threads:
+            thread.start()
+
+    def work(self, user, mode):
+        try:
+            while not self.end.is_set():
+                with self.inst.login(user, mode,
+                                     context=self.context) as pop:
+                    if not pop.greeting.startswith(b"+OK"):
+                        raise Failure(f"greeting {pop.greeting!r}")
+                    if pop.multi("RETR 2") != wire(MESSAGES[1]):
+                        raise Failure("wrong octets")
+                    if not pop.quit().startswith(b"+OK"):
+                        raise Failure("QUIT")
+                with self.lock:
+                    self.count += 1
+        except BaseException as e:
+            self.errors.append(f"{user.name} {mode}: {e!r}")
+
+    def more(self, n):
+        """Until N more have logged in."""
+        goal = self.count + n
+        until(f"{n} more logins", lambda: self.count >= goal or self.errors)
+        assert self.errors == []
+
+    def join(self):
+        self.end.set()
+        for thread in self.threads:
+            thread.join(60)
+        assert not any(t.is_alive() for t in self.threads)
+        assert self.errors == []
+
+
+@pytest.mark.timeout(240)
+def test_three_upgrades_under_logins(make):
+    """None refused, none broken; and sessions from before go on, delete and
+    quit as if nothing had happened."""
+    inst = make(users=11).start()
+    before = [inst.login(u, m) for u, m in zip(inst.users[8:], MODES)]
+    before[0].ok("DELE 1")
+    logins = Logins(inst, inst.users[:8])
+    try:
+        masters = [inst.pid]
+        for _ in range(3):
+            logins.more(100)
+            masters.append(upgrade(inst))
+        logins.more(100)
+    finally:
+        logins.join()
+    assert len(set(masters)) == 4 and serving(inst) == masters[3]
+    for pop, user in zip(before, inst.users[8:]):
+        assert pop.multi("RETR 3") == wire(MESSAGES[2])
+        pop.ok("DELE 3")
+        assert pop.quit().startswith(b"+OK")
+        until("the deletions", lambda: wire(MESSAGES[2]) not in
+              map(wire, user.contents().values()))
+    assert len(inst.users[8].contents()) == 3
+    until("the end of the old sessions", lambda: older(inst) == {})
+    assert not inst.log_lines("auth-error")
+
+
+def test_what_is_under_way_finishes(make):
+    """A login whose name is said, and a mail of which half has come."""
+    inst = make(users=4, listen=LISTEN).start()
+    half = [inst.connect(m) for m in MODES]
+    for user, pop in zip(inst.users, half):
+        pop.ok(f"USER {user.name}")
+    with contextlib.closing(Lmtp((inst.address, PORT))) as mail:
+        mail.expect("MAIL FROM:<a@example.org>", 250)
+        mail.expect("RCPT TO:<user4>", 250)
+        mail.expect("DATA", 354)
+        mail.send("Subject: half\r\n\r\none\r\n")
+        upgrade(inst)
+        for user, pop in zip(inst.users, half):
+            pop.ok(f"PASS {user.password}")
+            assert pop.multi("RETR 1") == wire(MESSAGES[0])
+            assert pop.quit().startswith(b"+OK")
+        mail.send("two\r\n.\r\n")
+        assert mail.reply()[0] == 250
+    assert any(b"two" in m for m in inst.users[3].contents().values())
+    # and the new one takes mail
+    with contextlib.closing(Lmtp((inst.address, PORT))) as mail:
+        mail.expect("MAIL FROM:<a@example.org>", 250)
+    until("the end of the old one", lambda: older(inst) == {})
+
+
+def test_culverctl_reaches_both(make):
+    """Two upgrades: who, status and kick know the sessions of all three."""
+    inst = make(users=4).start()
+    started = inst.pid
+    first = inst.login(inst.users[0])
+    second_master = drained(inst)
+    second = inst.login(inst.users[1])
+    assert who(inst) == ["user1", "user2"]
+    drained(inst)
+    third = inst.login(inst.users[2])
+    assert who(inst) == ["user1", "user2", "user3"]
+    assert older(inst) == {started: 1, second_master: 1}
+    assert "still finishes 1 sessions" in inst.ctl("status").stdout
+    # one session a mailbox, whichever serves it
+    with inst.connect() as pop:
+        assert b"[IN-USE]" in pop.login("user1")
+    assert inst.ctl("kick", "user1").returncode == 0
+    assert first.eof() == b""
+    assert inst.ctl("kick", "user4").returncode == 1
+    sessions = json.loads(inst.ctl("--json", "who").stdout)
+    assert len({s["session"] for s in sessions}) == 2
+    number = next(s["session"] for s in sessions if s["user"] == "user2")
+    assert inst.ctl("kick", "--session", number).returncode == 0
+    assert second.eof() == b""
+    inst.wait_log("session-end", "user=user2", "reason=kick")
+    until("the end of both", lambda: older(inst) == {})
+    inst.reload()
+    third.ok("NOOP")
+    third.quit()
+
+
+def test_another_binary(make, copy_tree):
+    """What a package manager does: another file by the same name."""
+    tree = copy_tree()
+    inst = make(tree=tree).start()
+    program = tree / "usr/local/sbin/culverd"
+    shutil.copy2(program, tree / "new")
+    os.rename(tree / "new", program)
+    pid = upgrade(inst)
+    assert os.stat(f"/proc/{pid}/exe").st_ino == program.stat().st_ino
+    assert os.readlink(f"/proc/{pid}/exe") == str(program)
+    assert os.readlink(f"/proc/{inst.pid}/exe").endswith("(deleted)")
+    inst.login(inst.users[0]).quit()
+
+
+def refused(inst, why):
+    """Nothing changes, and who asked and the log hear WHY."""
+    before = serving(inst)
+    roles = children(before)
+    with inst.login(inst.users[0]) as pop:
+        result = inst.ctl("upgrade")
+        assert result.returncode == 1 and why in result.stderr, result
+        pop.ok("NOOP")
+        pop.quit()
+    inst.wait_log("upgrade failed")
+    assert why in inst.log_text()
+    assert serving(inst) == before
+    assert children(before)["gate"] == roles["gate"]
+    assert older(inst) == {}
+    inst.login(inst.users[1], "tls").quit()
+
+
+def test_what_cannot_start_is_refused(make, copy_tree):
+    tree = copy_tree()
+    inst = make(tree=tree).start()
+    right = inst.conf_text()
+    inst.write_conf(right + "colour = blue\n")
+    refused(inst, "colour")
+    inst.write_conf(right.replace(f"{inst.address}:3995",
+                                  f"{inst.address}:3995\", \"192.0.2.1:99"))
+    refused(inst, "192.0.2.1")
+    inst.write_conf(right)
+    program = tree / "usr/local/sbin/culverd"
+    kept = tree / "kept"
+    program.rename(kept)
+    refused(inst, "No such file")
+    program.write_text("nonsense\n")
+    refused(inst, "Permission denied")
+    program.chmod(0o755)
+    refused(inst, "Exec format error")
+    program.write_text("#!/bin/sh\necho a library is missing >&2\nexit 127\n")
+    refused(inst, "a library is missing")
+    kept.rename(program)
+    upgrade(inst)
+    inst.login(inst.users[0]).quit()
+
+
+def test_a_successor_that_is_killed(make, copy_tree):
+    """Before it serves: the old one goes on.  Who asks meanwhile, too, hears
+    of the same one."""
+    tree = copy_tree()
+    inst = make(tree=tree).start()
+    program = tree / "usr/local/sbin/culverd"
+    kept = tree / "kept"
+    program.rename(kept)
+    program.write_text("#!/bin/sh\nexec sleep 1000\n")
+    program.chmod(0o755)
+    argv = [inst.program("culverctl"), "-c", str(inst.conf), *inst.ids(),
+            "upgrade"]
+    asking = [subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
+              for _ in range(2)]
+    pid, = until("the successor", lambda: children(inst.pid).get("sleep"))
+    inst.login(inst.users[0]).quit()
+    os.kill(pid, signal.SIGKILL)
+    for asked in asking:
+        assert "signal 9" in asked.communicate(timeout=60)[1]
+        assert asked.returncode == 1
+    kept.rename(program)
+    assert serving(inst) == inst.pid
+    upgrade(inst)
+    inst.login(inst.users[0]).quit()
+
+
+def test_a_third_one_is_kept_out(make):
+    """Before, between and after: the run_dir is never free."""
+    inst = make().start()
+    with inst.login(inst.users[0]):
+        for _ in range(2):
+            other = inst.run("-F")
+            assert other.returncode == 69
+            assert "another culverd" in other.stderr
+            upgrade(inst)
+        assert inst.run("-F").returncode == 69
+    until("the end of the old ones", lambda: older(inst) == {})
+    assert inst.run("-F").returncode == 69
+    assert inst.greets()
+
+
+@pytest.mark.parametrize("how", ("SIGTERM", "SIGKILL"))
+def test_who_was_started_stays(make, how):
+    """In the foreground, without a service manager: it passes signals on, and
+    ends as the last one ends."""
+    inst = make().start()
+    pop = inst.login(inst.users[0])
+    for _ in range(2):
+        before = serving(inst)
+        os.kill(inst.pid, signal.SIGUSR2)
+        until("another one", lambda: serving(inst) != before)
+        inst.wait_log("upgraded: process", n=1)
+    pop.quit()
+    os.kill(inst.pid, signal.SIGHUP)
+    inst.wait_log("reloaded: generation 2")
+    if how == "SIGTERM":
+        inst.stop()             # sees to the status and to what is left
+        return
+    os.kill(serving(inst), signal.SIGKILL)
+    assert inst.proc.wait(30) == 70
+    assert inst.wait_gone() == []
+    inst.proc = None
+
+
+def test_in_the_background(make):
+    """Who is replaced ends when its last session does; who is killed after
+    that does no harm."""
+    inst = make().start_in_background()
+    first = inst.pid
+    pop = inst.login(inst.users[0])
+    second = drained(inst)
+    inst.proc = Background(second)
+    assert alive(first)
+    assert pop.multi("RETR 1") == wire(MESSAGES[0])
+    pop.quit()
+    until("the end of the first", lambda: not alive(first))
+    pop = inst.login(inst.users[0])
+    third = drained(inst)
+    inst.proc = Background(third)
+    os.kill(second, signal.SIGKILL)
+    until("the end of the second", lambda: not alive(second))
+    assert pop.eof() == b""
+    until("the mailbox", lambda: inst.login(inst.users[0]).quit())
+    until("the end of all roles but the third's", lambda: older(inst) == {})
+
+
+def test_a_stop_is_one_of_all(make):
+    """Also of those that still finish sessions, in the background, where
+    nobody is their parent."""
+    inst = make().start_in_background()
+    masters = [inst.pid]
+    pops = []
+    for user in inst.users:
+        pops.append(inst.login(user))
+        masters.append(drained(inst))
+    pops[0].ok("DELE 1")
+    inst.proc = Background(masters[3])
+    inst.stop()
+    until("the end of all", lambda: not any(map(alive, masters)))
+    for pop, user in zip(pops, inst.users):
+        assert pop.eof() == b""
+        inst.wait_log("session-end", f"user={user.name}", "reason=shutdown")
+    assert len(inst.users[0].contents()) == 5
+
+
+def test_the_old_one_has_reload_grace(make):
+    inst = make(limits="reload_grace = 1s").start()
+    pop = inst.login(inst.users[0])
+    drained(inst)
+    assert pop.eof() == b""
+    inst.wait_log("session-end", "user=user1", "reason=shutdown")
+    until("the end of the old one", lambda: older(inst) == {})
+
+
+def test_the_service_manager_hears_who_is_the_main_one(make):
+    inst = make()
+    heard = ServiceManager(inst)
+    inst.start(env={**heard.env, "WATCHDOG_USEC": "1000000"})
+    assert heard.next("WATCHDOG=1") == "READY=1"
+    heard.forget()
+    with inst.login(inst.users[0]) as pop:
+        pid = upgrade(inst)
+        texts = [heard.next("WATCHDOG=1")]
+        assert texts[0] == "RELOADING=1"
+        assert heard.next("WATCHDOG=1") == f"MAINPID={pid}"
+        # from the new one now, and as often
+        for _ in range(3):
+            assert heard.next() == "WATCHDOG=1"
+        pop.quit()
+    # it may end now: nobody waits for it any more
+    assert inst.proc.wait(30) == 0
+    inst.proc = Background(pid)
+    os.kill(pid, signal.SIGTERM)
+    assert heard.next("WATCHDOG=1") == "STOPPING=1"
+    inst.stop()
+    heard.sock.close()
+
+
+@pytest.mark.needs_root
+def test_rights_are_as_before(make):
+    """master's capabilities, and nobody else's."""
+    inst = make(listen=LISTEN).start()
+    before = proc_status(inst.pid)
+    for _ in range(2):
+        pid = drained(inst)
+        after = proc_status(pid)
+        for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb",
+                     "NoNewPrivs", "Seccomp", "Uid", "Gid", "Groups"):
+            assert after[name] == before[name], name
+        assert os.stat(f"/proc/{pid}/mem").st_uid == 0
+        with inst.login(inst.users[0]):
+            found = children(pid)
+            assert set(ROLES) < set(found)      # and the worker
+            for name in found:
+                for child in found[name]:
+                    status = proc_status(child)
+                    for caps in ("CapInh", "CapPrm", "CapEff", "CapAmb",
+                                 "CapBnd"):
+                        assert int(status[caps], 16) == 0, (name, caps)
+                    assert status["NoNewPrivs"].strip() == "1"
+        with open(f"/proc/{inst.pid}/limits") as f, \
+                open(f"/proc/{pid}/limits") as g:
+            assert f.read() == g.read()
+    # no file came along but the log's
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            where = os.readlink(f"/proc/{pid}/fd/{fd}")
+            assert where.startswith((
+                "/dev/null", "socket:", "anon_inode:", "/memfd:",
+                f"{inst.dir}/run/", str(inst.errfile))), where
+
+
+@pytest.mark.needs_root
+def test_without_root(make, monkeypatch):
+    """Everything the caller's; a capability that it had, it keeps."""
+    inst = make(users=1)
+    uid = inst.users[0].uid
+    for top, _, files in os.walk(inst.dir):
+        for name in [top] + [os.path.join(top, f) for f in files]:
+            os.chown(name, uid, uid)
+    monkeypatch.setattr(inst, "ids", lambda: [])
+    inst.start(prefix=(
+        "setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups",
+        "--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service"))
+    before = proc_status(inst.pid)
+    with inst.login(inst.users[0]) as pop:
+        pid = upgrade(inst)
+        after = proc_status(pid)
+        assert after["CapEff"] == before["CapEff"]
+        assert after["Uid"] == before["Uid"]
+        pop.quit()
+    inst.login(inst.users[0], "tls").quit()
+
+
+def test_a_socket_that_nobody_wants_any_more(make):
+    """It ends with an upgrade by a configuration that does not name it, though
+    the old ones go on."""
+    inst = make(listen='listen more { address = {"{address}:3133"} }')
+    inst.start()
+    pops = [inst.login(inst.users[0], "tls")]
+    upgrade(inst)
+    pops.append(inst.login(inst.users[1], "tls"))
+    with socket.create_connection((inst.address, 3133)) as s:
+        assert s.recv(100).startswith(b"+OK")
+    inst.parts["listen"] = ""
+    inst.write_conf()
+    upgrade(inst)
+
+    def closed():
+        with socket.socket() as s:
+            return s.connect_ex((inst.address, 3133)) != 0
+    until("the end of the listener", closed)
+    for pop in pops:
+        assert pop.multi("RETR 1") == wire(MESSAGES[0])
+        pop.quit()
+    inst.login(inst.users[0]).quit()
