@@ -219,20 +219,21 @@ count_bare(const uint8_t *p, size_t n)
 	enum { ROUNDS = 255 };	/* as many as an octet can count */
 	uint64_t total = 0;
 	many lf, cr, now, before;
-	size_t i;
+	size_t i, rounds;
 
 	memset(&lf, '\n', sizeof(lf));
 	memset(&cr, '\r', sizeof(cr));
-	while (n >= sizeof(now)) {
+	while ((rounds = n / sizeof(now)) > 0) {
 		many sum = { 0 };
 
-		for (i = 0; i < ROUNDS && n >= sizeof(now); i++) {
+		if (rounds > ROUNDS)
+			rounds = ROUNDS;
+		n -= rounds * sizeof(now);
+		for (; rounds > 0; rounds--, p += sizeof(now)) {
 			memcpy(&now, p, sizeof(now));
 			memcpy(&before, p - 1, sizeof(before));
-			/* true is -1 */
-			sum -= (many)((now == lf) & (before != cr));
-			p += sizeof(now);
-			n -= sizeof(now);
+			/* true is -1; "before != cr" takes one step more */
+			sum -= (many)((now == lf) & ~(before == cr));
 		}
 		for (i = 0; i < sizeof(sum); i++)
 			total += sum[i];

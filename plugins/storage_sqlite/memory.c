@@ -48,7 +48,7 @@ take(int want)
 
 	if (n <= SMALL && m.spare[n / STEP] != NULL) {
 		head = m.spare[n / STEP];
-		memcpy(&m.spare[n / STEP], head + 1, sizeof(head));
+		memcpy(&m.spare[n / STEP], head + 1, sizeof(size_t *));
 	} else if (n <= SMALL && words <= PLACE / HEAD - m.at) {
 		head = place + m.at;
 		m.at += words;
@@ -70,7 +70,7 @@ drop(void *piece)
 		free(head);
 		return;
 	}
-	memcpy(head + 1, spare, sizeof(head));
+	memcpy(head + 1, spare, sizeof(size_t *));
 	*spare = head;
 	if (--m.live == 0)
 		memset(&m, 0, sizeof(m));
@@ -86,17 +86,17 @@ static void *
 change(void *piece, int want)
 {
 	const size_t had = ((size_t *)piece)[-1], n = (size_t)round_up(want);
-	size_t *head = (size_t *)piece - 1;
+	size_t *head = (size_t *)piece - 1, *grown;
 	void *moved;
 
 	if (n == had)
 		return piece;
 	if (!is_ours(head) && n > SMALL) {
-		head = realloc(head, n + HEAD);
-		if (head == NULL)
+		grown = realloc(head, n + HEAD);
+		if (grown == NULL)
 			return NULL;
-		*head = n;
-		return head + 1;
+		*grown = n;
+		return grown + 1;
 	}
 	moved = take(want);
 	if (moved == NULL)
