@@ -25,7 +25,8 @@ enum {
 static size_t place[PLACE / HEAD];
 static struct {
 	size_t at, live;	/* what is in use, and how many pieces */
-	size_t *spare[SMALL / STEP + 1];	/* by size; linked */
+	size_t spare[SMALL / STEP + 1];	/* by size: where the first one is,
+					 * from 1; each says where the next */
 } m;
 
 static int
@@ -46,9 +47,9 @@ take(int want)
 	const size_t n = (size_t)round_up(want), words = (n + HEAD) / HEAD;
 	size_t *head = NULL;
 
-	if (n <= SMALL && m.spare[n / STEP] != NULL) {
-		head = m.spare[n / STEP];
-		memcpy(&m.spare[n / STEP], head + 1, sizeof(size_t *));
+	if (n <= SMALL && m.spare[n / STEP] != 0) {
+		head = place + m.spare[n / STEP] - 1;
+		m.spare[n / STEP] = head[1];
 	} else if (n <= SMALL && words <= PLACE / HEAD - m.at) {
 		head = place + m.at;
 		m.at += words;
@@ -64,14 +65,14 @@ take(int want)
 static void
 drop(void *piece)
 {
-	size_t *head = (size_t *)piece - 1, **spare = &m.spare[*head / STEP];
+	size_t *head = (size_t *)piece - 1;
 
 	if (!is_ours(head)) {
 		free(head);
 		return;
 	}
-	memcpy(head + 1, spare, sizeof(size_t *));
-	*spare = head;
+	head[1] = m.spare[*head / STEP];
+	m.spare[*head / STEP] = (size_t)(head - place) + 1;
 	if (--m.live == 0)
 		memset(&m, 0, sizeof(m));
 }
