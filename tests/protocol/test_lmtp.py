@@ -333,7 +333,8 @@ def test_reloads_under_load(inst, box):
 
 @pytest.mark.needs_root
 def test_confined(inst):
-    (pid,) = inst.role("lmtp")
+    pid = until("those of reloads before have ended", lambda: (
+        len(inst.role("lmtp")) == 1 and inst.role("lmtp")[0]))
     status = dict(line.rstrip("\n").split(":\t", 1)
                   for line in open(f"/proc/{pid}/status") if ":\t" in line)
     assert ROOT and status["Uid"].split() == ["60001"] * 4
