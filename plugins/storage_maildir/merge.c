@@ -115,13 +115,11 @@ merge_records(const struct md_list *l, const struct md_list *from,
 {
 	const uint32_t shift = (uint32_t)from->blob.n;
 	size_t i, j = 0, n = 0, stop;
-	const char *base = NULL;
 	struct md_rec *r;
 
 	for (i = 0; i <= l->n; i++) {
-		if (i < l->n)
-			base = md_base(l, &l->rec[i]);
-		stop = i < l->n ? seek(from, j, base) : from->n;
+		stop = i < l->n ? seek(from, j, md_base(l, &l->rec[i])) :
+		    from->n;
 		for (; j < stop; j++)
 			if (holds[from->rec[j].dir])
 				out[n++] = from->rec[j];
@@ -132,7 +130,8 @@ merge_records(const struct md_list *l, const struct md_list *from,
 		r->name += shift;
 		r->uid += r->uid != 0 ? shift : 0;
 		if (j < from->n && holds[from->rec[j].dir] &&
-		    strcmp(md_base(from, &from->rec[j]), base) == 0)
+		    strcmp(md_base(from, &from->rec[j]),
+		    md_base(l, &l->rec[i])) == 0)
 			join(r, &from->rec[j++]);
 	}
 	return n;

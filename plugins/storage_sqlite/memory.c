@@ -87,18 +87,10 @@ static void *
 change(void *piece, int want)
 {
 	const size_t had = ((size_t *)piece)[-1], n = (size_t)round_up(want);
-	size_t *head = (size_t *)piece - 1, *grown;
 	void *moved;
 
 	if (n == had)
 		return piece;
-	if (!is_ours(head) && n > SMALL) {
-		grown = realloc(head, n + HEAD);
-		if (grown == NULL)
-			return NULL;
-		*grown = n;
-		return grown + 1;
-	}
 	moved = take(want);
 	if (moved == NULL)
 		return NULL;
