@@ -115,7 +115,8 @@ def pytest_collection_modifyitems(config, items):
     other = config.getoption("--culver-storage") != "maildir"
     for item in items:
         reason = reason_not_to_run(item)
-        if other and item.get_closest_marker("maildir"):
+        if other and (item.get_closest_marker("maildir") or
+                      item.get_closest_marker("once")):
             out.append(item)    # no test of this storage
         elif reason:
             out.append(item)

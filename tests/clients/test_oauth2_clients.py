@@ -13,6 +13,8 @@ from databases import use
 from idp import ISSUER, Idp
 from test_clients import Client
 
+pytestmark = pytest.mark.once
+
 MECHS = ("OAUTHBEARER", "XOAUTH2")
 
 

@@ -13,6 +13,8 @@ from culver import STORAGE, Failure, until
 from lmtp import LISTEN
 from postfix import PIPE_ID, Postfix, Sender
 
+pytestmark = pytest.mark.once
+
 USERS, CLIENTS, SENDERS = 3, 2, 4
 SPOOL = 'storage mbox { path = "{dir}/spool/%{user}" groups = {mail} }'
 BOX = {"maildir": "Maildir/", "mbox": "mbox", "sqlite": "mail/mail.db"}

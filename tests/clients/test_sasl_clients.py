@@ -15,6 +15,8 @@ import culver
 from culver import PASSWORD, PORT, TLS_PORT, make_certificate
 from test_clients import Client
 
+pytestmark = pytest.mark.once
+
 ALL = "sasl = {PLAIN, LOGIN, SCRAM-SHA-256-PLUS, SCRAM-SHA-256, " \
       "SCRAM-SHA-1-PLUS, SCRAM-SHA-1, CRAM-MD5, APOP, EXTERNAL}"
 

@@ -7,7 +7,7 @@ import pytest
 from culver import PASSWORD, until
 from databases import SERVERS, use
 
-pytestmark = pytest.mark.maildir
+pytestmark = pytest.mark.once
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ import pytest
 
 from culver import PASSWORD, ROLE_IDS, ROOT, crypt, numbered
 
+pytestmark = pytest.mark.once
+
 STAFF, CUSTOMERS = "staff's own", "customer's own"
 
 

@@ -13,6 +13,8 @@ from culver import (PASSWORD, ROLE_IDS, ROOT, all_processes, b64, cmdline,
                     modules, numbered, until)
 from lmtp import LISTEN, Lmtp
 
+pytestmark = pytest.mark.once
+
 PAGE = Path(__file__).resolve().parents[2] / \
     "plugins/auth_checkpassword/culver-checkpassword.5"
 

@@ -8,6 +8,8 @@ import pytest
 from culver import (Pop, make_certificate, make_expired_certificate, numbered,
                     tls_context, until)
 
+pytestmark = pytest.mark.once
+
 # Forty mistakes, one a line that ends in "# !"; {dir} and {address} are put
 # in.  The rest is right.
 MISTAKES = '''

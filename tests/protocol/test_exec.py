@@ -14,6 +14,8 @@ import databases
 from culver import (PASSWORD, PORT, ROLE_IDS, ROOT, all_processes, b64, cmdline,
                     crypt, modules, numbered, until)
 
+pytestmark = pytest.mark.once
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "contrib/auth-exec"
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from culver import Pop, make_certificate, until
 
+pytestmark = pytest.mark.once
+
 HOSTS, PAIRS = 600, 3
 
 

@@ -22,6 +22,8 @@ from idp import CLIENT, SECRET, Idp, response
 from pam import PamInstance
 from slapd import PEOPLE, Slapd
 
+pytestmark = pytest.mark.once
+
 FORGED = "2026-01-01T00:00:00.000+00:00 culver[auth/1]: info forged=yes"
 ODD = ["o'brien@user.example", "%{domain}@user.example", "a b; -- \"*)(|&",
        "\u00fcser\\", "user1@user1"]

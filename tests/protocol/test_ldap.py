@@ -10,7 +10,8 @@ from databases import quoted, use
 from scram import Scram
 from slapd import PEOPLE, READER, READER_PASSWORD, SUFFIX, directories
 
-pytestmark = pytest.mark.needs("slapd", "slapadd", "ldapwhoami")
+pytestmark = [pytest.mark.once,
+              pytest.mark.needs("slapd", "slapadd", "ldapwhoami")]
 
 BY_ATTRIBUTE = '''bind = no  credentials = {PLAIN}
  attributes = {"uidNumber=uid", "gidNumber=gid", "homeDirectory=home",

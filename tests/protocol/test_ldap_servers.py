@@ -11,7 +11,8 @@ from culver import PASSWORD, b64, make_certificate, until
 from databases import use
 from slapd import READER, directories
 
-pytestmark = pytest.mark.needs("slapd", "slapadd", "ldapwhoami")
+pytestmark = [pytest.mark.once,
+              pytest.mark.needs("slapd", "slapadd", "ldapwhoami")]
 
 SOON = 'connect_timeout = "500ms"'
 MODES = ("", 'bind = no  attributes = {"uidNumber=uid", "gidNumber=gid",'

@@ -13,7 +13,7 @@ import metrics
 from culver import Failure, make_certificate, numbered, until
 from metrics import by_ctl, by_socket
 
-pytestmark = pytest.mark.maildir
+pytestmark = pytest.mark.once
 MANUAL = Path(__file__).resolve().parents[2] / \
     "core/metrics/culver-metrics.7"
 

@@ -13,6 +13,8 @@ import idp as idp_module
 from culver import PASSWORD, ROLE_IDS, ROOT, modules, numbered, until
 from idp import CLIENT, ISSUER, SECRET, Idp, Key, b64url, claims, login
 
+pytestmark = pytest.mark.once
+
 MECHS = ("OAUTHBEARER", "XOAUTH2")
 
 

@@ -11,7 +11,7 @@ import pytest
 from culver import PASSWORD, ROLE_IDS, crypt, free_uids, numbered
 from pam import LOW_UID, UNIX, PamInstance, pools
 
-pytestmark = [pytest.mark.needs_root, pytest.mark.maildir,
+pytestmark = [pytest.mark.needs_root, pytest.mark.once,
               pytest.mark.needs("unshare")]
 SHADOW = grp.getgrnam("shadow").gr_gid
 WRONG = b"-ERR [AUTH]"

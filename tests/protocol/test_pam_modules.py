@@ -6,7 +6,7 @@ import pytest
 from culver import PASSWORD, all_processes, cmdline, numbered, until
 from pam import UNIX, PamInstance, pools
 
-pytestmark = [pytest.mark.needs_root, pytest.mark.maildir,
+pytestmark = [pytest.mark.needs_root, pytest.mark.once,
               pytest.mark.needs("unshare")]
 PERMIT = "auth required pam_permit.so\naccount required pam_permit.so\n"
 

@@ -8,6 +8,8 @@ import pytest
 from culver import PASSWORD, Pop, b64, numbered, until
 from haproxy import Haproxy
 
+pytestmark = pytest.mark.once
+
 PLAIN, TLS, ENDED, STRICT = 3120, 3121, 3122, 3123
 LISTEN = """
 listen plain { address = "{address}:3120"  proxy = {"127.0.0.2"}

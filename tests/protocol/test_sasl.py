@@ -13,6 +13,8 @@ import culver
 from culver import PASSWORD, TLS_PORT, b64, numbered
 from scram import Gsasl, Scram, stored
 
+pytestmark = pytest.mark.once
+
 ALL = ("SCRAM-SHA-256", "SCRAM-SHA-1")
 HASH = {"SCRAM-SHA-256": "sha256", "SCRAM-SHA-1": "sha1"}
 

@@ -10,6 +10,8 @@ import pytest
 from culver import PASSWORD, crypt, modules, numbered, until
 from databases import ALL, QUERY, SELECT, login_works, use
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(params=ALL)
 def users(request, databases, one_instance):

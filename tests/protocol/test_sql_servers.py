@@ -8,6 +8,8 @@ import pytest
 from culver import PASSWORD, Failure, until
 from databases import QUERY, SERVERS, Link, login_works, use
 
+pytestmark = pytest.mark.once
+
 AWAY = b"-ERR [SYS/TEMP]"
 SOON = 30       # seconds in which a database that is back must be used again
 

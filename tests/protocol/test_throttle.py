@@ -7,6 +7,8 @@ import pytest
 
 from culver import Pop, until
 
+pytestmark = pytest.mark.once
+
 DELAY = 0.01        # what tests/culver.py sets, and the most it grows to
 ATTACKER = "127.0.9.1"
 

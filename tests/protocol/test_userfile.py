@@ -6,7 +6,7 @@ import pytest
 
 from culver import PASSWORD, crypt
 
-pytestmark = pytest.mark.maildir
+pytestmark = pytest.mark.once
 
 
 @pytest.fixture
