@@ -12,10 +12,9 @@ import pytest
 from culver import PORT, TLS_PORT, ServiceManager, all_processes, until
 
 # argv: descriptors, comma separated, and the command.
+pytestmark = pytest.mark.once
 LAUNCH = """
 import os, sys
-
-pytestmark = pytest.mark.once
 fds = [os.dup(int(x)) for x in sys.argv[1].split(",")]
 for i, fd in enumerate(fds):
     os.dup2(fd, 100 + i)
