@@ -142,15 +142,13 @@ loop_timer_clear(struct loop *loop, struct loop_timer *t)
 static int
 wait_ms(const struct loop *loop)
 {
-	uint64_t now, left;
+	uint64_t now = clock_now(), at;
 
 	if (loop->first == NULL)
 		return -1;
-	now = clock_now();
-	if (loop->first->at <= now)
-		return 0;
-	left = (loop->first->at - now) / NS_PER_MS + 1;
-	return left > 60000 ? 60000 : (int)left;
+	at = loop->first->at;
+	return at <= now ? 0 : at - now > 60 * NS_PER_S ? 60000 :
+	    (int)((at - now) / NS_PER_MS + 1);
 }
 
 _Bool

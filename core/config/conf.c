@@ -46,13 +46,11 @@ master_check(struct conf_master *c)
 		if (c->listen[i].addr_len < sizeof(sa_family_t) ||
 		    c->listen[i].addr_len > sizeof(struct sockaddr_un))
 			return 0;
-	for (uint32_t i = 0; i < c->n_storage; i++)
-		if (c->storage[i].n_groups > CONF_MAX_GROUP)
-			return 0;
 	return 1;
 }
 
-/* What is in master's part for others than master. */
+/* What is in master's part for others than master; how many groups a worker
+ * gets, master's priv_drop() looks at. */
 static _Bool
 master_check_rest(struct conf_master *c)
 {
@@ -61,8 +59,11 @@ master_check_rest(struct conf_master *c)
 		return 0;
 	for (uint32_t i = 0; i <= c->n_listen; i++)
 		END_TEXT(c->listen[i].text);
-	for (uint32_t i = 0; i < c->n_storage; i++)
+	for (uint32_t i = 0; i < c->n_storage; i++) {
 		END_TEXT(c->storage[i].name);
+		if (c->storage[i].n_groups > CONF_MAX_GROUP)
+			return 0;
+	}
 	for (uint32_t i = 0; i < c->n_auth; i++) {
 		END_TEXT(c->auth[i].name);
 		if (c->auth[i].processes < 1 || c->auth[i].processes > 257)

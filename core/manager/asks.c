@@ -61,8 +61,6 @@ serve(enum ipc_type type, const union ipc_any *m)
 			child_exit(c->instance, EX_OSERR << 8);
 		break;
 	case IPC_EXITED:
-		if (m->exited.instance == 0)
-			upgrade_exited((int)m->exited.status);
 		child_exit(m->exited.instance, (int)m->exited.status);
 		break;
 	case IPC_RELOAD:

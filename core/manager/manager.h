@@ -222,7 +222,6 @@ void metrics_step(void);
  * (false: there are less). */
 void upgrade_start(void);
 void upgrade_spawned(uint32_t process);
-void upgrade_exited(int status);
 _Bool upgrade_open(int fd);
 void upgrade_ready(void);
 /* Let the older ones stop, too, for which this one waits. */

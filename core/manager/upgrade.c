@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -56,9 +55,11 @@ successor_close(void)
 static void
 failed(const char *why)
 {
+	const struct ipc_kill m = {.instance = 0};
 	struct ipc_opened answer;
 	int fd;
 
+	master_tell(IPC_KILL, &m, NULL, 0);
 	loop_timer_clear(manager.loop, &late);
 	successor_close();
 	log_errorx("upgrade failed, this culverd goes on: %s", why);
@@ -80,11 +81,8 @@ failed(const char *why)
 static void
 took_long(struct loop_timer *t)
 {
-	const struct ipc_kill m = {.instance = 0};
-
 	(void)t;
-	dprintf(diag, "the new culverd did not serve within 60 s: killed\n");
-	master_tell(IPC_KILL, &m, NULL, 0);
+	failed("the new culverd did not serve within 60 s");
 }
 
 void
@@ -93,19 +91,6 @@ upgrade_spawned(uint32_t process)
 	pid = process;
 	if (pid == 0 && diag >= 0)
 		failed("no process for it");
-}
-
-/* Before it served: after that nobody says so. */
-void
-upgrade_exited(int status)
-{
-	char text[80];
-
-	snprintf(text, sizeof(text), "the new culverd ended with %s %d",
-	    WIFSIGNALED(status) ? "signal" : "status",
-	    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-	if (diag >= 0)
-		failed(text);
 }
 
 /* The successor serves. */
@@ -159,6 +144,8 @@ on_successor(struct loop_io *io, unsigned events)
 	}
 	if (r != IPC_AGAIN)
 		successor_close();
+	if (r != IPC_AGAIN && diag >= 0)
+		failed("the new culverd ended before it served");
 }
 
 /* Start a successor; whoever asks while one starts hears of that one. */

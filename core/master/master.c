@@ -43,7 +43,7 @@
     CAP(FOWNER) | CAP(KILL) | CAP(SETGID) | CAP(SETUID) | CAP(SETPCAP) | \
     CAP(NET_BIND_SERVICE) | CAP(SYS_CHROOT) | CAP(SYS_RESOURCE))
 
-struct master master = {.lock = -1,
+struct master master = {.lock = -1, .successor_fd = -1,
     .children = TAILQ_HEAD_INITIALIZER(master.children),
     .log_io = {.fd = -1, .ready = log_ready},
     .log = {.io = &master.log_io,

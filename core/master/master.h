@@ -122,6 +122,7 @@ struct master {
 	_Bool retired;			/* a successor serves */
 	_Bool drained;			/* and no gate is left */
 	pid_t successor;		/* 0: none */
+	int successor_fd;		/* a pidfd; -1 */
 	uint64_t logins, refused, breaches;
 	uint32_t sessions;
 	pid_t answers[ANSWERS_MAX + 1];	/* copies that answer culverctl; one
@@ -140,6 +141,7 @@ void master_notify(const char *state);
 
 /* upgrade.c: see there. */
 _Bool upgrade_start(struct child *manager, struct ipc_in *in);
+void upgrade_cancel(void);
 _Bool upgrade_retire(void);
 _Bool upgrade_exit(pid_t pid, int status);
 

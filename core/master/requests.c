@@ -238,8 +238,8 @@ role_kill(struct child *manager, struct ipc_in *in)
 	(void)manager;
 	if (c != NULL)
 		kill(c->pid, SIGKILL);
-	if (in->m.kill.instance == 0 && !master.retired && master.successor > 0)
-		kill(master.successor, SIGKILL);
+	if (in->m.kill.instance == 0)
+		upgrade_cancel();
 	return 1;
 }
 

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,23 +51,30 @@ successor(int diag, int ready)
 	_exit(72);
 }
 
-/* As process 1 of a container that talks to a service manager this process
- * could neither end nor be the main one: no. */
+/*
+ * The successor is our parent's child, for that is who watches it when we are
+ * gone: a service manager does not wait for a main process that is not its
+ * own.  As process 1 of a container that talks to a service manager this
+ * process could neither end nor be the main one: no.
+ */
 _Bool
 upgrade_start(struct child *manager, struct ipc_in *in)
 {
 	struct ipc_spawned up = {0};
-	pid_t pid = -1;
+	long pid = -1;
 
 	(void)manager;
+	fds_close(&master.successor_fd, 1);
 	if (in->nfds == 2 && fcntl(in->fd[0], F_GET_SEALS) >= 0 &&
 	    master.successor == 0 && !master.retired && !master.stopping &&
 	    (master.stays || getpid() != 1))
-		pid = fork();
+		pid = syscall(SYS_clone, (master.stays ? 0 : CLONE_PARENT) |
+		    CLONE_PIDFD | SIGCHLD, NULL, &master.successor_fd, NULL,
+		    0);
 	if (pid == 0)
 		successor(in->fd[0], in->fd[1]);
 	if (pid > 0)
-		up.pid = (uint32_t)(master.successor = pid);
+		up.pid = (uint32_t)(master.successor = (pid_t)pid);
 	outbox_send(&master.to_manager, IPC_SPAWNED, &up);
 	return 1;
 }
@@ -89,18 +97,24 @@ upgrade_retire(void)
 	return 1;
 }
 
-/* PID was reaped: false if it is no successor. */
+/* It will not serve. */
+void
+upgrade_cancel(void)
+{
+	if (master.successor == 0 || master.retired)
+		return;
+	syscall(SYS_pidfd_send_signal, master.successor_fd, SIGKILL, NULL, 0);
+	master.successor = 0;
+}
+
+/* PID, a child of ours, was reaped: false if it is no successor. */
 _Bool
 upgrade_exit(pid_t pid, int status)
 {
-	const struct ipc_exited m = {.status = (uint32_t)status};
-
 	if (pid != master.successor)
 		return 0;
 	master.successor = 0;
-	if (!master.retired) {
-		outbox_send(&master.to_manager, IPC_EXITED, &m);
-	} else if (master.stays) {
+	if (master.retired) {
 		master.exit_status = WIFEXITED(status) ? WEXITSTATUS(status) :
 		    EX_SOFTWARE;
 		if (!master.stopping)

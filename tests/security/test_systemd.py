@@ -263,6 +263,47 @@ def test_restart_refuses_nobody(machine):
 
 
 @on_a_machine
+def test_upgrade(machine):
+    """systemd follows from process to process, under the hardening; what the
+    older ones still have is stopped with the newest one, in good order."""
+    machine.must("systemctl", "start", "culver.service")
+    machine.dropin("watchdog", "[Service]\nWatchdogSec=4s\n")
+    machine.must("systemctl", "restart", "culver.service")
+    pids = [machine.show("MainPID")]
+    pops = []
+    for name in ("anna", "bert", "carl"):
+        pops.append(machine.login(name))
+        machine.must("/usr/local/sbin/culverctl", "upgrade")
+        pids.append(until("another main process", lambda: (
+            lambda pid: pid not in ("0", *pids) and pid)(
+                machine.show("MainPID"))))
+        assert machine.active() == "active"
+    pops[0].ok("NOOP")
+    pops.pop(0).quit()
+    # longer than the watchdog: who feeds it is the main process
+    until("the end of the first", lambda: not os.path.exists(
+        machine.root / "proc" / pids[0]))
+    machine.must("sh", "-c", "sleep 5")
+    assert machine.active() == "active"
+    assert machine.show("MainPID") == pids[-1]
+    assert machine.show("NRestarts") == "0"
+    machine.login("dora").quit()
+    machine.must("systemctl", "reload", "culver.service")
+    machine.must("systemctl", "stop", "culver.socket", "culver.service")
+    for pop in pops:
+        assert pop.eof() == b""
+    # all of the journal: who has gone when a line comes has no unit any more
+    until("the ends of both sessions", lambda: all(re.search(
+        f"session-end user={name} .* reason=shutdown", machine.run(
+            "journalctl", "-o", "cat", "--no-pager").stdout)
+        for name in ("bert", "carl")))
+    assert machine.show("Result") == "success"
+    assert not re.search("reception only permitted|SIGKILL|not our child",
+                         machine.journal())
+    machine.dropin("watchdog", "")
+
+
+@on_a_machine
 def test_stop(machine):
     """All ends, and a reply that is under way is finished before."""
     machine.must("systemctl", "start", "culver.service")
