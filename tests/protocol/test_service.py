@@ -11,8 +11,9 @@ import pytest
 
 from culver import PORT, TLS_PORT, ServiceManager, all_processes, until
 
-# argv: descriptors, comma separated, and the command.
 pytestmark = pytest.mark.once
+
+# argv: descriptors, comma separated, and the command.
 LAUNCH = """
 import os, sys
 fds = [os.dup(int(x)) for x in sys.argv[1].split(",")]
