@@ -82,6 +82,7 @@ manager_stop(_Bool idle)
 	if (manager.gen == NULL) {		/* still starting */
 		manager_end(EX_TEMPFAIL);
 	} else if (!manager.stopping) {
+		manager.stopping = 1;
 		upgrade_stop();
 		drain();
 	} else if (manager.leaving && !idle) {

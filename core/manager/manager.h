@@ -224,7 +224,8 @@ void upgrade_start(void);
 void upgrade_spawned(uint32_t process);
 _Bool upgrade_open(int fd);
 void upgrade_ready(void);
-/* Let the older ones stop, too, for which this one waits. */
+/* No successor any more; and let the older ones stop, too, for which this one
+ * waits. */
 void upgrade_stop(void);
 _Bool upgrade_waits(void);
 _Bool upgrade_pass(uint32_t n, int fd);

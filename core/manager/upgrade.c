@@ -66,10 +66,10 @@ failed(const char *why)
 	log_text(diag);
 	if (lseek(diag, 0, SEEK_END) == 0)
 		dprintf(diag, "%s\n", why);
-	manager_note(NOTE_READY);
+	if (!manager.stopping)
+		manager_note(NOTE_READY);
 	/* it may have come as far as that */
-	fd = manager.stopping ? -1 :
-	    master_open(OPEN_LISTEN, manager.gen,
+	fd = manager.stopping ? -1 : master_open(OPEN_LISTEN, manager.gen,
 	    manager.gen->conf.n_listen, &answer);
 	if (fd >= 0)
 		control_open(fd);
@@ -257,6 +257,8 @@ upgrade_ready(void)
 void
 upgrade_stop(void)
 {
+	if (diag >= 0)
+		failed("this culverd stops");
 	for (unsigned i = 0; i < n_older; i++)
 		hand(older[i].fd, HANDED_STOP, NULL);
 }

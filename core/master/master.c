@@ -158,6 +158,7 @@ manager_gone(const struct child *c, int status)
 
 	master.manager = NULL;
 	master.drained |= master.retired;
+	upgrade_cancel();
 	outbox_clear(&master.to_manager);
 	for (gen = LIST_FIRST(&master.generations); gen != NULL; gen = next) {
 		next = LIST_NEXT(gen, link);

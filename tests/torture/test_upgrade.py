@@ -289,6 +289,30 @@ def test_a_successor_that_is_killed(make, copy_tree):
     inst.login(inst.users[0]).quit()
 
 
+@pytest.mark.parametrize("what", ("stop", "manager"))
+def test_something_else_meanwhile(make, copy_tree, what):
+    """A stop, or manager dies, while the successor starts: it ends, too."""
+    tree = copy_tree()
+    inst = make(tree=tree).start()
+    program = tree / "usr/local/sbin/culverd"
+    kept = tree / "kept"
+    program.rename(kept)
+    program.write_text("#!/bin/sh\nexec sleep 1000\n")
+    program.chmod(0o755)
+    os.kill(inst.pid, signal.SIGUSR2)
+    pid, = until("the successor", lambda: children(inst.pid).get("sleep"))
+    if what == "stop":
+        inst.stop()
+    else:
+        os.kill(children(inst.pid)["manager"][0], signal.SIGKILL)
+    until("the end of the successor", lambda: not alive(pid))
+    if what == "manager":
+        kept.rename(program)
+        until("logins again", inst.greets)
+        upgrade(inst)
+        inst.login(inst.users[0]).quit()
+
+
 def test_a_third_one_is_kept_out(make):
     """Before, between and after: the run_dir is never free."""
     inst = make().start()
