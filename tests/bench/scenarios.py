@@ -362,6 +362,7 @@ class Idle(Scenario):
         before = server.pss()
         with self.load.holding(server, self.plan, clients=self.clients,
                                tls=self.tls, opening=16) as held:
+            time.sleep(1)   # a silent session gives memory back
             server.settled_cpu()
             after = server.pss()
         if held["holding"] != self.clients:
