@@ -334,11 +334,12 @@ def test_who_was_started_stays(make, how):
     ends as the last one ends."""
     inst = make().start()
     pop = inst.login(inst.users[0])
-    for _ in range(2):
+    for i in range(2):
         before = serving(inst)
         os.kill(inst.pid, signal.SIGUSR2)
-        until("another one", lambda: serving(inst) != before)
-        inst.wait_log("upgraded: process", n=1)
+        inst.wait_log("upgraded: process", n=i + 1)
+        assert serving(inst) != before
+        until("the old gates' end", lambda: "gate" not in children(before))
     pop.quit()
     os.kill(inst.pid, signal.SIGHUP)
     inst.wait_log("reloaded: generation 2")
