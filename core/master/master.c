@@ -272,6 +272,7 @@ signals_open(void)
 	sigset_t set;
 
 	sigfillset(&set);
+	sigdelset(&set, SIGABRT);		/* a watchdog's */
 	signal(SIGPIPE, SIG_IGN);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
 		return 0;
