@@ -7,6 +7,8 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
@@ -14,6 +16,8 @@
 #include "core/base/stats.h"
 
 struct stats {
+	uint64_t layout;		/* a sum of all names */
+	uint64_t start;
 	_Atomic uint64_t value[STATS_N];
 };
 
@@ -39,6 +43,10 @@ static const char *const recipients[STATS_N_RECIPIENT] = {"unknown-user",
 static const char *const gate_events[STATS_N_GATE] = {"connection-closed",
     "connection-refused", "login-refused", "tls-failed", "limit"};
 static const char *const lookups[STATS_N_CACHE] = {"hit", "miss"};
+static const char *const clients[STATS_N_CLIENTS] = {"gate", "lmtp"};
+static const char *const roles[STATS_N_ROLE] = {"gate", "lmtp", "auth", "pool",
+    "log", "metrics"};
+static const char *const reloads[STATS_N_RELOAD] = {"done", "refused"};
 static const char *const levels[STATS_N_LEVEL] = {"debug", "info", "warn",
     "error"};
 
@@ -89,14 +97,52 @@ const struct stats_family stats_families[STATS_FAMILIES] = {
 	{"culver_log_lines_lost", NULL, "Lines that were not written: whoever "
 	    "writes them, or what takes them, was too slow.", STATS_COUNTER,
 	    STATS_LOST, {{0}}},
+	{"culver_connections_accepted", NULL, "Connections that were taken.",
+	    STATS_COUNTER, STATS_ACCEPTED,
+	    {{"role", STATS_N_CLIENTS, clients}}},
+	{"culver_role_restarts", NULL, "Processes that died and were "
+	    "replaced.", STATS_COUNTER, STATS_RESTARTS,
+	    {{"role", STATS_N_ROLE, roles}}},
+	{"culver_reloads", NULL, "Reloads, by what came of them.",
+	    STATS_COUNTER, STATS_RELOADS,
+	    {{"result", STATS_N_RELOAD, reloads}}},
 };
+
+static void
+mix(uint64_t *sum, const char *text)
+{
+	do
+		*sum = (*sum ^ (unsigned char)*text) *
+		    UINT64_C(0x100000001b3);
+	while (*text++ != 0);
+}
+
+static uint64_t
+layout(void)
+{
+	uint64_t sum = UINT64_C(0xcbf29ce484222325) ^ STATS_N;
+
+	for (int i = 0; i < STATS_FAMILIES; i++) {
+		const struct stats_family *f = &stats_families[i];
+
+		mix(&sum, f->name);
+		for (int k = 0; k < 2; k++)
+			for (unsigned v = 0; v < f->label[k].n; v++)
+				mix(&sum, f->label[k].value[v]);
+	}
+	for (int i = 0; i < STATS_N_BUCKET; i++)
+		mix(&sum, stats_bound_text[i]);
+	return sum;
+}
 
 int
 stats_make(void)
 {
+	const uint64_t head[2] = {layout(), (uint64_t)time(NULL)};
 	int fd = memfd_new("stats");
 
 	if (fd >= 0 && ftruncate(fd, sizeof(struct stats)) == 0 &&
+	    pwrite(fd, head, sizeof(head), 0) == (ssize_t)sizeof(head) &&
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK |
 		F_SEAL_GROW) == 0)
 		return fd;
@@ -108,7 +154,25 @@ stats_make(void)
 struct stats *
 stats_open(int fd)
 {
-	return memfd_share(fd, sizeof(struct stats));
+	struct stats *s = memfd_share(fd, sizeof(*s));
+
+	if (s == NULL || s->layout == layout())
+		return s;
+	stats_close(s);
+	return NULL;
+}
+
+void
+stats_close(struct stats *s)
+{
+	if (s != NULL)
+		munmap(s, sizeof(*s));
+}
+
+uint64_t
+stats_start(const struct stats *s)
+{
+	return s != NULL ? s->start : 0;
 }
 
 void

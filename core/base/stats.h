@@ -1,6 +1,7 @@
 /*
  * stats.h - what is counted for as long as culverd runs: a table of counters in
- * memory that the log role and the coordinators write, and manager keeps.
+ * memory that the log role, the coordinators and manager write, and manager
+ * keeps, and gives to the next version in an upgrade.
  *
  * All label values are in stats.c: names and addresses of users are none.
  * Whoever has the memory can write all of it, so what is read there is only a
@@ -16,7 +17,8 @@ enum {				/* how many values the labels have */
 	STATS_N_TLS = 2, STATS_N_MECH = 13, STATS_N_FAILURE = 17,
 	STATS_N_END = 16, STATS_N_DELIVERY = 9, STATS_N_RECIPIENT = 6,
 	STATS_N_GATE = 5, STATS_N_CACHE = 2, STATS_N_LEVEL = 4,
-	STATS_N_BUCKET = 7		/* of durations, and their sum */
+	STATS_N_BUCKET = 7,		/* of durations, and their sum */
+	STATS_N_CLIENTS = 2, STATS_N_ROLE = 6, STATS_N_RELOAD = 2
 };
 
 /* The first counter of each family; where it has two labels the second one
@@ -38,7 +40,10 @@ enum {
 	STATS_CACHE = STATS_GATE + STATS_N_GATE,
 	STATS_LINES = STATS_CACHE + STATS_N_CACHE,
 	STATS_LOST = STATS_LINES + STATS_N_LEVEL,
-	STATS_N
+	STATS_ACCEPTED,			/* this one and the next: manager's */
+	STATS_RESTARTS = STATS_ACCEPTED + STATS_N_CLIENTS,
+	STATS_RELOADS = STATS_RESTARTS + STATS_N_ROLE,
+	STATS_N = STATS_RELOADS + STATS_N_RELOAD
 };
 
 struct stats_label {
@@ -59,7 +64,7 @@ struct stats_family {
 	struct stats_label label[2];
 };
 
-enum { STATS_FAMILIES = 16 };
+enum { STATS_FAMILIES = 19 };
 extern const struct stats_family stats_families[STATS_FAMILIES];
 
 /* Upper bounds of a duration's buckets, ns; the last one has none. */
@@ -71,8 +76,14 @@ struct stats;
 /* Memory for all of it, sealed so that it keeps its size; -1 with errno. */
 int stats_make(void);
 
-/* Share what FD has, which stays the caller's; NULL: it is not such memory. */
+/* When that was, seconds since 1970; 0 of NULL. */
+uint64_t stats_start(const struct stats *s);
+
+/* Share what FD has, which stays the caller's; NULL: it is not such memory, or
+ * of a version with other counters. */
 struct stats *stats_open(int fd);
+
+void stats_close(struct stats *s);
 
 /* Count N more at AT, by VALUE of the family's only (or last) label that begins
  * there; a duration in ns.  S may be NULL: then nothing is counted. */

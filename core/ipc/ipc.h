@@ -58,11 +58,11 @@ enum ipc_note_what { NOTE_READY, NOTE_RELOADING, NOTE_ALIVE, NOTE_RETIRED,
 	NOTE_DRAINED };
 
 /* From a culverd's manager to its successor's: a listening socket, the other
- * end of the channel to one that was there still before; the other way: "this
- * one serves", a client of culverctl's who asks for the older one, "everything
- * stops". */
+ * end of the channel to one that was there still before, what is counted; the
+ * other way: "this one serves", a client of culverctl's who asks for the older
+ * one, "everything stops". */
 enum ipc_handed_kind { HANDED_LISTEN = 1, HANDED_OLDER, HANDED_READY,
-	HANDED_CLIENT, HANDED_STOP };
+	HANDED_CLIENT, HANDED_STOP, HANDED_STATS };
 
 /* In a PONG: of those who have clients, of the coordinator. */
 enum ipc_pong_number {

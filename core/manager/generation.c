@@ -76,11 +76,6 @@ listeners_send(struct child *c)
 void
 lmtp_ready(struct child *c)
 {
-	if (c->role == R_METRICS) {
-		if (!c->gen->retired && manager.serving)
-			listeners_send(c);
-		return;
-	}
 	if (c->gen->retired || c->place == NULL)
 		gate_drain(c);
 	else if (manager.serving)	/* else with the first gate */
@@ -214,9 +209,8 @@ gen_retire(struct generation *gen)
 {
 	gen->retired = 1;
 	fds_close(gen->listen_fd, CONF_MAX_LISTEN);
-	each_of(R_ACCEPTS, manager.stopping ? NULL : gen, gate_drain);
-	if (manager.leaving)		/* the successor answers collectors */
-		each_of(R_METRICS, NULL, child_close);
+	each_of(R_ACCEPTS | R_METRICS, manager.stopping ? NULL : gen,
+	    gate_drain);
 	gen->end.due = grace_over;
 	loop_timer_set(manager.loop, &gen->end, clock_now() +
 	    gen->conf.reload_grace);
@@ -228,7 +222,7 @@ gen_retire(struct generation *gen)
 void
 gen_hurry(void)
 {
-	each_of(R_ACCEPTS, NULL, gate_drain);
+	each_of(R_ACCEPTS | R_METRICS, NULL, gate_drain);
 	gen_step(manager.gen);
 }
 
@@ -245,8 +239,8 @@ gen_step(struct generation *gen)
 	struct child *c;
 
 	TAILQ_FOREACH (c, &manager.children, link) {
-		busy += (c->role & R_ACCEPTS) != 0 && (c->gen == gen ||
-		    manager.stopping);
+		busy += (c->role & (R_ACCEPTS | R_METRICS)) != 0 &&
+		    (c->gen == gen || manager.stopping);
 		others += c->role != R_LOG && (c->gen == gen ||
 		    manager.stopping);
 	}

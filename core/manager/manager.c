@@ -20,7 +20,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
@@ -34,6 +33,7 @@
 #define AGAIN_TIME (10 * NS_PER_S)	/* to the next look at a bad one */
 
 struct manager manager = {.log_target = -1, .root_fd = -1,
+    .stats_memory = -1,
     .children = TAILQ_HEAD_INITIALIZER(manager.children),
     .ticket = {-1, -1, -1}};
 
@@ -175,7 +175,7 @@ reload_done(struct generation *gen, int diag)
 		log_errorx("reload refused: nothing has changed");
 		log_text(diag);
 		manager_note(NOTE_READY);
-		manager.reloads[REC_REFUSED]++;
+		stats_label(manager.stats, STATS_RELOADS, "refused", 1);
 		control_reloaded(EINVAL, diag);
 		return;
 	}
@@ -189,7 +189,7 @@ reload_done(struct generation *gen, int diag)
 	gen_start(gen);
 	log_info("reloaded: generation %u", gen->number);
 	lacks_say(gen->conf.lacks);
-	manager.reloads[REC_RELOADED]++;
+	stats_label(manager.stats, STATS_RELOADS, "done", 1);
 	control_reloaded(0, -1);
 }
 
@@ -372,16 +372,12 @@ setup(char **argv)
 	manager.instances = manager.instance;
 	manager.conf_path = argv[2];
 	manager.started = clock_now();
-	manager.start_time = (uint64_t)time(NULL);
 	manager.cores = sysconf(_SC_NPROCESSORS_ONLN);
 	manager.auth_memory = memfd_create("auth", MFD_CLOEXEC);
 	manager.gate_memory = counts_make();
 	if (!counts_open(&manager.counts, manager.gate_memory, 0))
 		log_error("manager: each gate counts connections alone");
-	manager.stats_memory = stats_make();
-	manager.stats = stats_open(manager.stats_memory);
-	if (manager.stats == NULL)
-		log_error("manager: nothing is counted for the metrics");
+	metrics_memory(-1);
 	manager.loop = loop_new();
 	if (manager.loop == NULL || !asks_open() || !confine() ||
 	    getsockopt(FD_CHANNEL, SOL_SOCKET, SO_PEERCRED, &peer, &n) != 0) {

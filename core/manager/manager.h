@@ -109,7 +109,6 @@ struct manager {
 	struct counts counts;		/* in it */
 	int stats_memory;		/* of log roles and coordinators */
 	struct stats *stats;		/* in it; NULL: nothing is counted */
-	uint64_t reloads[REC_RELOADS], restarts[IPC_ROLES], accepted[2];
 	int ticket[TICKETS];		/* newest first; -1: none yet */
 	uint32_t instances;		/* the highest yet */
 	uint32_t generations;
@@ -122,7 +121,6 @@ struct manager {
 	uint32_t breaches, missing;
 	uint32_t instance, own_missing;
 	uint64_t started;
-	uint64_t start_time;		/* the same, seconds since 1970 */
 	struct ipc_in in;
 };
 extern struct manager manager;
@@ -209,9 +207,11 @@ void diag_open(void);
 void diag_log(int level, const char *text);
 uint64_t diag_copy(int diag, uint64_t last);
 
-/* metrics.c: the numbers of roles.  C answered a PING; ask all that have some,
+/* metrics.c: where to count: the memory FD of an older culverd, or (-1) some of
+ * its own.  The numbers of roles.  C answered a PING; ask all that have some,
  * for the metrics role ROLE, or (NULL) for clients of culverctl's; are they all
  * there? */
+void metrics_memory(int fd);
 void metrics_pong(struct child *c, const struct ipc_bytes *numbers);
 void metrics_ask(struct child *role);
 void metrics_step(void);

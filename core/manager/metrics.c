@@ -8,8 +8,10 @@
 #include "config.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/clock.h"
+#include "core/base/log.h"
 #include "core/manager/manager.h"
 
 #define PATIENCE NS_PER_S		/* then the last ones must do */
@@ -21,12 +23,25 @@ static struct {
 	struct loop_timer timer;
 } ask;
 
-/* How many more there are of what only grows: a role that was started again
- * begins at 0, and another one has its number. */
-static void
-grow(uint64_t *sum, uint64_t now, uint64_t before)
+/* Counts of an older culverd go on, if both mean the same by them: that one
+ * still adds what its sessions do. */
+void
+metrics_memory(int fd)
 {
-	*sum += now > before ? now - before : 0;
+	struct stats *s = fd >= 0 ? stats_open(fd) : NULL;
+
+	if (fd >= 0 && s == NULL) {
+		log_info("the metrics begin anew: this version counts other "
+		    "things");
+		close(fd);
+		return;
+	}
+	stats_close(manager.stats);
+	fds_close(&manager.stats_memory, 1);
+	manager.stats_memory = fd >= 0 ? fd : stats_make();
+	manager.stats = fd >= 0 ? s : stats_open(manager.stats_memory);
+	if (manager.stats == NULL)
+		log_error("nothing is counted for the metrics");
 }
 
 void
@@ -37,8 +52,10 @@ metrics_pong(struct child *c, const struct ipc_bytes *numbers)
 	if (numbers->n > 0)
 		memcpy(n, numbers->p, numbers->n < sizeof(n) ? numbers->n :
 		    sizeof(n));
-	if ((c->role & R_ACCEPTS) != 0)
-		grow(&manager.accepted[c->role == R_LMTP], n[PONG_ACCEPTED],
+	if ((c->role & R_ACCEPTS) != 0 &&
+	    n[PONG_ACCEPTED] > c->number[PONG_ACCEPTED])
+		stats_label(manager.stats, STATS_ACCEPTED,
+		    ipc_role_name(c->role), n[PONG_ACCEPTED] -
 		    c->number[PONG_ACCEPTED]);
 	memcpy(c->number, n, sizeof(n));
 	c->asked = 0;

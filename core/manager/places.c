@@ -129,7 +129,10 @@ place_leave(struct child *c, _Bool died)
 	if (clock_now() - c->started > LIVED_WELL)
 		p->delay = 0;
 	p->restarts += died;
-	manager.restarts[__builtin_ctz(c->role)] += died;
+	if (died && c->phase != P_DRAIN && !c->gen->retired &&
+	    !manager.stopping)
+		stats_label(manager.stats, STATS_RESTARTS,
+		    ipc_role_name(c->role), 1);
 	if (died)
 		place_wait(p);
 }

@@ -97,11 +97,8 @@ put_metrics(int fd, uint32_t count)
 
 	m = (struct rec_metrics){.magic = REC_MAGIC_METRICS,
 	    .size = sizeof(m), .n_stats = STATS_N, .n_section = conf->n_auth,
-	    .start = manager.start_time,
+	    .start = stats_start(manager.stats),
 	    .cert_expires = manager.gen->cert_expires};
-	memcpy(m.reloads, manager.reloads, sizeof(m.reloads));
-	memcpy(m.restarts, manager.restarts, sizeof(m.restarts));
-	memcpy(m.accepted, manager.accepted, sizeof(m.accepted));
 	for (uint32_t i = 0; i < conf->n_auth; i++)
 		memcpy(m.section[i], conf->auth[i].name, CONF_NAME);
 	for (unsigned i = 0; i < STATS_N; i++)

@@ -167,6 +167,8 @@ upgrade_start(void)
 	diag = memfd_create("diagnosis", MFD_CLOEXEC);
 	for (uint32_t i = 0; i < manager.gen->conf.n_listen; i++)
 		hand(pair[0], HANDED_LISTEN, &manager.gen->listen_fd[i]);
+	if (manager.stats_memory >= 0)
+		hand(pair[0], HANDED_STATS, &manager.stats_memory);
 	successor = (struct loop_io){.fd = pair[0], .ready = on_successor};
 	loop_watch(manager.loop, &successor, LOOP_READ);
 	late.due = took_long;
@@ -225,6 +227,10 @@ on_older(struct loop_io *io, unsigned events)
 			in.fd[0] = -1;
 		} else if (in.nfds > 0 && in.m.handed.kind == HANDED_OLDER) {
 			older_add(in.fd[0]);
+			in.fd[0] = -1;
+		} else if (in.nfds > 0 && in.m.handed.kind == HANDED_STATS &&
+		    manager.gen == NULL) {
+			metrics_memory(in.fd[0]);
 			in.fd[0] = -1;
 		}
 		ipc_done(&in);

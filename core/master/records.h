@@ -18,7 +18,7 @@
 
 #define REC_MAGIC_WHO 0x33485743u	/* "CWH3" */
 #define REC_MAGIC_STATUS 0x34545343u	/* "CST4" */
-#define REC_MAGIC_METRICS 0x3154454du	/* "MET1" */
+#define REC_MAGIC_METRICS 0x3254454du	/* "MET2" */
 
 struct rec_head {
 	uint32_t magic;		/* REC_MAGIC_* */
@@ -67,18 +67,13 @@ struct rec_status {
 	uint64_t number[PONG_NUMBERS];	/* of the last PONG */
 };
 
-enum { REC_RELOADED, REC_REFUSED, REC_RELOADS };
-
-/* Behind the last rec_status: what manager knows besides, since its start. */
+/* Behind the last rec_status: what manager knows besides. */
 struct rec_metrics {
 	uint32_t magic, size;
 	uint32_t n_stats;	/* STATS_N */
 	uint32_t n_section;	/* of auth, now */
-	uint64_t start;		/* seconds since 1970 */
+	uint64_t start;		/* of counting, seconds since 1970 */
 	uint64_t cert_expires;	/* the first one, likewise; 0: none */
-	uint64_t reloads[REC_RELOADS];
-	uint64_t restarts[IPC_ROLES];	/* of those that died */
-	uint64_t accepted[2];	/* connections: of gates, of lmtp */
 	char section[CONF_MAX_AUTH][CONF_NAME];
 	uint64_t stats[STATS_N];
 };

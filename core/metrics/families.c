@@ -14,15 +14,16 @@
 #include "core/metrics/families.h"
 
 static writer build, start_time, sessions, sessions_max, grants, connections,
-    connections_max, accepted, logins_under_way, auth_queue, refused,
-    breaches, processes, restarts, generation, reloads, certificate, feature;
+    connections_max, logins_under_way, auth_queue, refused, breaches,
+    processes, generation, certificate, feature;
 
 const struct family families[N_FAMILIES] = {
 	{"culver_build", "info", NULL, "version , abi",
 	    "What runs.", build},
 	{"culver_start_time_seconds", "gauge", "seconds", NULL,
-	    "When counting began, since 1970: with culverd, or with its "
-	    "manager process, should that have died.", start_time},
+	    "When counting began, since 1970: with culverd, with its "
+	    "manager process, should that have died, or with a version "
+	    "that counts other things.", start_time},
 	{"culver_sessions", "gauge", NULL, NULL,
 	    "Sessions and deliveries now.", sessions},
 	{"culver_sessions_limit", "gauge", NULL, NULL,
@@ -34,8 +35,6 @@ const struct family families[N_FAMILIES] = {
 	    "lmtp now, by process; the oldest one is 1.", connections},
 	{"culver_connections_limit", "gauge", NULL, NULL,
 	    "As many all gates together may have.", connections_max},
-	{"culver_connections_accepted", "counter", NULL, "role",
-	    "Connections that were taken.", accepted},
 	{"culver_auth_requests", "gauge", NULL, "state",
 	    "Logins under way; of these, that wait for a slot after "
 	    "failed ones; pool processes at work.", logins_under_way},
@@ -48,12 +47,8 @@ const struct family families[N_FAMILIES] = {
 	    "ended.", breaches},
 	{"culver_processes", "gauge", NULL, "role",
 	    "Processes now, without workers.", processes},
-	{"culver_role_restarts", "counter", NULL, "role",
-	    "Processes that died and were replaced.", restarts},
 	{"culver_generation", "gauge", NULL, NULL,
 	    "Configurations since the start, the present one included.", generation},
-	{"culver_reloads", "counter", NULL, "result",
-	    "Reloads, by what came of them.", reloads},
 	{"culver_certificate_expiry_seconds", "gauge", "seconds", NULL,
 	    "When the first of the certificates expires, since 1970; 0 "
 	    "without any.", certificate},
@@ -157,13 +152,6 @@ connections_max(FILE *f, const char *name, const struct answer *a)
 	plain(f, name, a->head.connections_max);
 }
 
-static void
-accepted(FILE *f, const char *name, const struct answer *a)
-{
-	labelled(f, name, "role", "gate", a->m.accepted[0]);
-	labelled(f, name, "role", "lmtp", a->m.accepted[1]);
-}
-
 /* Number I of all coordinators together. */
 static uint64_t
 auth_sum(const struct answer *a, unsigned number)
@@ -233,24 +221,9 @@ processes(FILE *f, const char *name, const struct answer *a)
 }
 
 static void
-restarts(FILE *f, const char *name, const struct answer *a)
-{
-	for (unsigned k = 1; k < N_ROLES; k++)	/* manager's is not known */
-		labelled(f, name, "role", ipc_role_name(roles[k]),
-		    a->m.restarts[__builtin_ctz(roles[k])]);
-}
-
-static void
 generation(FILE *f, const char *name, const struct answer *a)
 {
 	plain(f, name, a->head.generation);
-}
-
-static void
-reloads(FILE *f, const char *name, const struct answer *a)
-{
-	labelled(f, name, "result", "done", a->m.reloads[REC_RELOADED]);
-	labelled(f, name, "result", "refused", a->m.reloads[REC_REFUSED]);
 }
 
 static void

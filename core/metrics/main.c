@@ -46,6 +46,8 @@ on_channel(struct loop_io *io, unsigned events)
 			ipc_pong(io->fd, NULL, 0);
 		else if (in.type == IPC_GATE_LISTEN)
 			listener_take();
+		else if (in.type == IPC_GATE_DRAIN)
+			server_drain(in.m.gate_drain.now != 0);
 		else if (in.type == IPC_CTL_ANSWER)
 			server_answer(in.m.ctl_answer.status == 0 &&
 			    in.nfds == 1 ? in.fd[0] : -1);

@@ -51,7 +51,8 @@ struct server server;
 
 static struct conn conns[MAX_CONNS];
 static struct loop_io listeners[MAX_LISTENERS];
-static unsigned n_listeners;
+static unsigned n_listeners, n_conns;
+static _Bool draining;
 static uint64_t asked;			/* when; 0: nothing is asked for */
 
 static void
@@ -63,6 +64,9 @@ conn_close(struct conn *c)
 	free(c->out);
 	c->out = NULL;
 	c->state = FREE;
+	n_conns--;
+	if (draining && n_conns == 0)
+		loop_stop(server.loop);
 }
 
 static void
@@ -244,6 +248,7 @@ conn_open(int fd)
 	c->io = (struct loop_io){.fd = fd, .ready = on_conn};
 	c->timer = (struct loop_timer){.due = due};
 	c->state = READS;
+	n_conns++;
 	c->since = clock_now();
 	c->n = c->out_n = c->out_at = 0;
 	loop_timer_set(server.loop, &c->timer, c->since + TIME);
@@ -270,7 +275,7 @@ server_listen(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);
 
-	if (n_listeners < MAX_LISTENERS && flags >= 0 &&
+	if (!draining && n_listeners < MAX_LISTENERS && flags >= 0 &&
 	    fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0) {
 		listeners[n_listeners] = (struct loop_io){.fd = fd,
 		    .ready = on_listener};
@@ -281,4 +286,17 @@ server_listen(int fd)
 	}
 	log_error("cannot use a listener");
 	close(fd);
+}
+
+void
+server_drain(_Bool now)
+{
+	draining = 1;
+	for (unsigned i = 0; i < n_listeners; i++) {
+		loop_unwatch(server.loop, &listeners[i]);
+		close(listeners[i].fd);
+	}
+	n_listeners = 0;
+	if (n_conns == 0 || now)
+		loop_stop(server.loop);
 }

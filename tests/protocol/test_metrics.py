@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -224,6 +225,7 @@ def test_reload_and_deaths(instance):
     step()
     assert last.get("culver_reloads_total", result="done") >= 1
     assert last.get("culver_generation") >= 2
+    assert last.get("culver_role_restarts_total") == 0
     for role in ("log", "auth", "gate", "metrics", "pool"):
         before = last.get("culver_role_restarts_total", role=role)
         pids = instance.role(role)
@@ -248,6 +250,60 @@ def test_reload_and_deaths(instance):
     assert last.get("culver_reloads_total", result="refused") == refused + 1
     assert last.get("culver_start_time_seconds") == \
         by_ctl(instance).get("culver_start_time_seconds")
+
+
+def test_scrapers_notice_no_reload(instance):
+    """Whoever asks while generations change is answered."""
+    errors, end = [], threading.Event()
+
+    def work():
+        try:
+            last = by_socket(instance)
+            while not end.is_set():
+                now = by_socket(instance)
+                never_back(last, now)
+                last = now
+        except BaseException as e:
+            errors.append(repr(e))
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(5):
+            instance.reload()
+    finally:
+        end.set()
+        for thread in threads:
+            thread.join(60)
+    assert errors == []
+
+
+def test_upgrade(one_instance):
+    """Counts go on, and what sessions of the older culverd do is among them;
+    the socket is handed over."""
+    inst = one_instance(users=2, listen=metrics.LISTEN).start()
+    inst.users[0].deliver_all([numbered(1)])
+    inst.login(inst.users[1]).quit()
+    with inst.login(inst.users[0], "tls") as pop:
+        until("they count", lambda: by_ctl(inst).get(
+            "culver_logins_total") == 2)
+        before = by_socket(inst)
+        done = inst.ctl("upgrade")
+        assert done.returncode == 0, done.stderr
+        after = until("an answer of the new one", lambda: by_socket(inst))
+        zero = ("culver_sessions_refused_total", "culver_breaches_total")
+        never_back(before, after)
+        assert after.get("culver_start_time_seconds") == \
+            before.get("culver_start_time_seconds")
+        pop.multi("RETR 1")
+        pop.quit()
+    until("the older one's session", lambda: by_socket(inst).get(
+        "culver_sessions_ended_total", tls="yes", reason="quit") == 1)
+    inst.login(inst.users[1]).quit()
+    until("the new one's", lambda: by_socket(inst).get(
+        "culver_logins_total") == 3)
+    assert by_socket(inst).get("culver_messages_retrieved_total") == 1
+    assert all(by_socket(inst).get(name) == 0 for name in zero)
 
 
 def test_both_ways_say_the_same(instance):

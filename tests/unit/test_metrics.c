@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -147,7 +148,14 @@ two_who_count_share_one_sum(void **state)
 	stats_add(a, STATS_N, 1);
 	stats_add(NULL, 0, 1);
 	assert_int_equal(stats_get(NULL, 0), 0);
+	assert_true(stats_start(a) > 1700000000 &&
+	    stats_start(a) <= (uint64_t)time(NULL));
+	assert_int_equal(stats_start(NULL), 0);
 	assert_true(ftruncate(fd, 0) != 0);
+	/* of a version that counts other things */
+	assert_int_equal(pwrite(fd, "x", 1, 0), 1);
+	assert_null(stats_open(fd));
+	stats_close(b);
 	assert_null(stats_open(memfd_create("x", 0)));
 	close(fd);
 }
