@@ -316,7 +316,8 @@ const struct cf_option cf_options[O_COUNT] = {
 	    "mailbox; 0: never"},
 	LIMIT(O_RELOAD_GRACE, "reload_grace", CULVER_OPT_TIME),
 	    .o.min = NS(1), .o.max = 7 * DAY, .o.def = "1h",
-	    .o.help = "how long sessions from before a reload may go on"},
+	    .o.help = "how long sessions from before a reload or an upgrade "
+	    "may go on"},
 	LIMIT(O_STOP_GRACE, "stop_grace", CULVER_OPT_TIME),
 	    .o.min = 0, .o.max = NS(3600), .o.def = "30s",
 	    .o.help = "how long sessions get to finish what they are doing "
