@@ -29,13 +29,13 @@ def arguments(text, *kinds):
     return parser
 
 
-def instance(args, sections, delay="0s", **kw):
+def instance(args, sections, delay="0s", make=Instance, **kw):
     """A culverd for `with`; sections(instance) gives it users and what asks
-    about them.  Failures wait `delay`."""
-    inst = Instance(Path(args.culver_root).resolve(), users=0,
-                    prefix="culver-bench-", limits="bad_commands = 10000",
-                    **kw)
-    use(inst, *sections(inst))
+    about them, if `make` has not.  Failures wait `delay`."""
+    inst = make(Path(args.culver_root).resolve(), users=0,
+                limits="bad_commands = 10000", **kw)
+    if asked := sections(inst):
+        use(inst, *asked)
     text = inst.conf.read_text()
     inst.write_conf(text.replace('failure_delay = "10ms"',
                                  f'failure_delay = "{delay}"')

@@ -20,8 +20,9 @@ import time
 
 from bench import (KINDS, Client, Databases, arguments, instance,
                    kolmogorov_smirnov, mann_whitney, welch)
-from culver import User, crypt
+from culver import Instance, User, crypt
 from databases import SELECT, quoted
+from pam import PamInstance
 from slapd import NOBODY, Slapd
 
 SCHEMES = {
@@ -43,6 +44,11 @@ def place(kind, databases, scheme, known):
         if kind == "passwdfile":
             inst.write_users({u.name: stored for u in inst.users})
             return ["passwdfile"]
+        if kind == "pam":
+            inst.accounts = [(u.name, u.uid, u.home, {"hash": stored})
+                             for u in inst.users]
+            inst.write_accounts()
+            return None
         if kind == "ldap":
             server = databases.keep(Slapd(inst, stored="{CRYPT}" + stored
                                           if setting else "right"))
@@ -131,7 +137,7 @@ def report(title, took):
 
 
 def main():
-    parser = arguments(__doc__, *KINDS, "ldap")
+    parser = arguments(__doc__, *KINDS, "ldap", "pam")
     parser.add_argument("--tries", type=int, default=10000, metavar="N")
     parser.add_argument("--schemes", default=",".join(SCHEMES))
     parser.add_argument("--delay", metavar="TIME",
@@ -141,10 +147,13 @@ def main():
     try:
         for kind in args.kinds.split(","):
             for scheme in args.schemes.split(","):
+                if kind == "pam" and not SCHEMES[scheme]:
+                    continue    # pam_unix knows hashes only
                 # each of them has to wait for his own slots, too
                 known = 2000 if args.delay else 200
                 with instance(args, place(kind, databases, scheme, known),
-                              args.delay or "0s") as inst:
+                              args.delay or "0s", PamInstance if kind == "pam"
+                              else Instance) as inst:
                     guesses = plan(args.tries, [u.name for u in inst.users])
                     took = with_delay(inst, guesses) if args.delay else \
                         one_by_one(inst, guesses)
