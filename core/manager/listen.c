@@ -118,17 +118,20 @@ listen_get(const struct generation *gen, uint32_t i,
 {
 	const struct conf_listen *l = &gen->conf.listen[i];
 	struct ipc_opened answer;
+	int fd = -1;
 
 	for (uint32_t j = 0; old != NULL && j < old->conf.n_listen; j++)
 		if (same(l, &old->conf.listen[j].addr,
 		    old->conf.listen[j].addr_len) && old->listen_fd[j] >= 0)
 			return fcntl(old->listen_fd[j], F_DUPFD_CLOEXEC, 3);
+	/* one may have come by both ways */
 	for (struct passed *p = passed; p < passed + n_passed; p++)
 		if (same(l, &p->addr, p->len)) {
 			p->used = 1;
-			return fcntl(p->fd, F_DUPFD_CLOEXEC, 3);
+			if (fd < 0)
+				fd = fcntl(p->fd, F_DUPFD_CLOEXEC, 3);
 		}
-	return master_open(OPEN_LISTEN, gen, i, &answer);
+	return fd >= 0 ? fd : master_open(OPEN_LISTEN, gen, i, &answer);
 }
 
 /* The folder of mail on its way, if there is to be any. */

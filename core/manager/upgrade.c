@@ -98,7 +98,6 @@ static void
 retire(void)
 {
 	loop_timer_clear(manager.loop, &late);
-	fds_close(&diag, 1);
 	for (unsigned i = 0; i < n_older; i++) {
 		hand(successor.fd, HANDED_OLDER, &older[i].fd);
 		loop_unwatch(manager.loop, &older[i]);
@@ -108,7 +107,8 @@ retire(void)
 	log_info("upgraded: process %u serves from now on, this one finishes "
 	    "what it has", pid);
 	manager_note(NOTE_RETIRED);
-	control_upgraded(0, pid, -1);
+	control_upgraded(0, pid, diag);		/* warnings, maybe */
+	fds_close(&diag, 1);
 	manager_leave();
 }
 
