@@ -84,7 +84,8 @@ bool md_list_add(struct md_list *l, const char *name, unsigned dir,
 bool md_list_merge(struct md_list *l, const struct md_list *from,
     const bool holds[MD_DIRS]);
 
-/* Give REC, a record of L, the UIDL UID.  False without memory. */
+/* Give REC, a record of L, the UIDL UID, which is no string of L: they move,
+ * so what md_base() and md_uid() gave is void then.  False without memory. */
 bool md_list_set_uid(struct md_list *l, struct md_rec *rec, const char *uid);
 
 /*

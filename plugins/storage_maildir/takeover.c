@@ -30,7 +30,8 @@ const char *const md_styles[] = { "auto", "name", "dovecot", "courier",
 /* A message, for sorting as the other server did. */
 struct pick {
 	uint64_t key[2];
-	const char *base;
+	const char *base;	/* while they are sorted: each UIDL that is
+				 * set may move the list's strings */
 	const struct old_rec *old;	/* NULL: it did not know it */
 	uint32_t index;		/* in the list */
 };
@@ -195,6 +196,8 @@ sort_picks(struct takeover *t)
 	}
 	qsort(t->pick, l->n, sizeof(*t->pick), t->style == MD_COURIER ?
 	    pick_courier : pick_order);
+	for (i = 0; i < l->n; i++)
+		t->pick[i].base = NULL;
 }
 
 /* Note the order in the list, if it is not that of the names anyway. */
@@ -222,6 +225,8 @@ set_ranks(struct takeover *t)
 static void
 old_uidl(struct takeover *t, const struct pick *p, char out[PLUG_UID_MAX + 1])
 {
+	const struct md_list *l = &t->mb->list;
+	const char *base = md_base(l, &l->rec[p->index]);
 	unsigned char sum[16];
 	struct md5 md5;
 	bool ok = true;
@@ -229,7 +234,7 @@ old_uidl(struct takeover *t, const struct pick *p, char out[PLUG_UID_MAX + 1])
 	out[0] = '\0';
 	if (t->style == MD_TPOP3D) {
 		md5_init(&md5);
-		md5_add(&md5, p->base, strlen(p->base));
+		md5_add(&md5, base, strlen(base));
 		md5_end(&md5, sum);
 		plug_hex(sum, sizeof(sum), out);
 	} else if (p->old != NULL)
@@ -288,8 +293,7 @@ rename_doubles(struct takeover *t)
 		r->flags |= MD_FRESH;
 		r->flags &= ~(unsigned)MD_SURE;
 		/* if it is too long, the caller makes another one */
-		ok = md_list_set_uid(l, r, strlen(uid) <= PLUG_UID_MAX ? uid :
-		    md_uid(l, r));
+		ok = strlen(uid) > PLUG_UID_MAX || md_list_set_uid(l, r, uid);
 	}
 	free(use);
 	free(nth);
@@ -310,7 +314,7 @@ set_uidls(struct takeover *t)
 		if (uid[0] == '\0')
 			continue;
 		r->flags |= MD_SURE;
-		if (strcmp(uid, t->pick[i].base) == 0)
+		if (strcmp(uid, md_base(l, r)) == 0)
 			continue;
 		r->flags |= MD_FRESH;
 		if (!md_list_set_uid(l, r, uid))

@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include "plugins/common/md5.h"
 #include "plugins/storage_maildir/old.h"
 #include "tests/unit/mdtest.h"
 
@@ -364,6 +365,35 @@ test_qmail_and_tpop3d_sort_by_time(void **state)
 	CHECK("4d17423dfce3bb2aa69549522d99884b", "*", "*", "*");
 }
 
+/* So many that their UIDLs take more memory than there was for the names. */
+static void
+test_uidls_of_many(void **state)
+{
+	const struct timespec same[2] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
+	char name[32], want[PLUG_UID_MAX + 1];
+	unsigned char sum[16];
+	struct md5 md5;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 3000; i++) {
+		snprintf(name, sizeof(name), "cur/%05d.many:2,", i);
+		mdtest_put(name, "x\n");
+		assert_int_equal(utimensat(AT_FDCWD, mdtest_path("M/%s",
+		    name), same, 0), 0);
+	}
+	mdtest_restart("uidl", "tpop3d", NULL);
+	mdtest_open(3000);
+	for (i = 0; i < 3000; i++) {
+		snprintf(name, sizeof(name), "%05d.many", i);
+		md5_init(&md5);
+		md5_add(&md5, name, strlen(name));
+		md5_end(&md5, sum);
+		plug_hex(sum, sizeof(sum), want);
+		assert_string_equal(mdtest.msg[i].uid, want);
+	}
+}
+
 /* The first session with the N-th allocation failing, or fewer there are. */
 static culver_status
 open_without(unsigned n)
@@ -420,6 +450,7 @@ main(void)
 		TEST(test_courier),
 		TEST(test_auto_takes_the_newer_file),
 		TEST(test_qmail_and_tpop3d_sort_by_time),
+		TEST(test_uidls_of_many),
 		TEST(test_every_allocation_may_fail),
 	};
 
