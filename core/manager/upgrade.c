@@ -184,15 +184,19 @@ upgrade_start(void)
 
 static void on_older(struct loop_io *io, unsigned events);
 
-static void
+/* False, and FD stays the caller's: it is no channel, or there are too many. */
+static _Bool
 older_add(int fd)
 {
-	if (n_older == OLDER_MAX) {
-		close(fd);
-		return;
-	}
+	int type = 0;
+	socklen_t n = sizeof(type);
+
+	if (n_older == OLDER_MAX || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type,
+	    &n) != 0 || type != SOCK_SEQPACKET)
+		return 0;
 	older[n_older] = (struct loop_io){.fd = fd, .ready = on_older};
 	loop_watch(manager.loop, &older[n_older++], LOOP_READ);
+	return 1;
 }
 
 /* Its culverd has finished; or it gave up before this one served. */
@@ -222,12 +226,14 @@ on_older(struct loop_io *io, unsigned events)
 	(void)events;
 	while ((r = ipc_recv(io->fd, &in, R_MANAGER, R_MANAGER, P_ANY)) ==
 	    IPC_GOT) {
-		if (in.nfds > 0 && in.m.handed.kind == HANDED_LISTEN) {
+		/* what a configuration begins with comes before it */
+		if (in.nfds > 0 && in.m.handed.kind == HANDED_LISTEN &&
+		    manager.gen == NULL) {
 			listen_handed(in.fd[0]);
 			in.fd[0] = -1;
 		} else if (in.nfds > 0 && in.m.handed.kind == HANDED_OLDER) {
-			older_add(in.fd[0]);
-			in.fd[0] = -1;
+			if (older_add(in.fd[0]))
+				in.fd[0] = -1;
 		} else if (in.nfds > 0 && in.m.handed.kind == HANDED_STATS &&
 		    manager.gen == NULL) {
 			metrics_memory(in.fd[0]);
@@ -242,13 +248,8 @@ on_older(struct loop_io *io, unsigned events)
 _Bool
 upgrade_open(int fd)
 {
-	int type = 0;
-	socklen_t n = sizeof(type);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) != 0 ||
-	    type != SOCK_SEQPACKET)
+	if (!older_add(fd))
 		return 0;
-	older_add(fd);
 	on_older(&older[0], LOOP_READ);
 	return 1;
 }
