@@ -64,9 +64,8 @@ upgrade_start(struct child *manager, struct ipc_in *in)
 	long pid = -1;
 
 	(void)manager;
-	fds_close(&master.successor_fd, 1);
 	if (in->nfds == 2 && fcntl(in->fd[0], F_GET_SEALS) >= 0 &&
-	    master.successor == 0 && !master.retired && !master.stopping &&
+	    master.successor_fd < 0 && !master.retired && !master.stopping &&
 	    (master.stays || getpid() != 1))
 		pid = syscall(SYS_clone, (master.stays ? 0 : CLONE_PARENT) |
 		    CLONE_PIDFD | SIGCHLD, NULL, &master.successor_fd, NULL,
@@ -97,21 +96,23 @@ upgrade_retire(void)
 	return 1;
 }
 
-/* It will not serve. */
+/* It will not serve; there may be another one now. */
 void
 upgrade_cancel(void)
 {
-	if (master.successor == 0 || master.retired)
+	if (master.retired)
 		return;
 	syscall(SYS_pidfd_send_signal, master.successor_fd, SIGKILL, NULL, 0);
+	fds_close(&master.successor_fd, 1);
 	master.successor = 0;
 }
 
-/* PID, a child of ours, was reaped: false if it is no successor. */
+/* PID, a child of ours, was reaped: false if it is no successor, whose number
+ * may be another's by now if it was no child. */
 _Bool
 upgrade_exit(pid_t pid, int status)
 {
-	if (pid != master.successor)
+	if (!master.stays || pid != master.successor)
 		return 0;
 	master.successor = 0;
 	if (master.retired) {
