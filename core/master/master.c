@@ -249,9 +249,8 @@ on_signal(struct loop_io *io, unsigned events)
 
 	(void)events;
 	while (read(io->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-		if (info.ssi_signo == SIGCHLD)
-			continue;
-		/* who serves gets those of a terminal itself */
+		/* who serves gets those of a terminal itself; SIGCHLD is none
+		 * that somebody sent */
 		if (master.stays && master.retired && master.successor > 0 &&
 		    info.ssi_code <= 0)
 			kill(master.successor, (int)info.ssi_signo);

@@ -78,14 +78,17 @@ upgrade_start(struct child *manager, struct ipc_in *in)
 	return 1;
 }
 
-/* The successor serves: what listens, and the name of who does, is its. */
+/* The successor serves: what listens, and the name of who does, is its.  Not
+ * if all was told to stop before this was known: then it ends, too. */
 _Bool
 upgrade_retire(void)
 {
 	char text[64];
 
+	if (master.stopping)
+		upgrade_cancel();
 	if (master.successor == 0 || master.retired)
-		return 0;
+		return master.stopping;
 	snprintf(text, sizeof(text), "MAINPID=%d\nREADY=1\nWATCHDOG=1",
 	    (int)master.successor);
 	master_notify(text);

@@ -313,6 +313,29 @@ def test_something_else_meanwhile(make, copy_tree, what):
         inst.login(inst.users[0]).quit()
 
 
+def test_a_stop_before_the_successor_is_known_to_serve(make):
+    """It is one of both."""
+    inst = make().start()
+    manager, = children(inst.pid)["manager"]
+    control = inst.dir / "run/control"
+    before = control.stat().st_ino
+    os.kill(inst.pid, signal.SIGUSR2)
+    until("the successor", lambda: children(inst.pid).get("culverd"))
+    os.kill(manager, signal.SIGSTOP)
+    try:
+        until("its control socket", lambda: control.exists() and
+              control.stat().st_ino != before)
+        # when it answers there, it has said that it serves
+        until("its answer", lambda: inst.ctl("metrics").returncode == 0)
+        os.kill(inst.pid, signal.SIGTERM)
+        inst.wait_log("stopping:")
+    finally:
+        os.kill(manager, signal.SIGCONT)
+    assert inst.proc.wait(60) == 0
+    assert inst.wait_gone() == []
+    inst.proc = None
+
+
 def test_a_third_one_is_kept_out(make):
     """Before, between and after: the run_dir is never free."""
     inst = make().start()
