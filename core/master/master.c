@@ -168,7 +168,9 @@ manager_gone(const struct child *c, int status)
 	    !master.retired))
 		log_errorx("manager %u (pid %d) ended with status 0x%x",
 		    c->instance, (int)c->pid, (unsigned)status);
-	if (master.stopping || master.retired) {
+	if (master.retired && !master.stopping && master.sessions > 0) {
+		master_stop();		/* who would end them is gone */
+	} else if (master.stopping || master.retired) {
 		master_idle();
 	} else if (!master.running) {
 		master.exit_status = WIFEXITED(status) ? WEXITSTATUS(status) :

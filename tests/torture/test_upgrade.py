@@ -336,6 +336,19 @@ def test_a_stop_before_the_successor_is_known_to_serve(make):
     inst.proc = None
 
 
+def test_an_old_one_whose_manager_dies(make):
+    """Nobody is left who would end its sessions after reload_grace: they end
+    now, and so does it."""
+    inst = make().start_in_background()
+    pop = inst.login(inst.users[0])
+    old = inst.pid
+    inst.proc = Background(drained(inst))
+    os.kill(children(old)["manager"][0], signal.SIGKILL)
+    assert pop.eof() == b""
+    until("the end of the old one", lambda: not alive(old))
+    inst.login(inst.users[0]).quit()
+
+
 def test_a_third_one_is_kept_out(make):
     """Before, between and after: the run_dir is never free."""
     inst = make().start()
