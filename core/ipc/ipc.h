@@ -53,9 +53,10 @@ enum ipc_open_kind { OPEN_RUN_DIR = 1, OPEN_LISTEN, OPEN_LOG, OPEN_CERT,
 	OPEN_SPOOL, OPEN_PASSED };
 
 /* NOTE_RETIRED: the successor serves.  NOTE_DRAINED: after that, the last gate
- * has ended, so there will be no new session. */
+ * has ended, so there will be no new session.  NOTE_OVER: after the first, what
+ * is left had its time, or all of Culver stops: stop. */
 enum ipc_note_what { NOTE_READY, NOTE_RELOADING, NOTE_ALIVE, NOTE_RETIRED,
-	NOTE_DRAINED };
+	NOTE_DRAINED, NOTE_OVER };
 
 /* From a culverd's manager to its successor's: a listening socket, the other
  * end of the channel to one that was there still before, what is counted; the

@@ -197,10 +197,14 @@ gen_unref(struct generation *gen)
 static void
 grace_over(struct loop_timer *t)
 {
-	const struct ipc_kick m = {.generation =
-	    CONTAINER(t, struct generation, end)->config};
+	const struct generation *gen = CONTAINER(t, struct generation, end);
+	const struct ipc_kick m = {.generation = gen->config};
 
-	master_tell(IPC_KICK, &m, NULL, 0);
+	/* of a culverd that has a successor it is the last one */
+	if (manager.leaving && gen == manager.gen)
+		manager_note(NOTE_OVER);
+	else
+		master_tell(IPC_KICK, &m, NULL, 0);
 }
 
 /* GEN starts nothing more; its gates and sessions finish. */

@@ -116,12 +116,8 @@ retire(void)
 static void
 stop(void)
 {
-	const struct ipc_kick m = {.generation = UINT32_MAX};
-
-	if (!manager.leaving)
-		return;
-	master_tell(IPC_KICK, &m, NULL, 0);
-	manager_stop(0);
+	if (manager.leaving)
+		manager_note(NOTE_OVER);
 }
 
 static void

@@ -104,17 +104,18 @@ manager_note(struct child *manager, struct ipc_in *in)
 {
 	static const char *const state[] = {[NOTE_READY] = "READY=1",
 	    [NOTE_RELOADING] = "RELOADING=1", [NOTE_ALIVE] = "WATCHDOG=1",
-	    [NOTE_RETIRED] = "", [NOTE_DRAINED] = ""};
+	    [NOTE_RETIRED] = "", [NOTE_DRAINED] = "", [NOTE_OVER] = ""};
 	static _Bool heard;
 	char text[64];
 
 	(void)manager;
-	if (in->m.note.what > NOTE_DRAINED ||
+	if (in->m.note.what > NOTE_OVER ||
 	    (in->m.note.what == NOTE_RETIRED && !upgrade_retire()))
 		return 0;
 	master.drained |= in->m.note.what == NOTE_DRAINED && master.retired;
-	if (in->m.note.what == NOTE_DRAINED)
-		master_idle();
+	if (in->m.note.what == NOTE_OVER && master.retired && !master.stopping)
+		master_stop();
+	master_idle();
 	silent = 0;
 	loop_timer_set(master.loop, &start_timer, clock_now() + ALIVE_TIME);
 	/* of which RELOADING needs the time, and no other minds it */

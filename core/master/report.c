@@ -94,8 +94,7 @@ kick_one(const struct session *s, void *arg)
 
 	if ((k->m->session != 0 && s->g.id != k->m->session) ||
 	    (*k->m->user != 0 && strcmp(s->g.user, k->m->user) != 0) ||
-	    (k->m->generation != 0 && k->m->generation != UINT32_MAX &&
-	    s->gen->number != k->m->generation) ||
+	    (k->m->generation != 0 && s->gen->number != k->m->generation) ||
 	    s->state != S_RUNNING)
 		return;
 	/* an octet before the end: it is neither a stop nor a reload */

@@ -121,9 +121,7 @@ upgrade_exit(pid_t pid, int status)
 	if (master.retired) {
 		master.exit_status = WIFEXITED(status) ? WEXITSTATUS(status) :
 		    EX_SOFTWARE;
-		if (!master.stopping)
-			master_stop();
-		master_idle();
+		(master.stopping ? master_idle : master_stop)();
 	}
 	return 1;
 }

@@ -429,6 +429,20 @@ def test_a_stop_is_one_of_all(make):
     assert len(inst.users[0].contents()) == 5
 
 
+def test_who_does_not_read_holds_no_stop_up(make):
+    """Whose session is an older culverd's: it has stop_grace, too."""
+    inst = make(users=1, limits="stop_grace = 1s idle_time = 1h")
+    inst.users[0].deliver(numbered(1, 30_000_000))
+    inst.start_in_background()
+    old = inst.pid
+    with inst.login(inst.users[0]) as pop:
+        pop.send("RETR 6\r\n")
+        pop.line()
+        inst.proc = Background(drained(inst))
+        inst.stop()
+        until("the end of the old one", lambda: not alive(old))
+
+
 def test_the_old_one_has_reload_grace(make):
     inst = make(limits="reload_grace = 1s").start()
     pop = inst.login(inst.users[0])
