@@ -46,7 +46,10 @@ class Haproxy:
     def checks(self):
         """What it found when it looked last, as L7OK."""
         with socket.socket(socket.AF_UNIX) as s:
-            s.connect(str(self.stats))
+            try:
+                s.connect(str(self.stats))
+            except ConnectionRefusedError:      # it is bound, and no more yet
+                return []
             s.sendall(b"show stat typed\n")
             text = b"".join(iter(lambda: s.recv(65536), b"")).decode()
         return [line.rsplit(":", 1)[1] for line in text.splitlines()
