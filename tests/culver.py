@@ -866,6 +866,13 @@ class Pop:
     def capabilities(self):
         return self.multi("CAPA").decode().split("\r\n")[:-1]
 
+    def ended(self, reply):
+        """REPLY to a login; after QUIT if it was good, for the next one may
+        find the mailbox in use otherwise."""
+        if reply.startswith(b"+OK"):
+            self.quit()
+        return reply
+
     def login(self, user, password=PASSWORD):
         reply = self.cmd(f"USER {user}")
         if reply.startswith(b"+OK"):

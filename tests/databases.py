@@ -63,11 +63,8 @@ def use(instance, *sections):
 
 def login_works(instance, user, password=None):
     with instance.connect() as pop:
-        works = pop.login(user.name, password or user.password) \
+        return pop.ended(pop.login(user.name, password or user.password)) \
             .startswith(b"+OK")
-        if works:
-            pop.quit()      # or the next login may find it in use
-        return works
 
 
 def section_text(name, options, more):

@@ -132,7 +132,12 @@ access to * by dn.exact="{READER}" read by * none
             raise Failure("slapd ended: " + self.log.read_text())
 
     def hang(self):
+        """When this returns, none of its threads runs."""
         self.proc.send_signal(signal.SIGSTOP)
+        tasks = Path("/proc", str(self.proc.pid), "task")
+        until("all of it to stop", lambda: all(
+            "\nState:\tT" in (t / "status").read_text()
+            for t in tasks.iterdir()))
 
     def go_on(self):
         self.proc.send_signal(signal.SIGCONT)

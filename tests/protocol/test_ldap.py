@@ -27,7 +27,8 @@ def slapd(one_instance):
 
 def refused(inst, name, password=PASSWORD):
     with inst.connect() as pop:
-        return pop.cmd("AUTH PLAIN " + b64(f"\0{name}\0{password}"))
+        return pop.ended(pop.cmd(
+            "AUTH PLAIN " + b64(f"\0{name}\0{password}")))
 
 
 # --- right and wrong ---------------------------------------------------------

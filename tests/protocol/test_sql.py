@@ -35,7 +35,8 @@ def sqlite(databases, one_instance):
 
 def answer(inst, user, password=None):
     with inst.connect() as pop:
-        return pop.login(getattr(user, "name", user), password or PASSWORD)
+        return pop.ended(pop.login(getattr(user, "name", user),
+                                   password or PASSWORD))
 
 
 def looked_up(inst, name):

@@ -32,7 +32,7 @@ def verified(server, ca=None):
 
 def login(inst, user, password=PASSWORD):
     with inst.connect() as pop:
-        return pop.login(user, password)
+        return pop.ended(pop.login(user, password))
 
 
 def works_again(inst):
