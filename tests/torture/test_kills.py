@@ -208,14 +208,16 @@ class Shard:
             if outcome not in ("quit", "left"):
                 raise Failure(f"without a kill: {outcome}")
             killed, calls = self.disarm(p)
-            self.length[mode] = max(calls, 10)
+            self.length[mode] = calls
             self.settle()
 
     def strike(self, mode):
         """One session with a kill in it; was it in time?"""
         if not ROOT:
             return self.strike_by_time(mode)
-        p = self.arm(self.rng.randrange(1, self.length[mode] + 3))
+        # a role that has next to nothing to do in one session has more in some
+        reach = max(self.length[mode], self.rng.choice((1, 10)))
+        p = self.arm(self.rng.randrange(1, reach + 3))
         try:
             with self.beside():
                 self.hit[self.session(mode)] += 1
