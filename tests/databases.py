@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from culver import (PATIENCE, ROLE_IDS, ROOT, all_processes, crypt,
-                    free_address, make_certificate, tempdir, until)
+                    free_address, halt, make_certificate, tempdir, until)
 
 COLUMNS = ("name", "password", "uid", "gid", "home", "mail", "quota",
            "nologin", "nets", "canonical")
@@ -212,7 +212,7 @@ class Server:
               lambda: not pids & set(all_processes()))
 
     def pause(self):
-        self.signal(signal.SIGSTOP)
+        halt(self.pids())
 
     def resume(self):
         self.signal(signal.SIGCONT)

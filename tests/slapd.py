@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from culver import Failure, crypt, tempdir, until
+from culver import Failure, crypt, halt, tempdir, until
 from databases import quoted
 
 SUFFIX = "dc=example,dc=org"
@@ -132,12 +132,7 @@ access to * by dn.exact="{READER}" read by * none
             raise Failure("slapd ended: " + self.log.read_text())
 
     def hang(self):
-        """When this returns, none of its threads runs."""
-        self.proc.send_signal(signal.SIGSTOP)
-        tasks = Path("/proc", str(self.proc.pid), "task")
-        until("all of it to stop", lambda: all(
-            "\nState:\tT" in (t / "status").read_text()
-            for t in tasks.iterdir()))
+        halt([self.proc.pid])
 
     def go_on(self):
         self.proc.send_signal(signal.SIGCONT)
