@@ -149,7 +149,7 @@ void
 upgrade_start(void)
 {
 	const struct ipc_upgrade m = {0};
-	int pair[2], fds[2];
+	int pair[2], fds[3];
 
 	if (diag >= 0)
 		return;
@@ -172,7 +172,8 @@ upgrade_start(void)
 	manager_note(NOTE_RELOADING);
 	fds[0] = diag;
 	fds[1] = pair[1];
-	master_tell(IPC_UPGRADE, &m, fds, 2);
+	fds[2] = pair[0];
+	master_tell(IPC_UPGRADE, &m, fds, 3);
 	fds_close(&pair[1], 1);
 }
 
@@ -195,7 +196,7 @@ older_add(int fd)
 	return 1;
 }
 
-/* Its culverd has finished; or it gave up before this one served. */
+/* Its culverd has ended; or it gave up before this one served. */
 static void
 older_gone(unsigned i)
 {

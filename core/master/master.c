@@ -43,7 +43,7 @@
     CAP(FOWNER) | CAP(KILL) | CAP(SETGID) | CAP(SETUID) | CAP(SETPCAP) | \
     CAP(NET_BIND_SERVICE) | CAP(SYS_CHROOT) | CAP(SYS_RESOURCE))
 
-struct master master = {.lock = -1, .successor_fd = -1,
+struct master master = {.lock = -1, .successor_fd = {-1, -1},
     .children = TAILQ_HEAD_INITIALIZER(master.children),
     .log_io = {.fd = -1, .ready = log_ready},
     .log = {.io = &master.log_io,
@@ -51,9 +51,12 @@ struct master master = {.lock = -1, .successor_fd = -1,
     .to_manager = {.events = LOOP_READ,
 	.waiting = STAILQ_HEAD_INITIALIZER(master.to_manager.waiting)}};
 
+static void stop_now(struct loop_timer *t);
+static void start_due(struct loop_timer *t);
+
 static struct loop_io signals;
-static struct loop_timer stop_timer;
-static struct loop_timer start_timer;	/* of manager: its start, its silence */
+static struct loop_timer stop_timer = {.due = stop_now};
+static struct loop_timer start_timer = {.due = start_due};
 static uint64_t delay;			/* grows while manager keeps dying */
 static unsigned kills;
 static _Bool silent;			/* manager, for ALIVE_TIME */
@@ -410,8 +413,6 @@ main(int argc, char **argv)
 	master.stays = master.foreground && !notified;
 	process_setup();
 	master.started = clock_now();
-	stop_timer.due = stop_now;
-	start_timer.due = start_due;
 	if (!priv_bounds(CAPS) || (master.loop = loop_new()) == NULL ||
 	    !signals_open())
 		log_error("cannot start");

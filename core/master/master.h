@@ -122,7 +122,7 @@ struct master {
 	_Bool retired;			/* a successor serves */
 	_Bool drained;			/* and no gate is left */
 	pid_t successor;		/* 0: none */
-	int successor_fd;		/* a pidfd; -1 */
+	int successor_fd[2];		/* a pidfd, a channel to it; -1 */
 	uint64_t logins, refused, breaches;
 	uint32_t sessions;
 	pid_t answers[ANSWERS_MAX + 1];	/* copies that answer culverctl; one

@@ -56,6 +56,10 @@ successor(int diag, int ready)
  * gone: a service manager does not wait for a main process that is not its
  * own.  As process 1 of a container that talks to a service manager this
  * process could neither end nor be the main one: no.
+ *
+ * Our end of the managers' channel stays open until this process ends, so that
+ * a successor that stops waits for all of us: whoever started it kills what is
+ * left when it has ended.  Not if this one waits for the successor.
  */
 _Bool
 upgrade_start(struct child *manager, struct ipc_in *in)
@@ -64,16 +68,17 @@ upgrade_start(struct child *manager, struct ipc_in *in)
 	long pid = -1;
 
 	(void)manager;
-	if (in->nfds == 2 && fcntl(in->fd[0], F_GET_SEALS) >= 0 &&
-	    master.successor_fd < 0 && !master.retired && !master.stopping &&
+	if (fcntl(in->fd[0], F_GET_SEALS) >= 0 && !master.stopping &&
+	    master.successor_fd[0] < 0 && !master.retired &&
 	    (master.stays || getpid() != 1))
 		pid = syscall(SYS_clone, (master.stays ? 0 : CLONE_PARENT) |
-		    CLONE_PIDFD | SIGCHLD, NULL, &master.successor_fd, NULL,
-		    0);
+		    CLONE_PIDFD | SIGCHLD, NULL, master.successor_fd, NULL, 0);
 	if (pid == 0)
 		successor(in->fd[0], in->fd[1]);
 	if (pid > 0)
 		up.pid = (uint32_t)(master.successor = (pid_t)pid);
+	if (pid > 0 && !master.stays)
+		master.successor_fd[1] = fcntl(in->fd[2], F_DUPFD_CLOEXEC, 0);
 	outbox_send(&master.to_manager, IPC_SPAWNED, &up);
 	return 1;
 }
@@ -105,8 +110,8 @@ upgrade_cancel(void)
 {
 	if (master.retired)
 		return;
-	syscall(SYS_pidfd_send_signal, master.successor_fd, SIGKILL, NULL, 0);
-	fds_close(&master.successor_fd, 1);
+	syscall(SYS_pidfd_send_signal, *master.successor_fd, SIGKILL, NULL, 0);
+	fds_close(master.successor_fd, 2);
 	master.successor = 0;
 }
 
