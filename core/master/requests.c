@@ -151,7 +151,7 @@ role_spawn(struct child *manager, struct ipc_in *in)
 	gen = m->role == R_CONFIG ? gen_new(m->instance) :
 	    gen_find(m->generation);
 	if (gen == NULL || (m->role == R_POOL &&
-	    m->section >= gen->conf.n_auth))
+	    (m->section >= gen->conf.n_auth || m->section >= CONF_MAX_AUTH)))
 		return 0;
 	master.instances = m->instance;
 	for (unsigned i = 0; i < SPAWN_MAX_FDS; i++)
