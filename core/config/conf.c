@@ -205,8 +205,11 @@ conf_read(int fd, enum conf_kind kind, void *out, size_t size)
 _Bool
 conf_read_master(int fd, struct conf_master *out)
 {
-	return snapshot_read(fd, CONF_MASTER, out, sizeof(*out)) &&
+	_Bool ok = snapshot_read(fd, CONF_MASTER, out, sizeof(*out)) &&
 	    master_check(out);
+
+	memset(out, 0, ok ? 0 : sizeof(*out));
+	return ok;
 }
 
 size_t

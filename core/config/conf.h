@@ -292,7 +292,9 @@ struct conf_section {
  */
 _Bool conf_read(int fd, enum conf_kind kind, void *out, size_t size);
 
-/* The same for master, which is root: without what others read. */
+/* The same for master, which is root: without what others read; that n_auth
+ * fits is looked at where it is used.  After a failure OUT is all zeros: no
+ * count in it is too large. */
 _Bool conf_read_master(int fd, struct conf_master *out);
 
 /* Element I of the extra part of CONF_MASTER.  False: there is none. */
