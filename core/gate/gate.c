@@ -228,5 +228,6 @@ gate_run(struct gate *g)
 {
 	while (!g->stop)
 		gate_once(g);
+	pong(g);		/* what came since manager asked last */
 	return g->status;
 }

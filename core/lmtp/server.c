@@ -321,6 +321,7 @@ server_run(void)
 		}
 		reap();
 	}
+	pong();			/* what came since manager asked last */
 	while (server.all != NULL)
 		conn_close(server.all);
 	reap();
