@@ -64,6 +64,8 @@ serve(enum ipc_type type, const union ipc_any *m)
 		child_exit(m->exited.instance, (int)m->exited.status);
 		break;
 	case IPC_RELOAD:
+		if (manager.leaving)
+			break;		/* it is for who serves by now */
 		if (m->reload.upgrade != 0)
 			upgrade_start();
 		else
