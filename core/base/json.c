@@ -50,7 +50,7 @@ is_hidden(uint32_t c)
 {
 	return c < 0x20 || (c >= 0x7f && c < 0xa0) ||
 	    (c >= 0x200b && c < 0x2010) || (c >= 0x2028 && c < 0x202f) ||
-	    (c >= 0x2060 && c < 0x2070) || c == 0xfeff;
+	    (c >= 0x2060 && c < 0x2070) || c == 0x61c || c == 0xfeff;
 }
 
 size_t
