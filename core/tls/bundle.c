@@ -10,10 +10,10 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/memfd.h"
 #include "core/tls/bundle.h"
 
 #define MAGIC UINT64_C(0x31424e4443564c43)
@@ -37,8 +37,7 @@ int
 bundle_new(uint32_t n)
 {
 	const struct head h = {.magic = MAGIC, .n = n};
-	int fd = memfd_create("culver-certificates",
-	    MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = memfd_new("culver-certificates");
 
 	if (fd >= 0 && pwrite(fd, &h, sizeof(h), 0) == (ssize_t)sizeof(h) &&
 	    ftruncate(fd, item_at(n)) == 0)

@@ -15,7 +15,6 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,6 +22,7 @@
 #include <openssl/rand.h>
 
 #include "core/base/log.h"
+#include "core/base/memfd.h"
 #include "core/base/priv.h"
 #include "core/base/sandbox.h"
 #include "core/config/conf.h"
@@ -129,7 +129,7 @@ send_ticket(void)
 {
 	static const struct ipc_cert_ticket msg;
 	unsigned char key[TLS_TICKET_SIZE];
-	int fd = memfd_create("culver-ticket", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = memfd_new("culver-ticket");
 	bool ok;
 
 	ok = fd >= 0 && RAND_priv_bytes(key, sizeof(key)) == 1 &&
