@@ -136,15 +136,29 @@ control_ask_older(struct ctl *ctl, uint32_t n, enum ipc_type type,
 	return ok;
 }
 
+/* The exit status for an answer that is a no; OTHER if it is not for want of
+ * rights. */
+static int
+no_status(int other)
+{
+	const uint32_t why = in.m.ctl_answer.status;
+
+	return why == EPERM || why == EACCES ? EX_NOPERM : other;
+}
+
+static int
+refused(void)
+{
+	errno = (int)in.m.ctl_answer.status;
+	ctl_warn("culverd refused");
+	return no_status(EX_UNAVAILABLE);
+}
+
 int
 answer_head(struct rec_head *head, uint32_t magic, size_t size)
 {
-	if (in.m.ctl_answer.status != 0) {
-		errno = (int)in.m.ctl_answer.status;
-		ctl_warn("culverd refused");
-		return errno == EPERM || errno == EACCES ? EX_NOPERM :
-		    EX_UNAVAILABLE;
-	}
+	if (in.m.ctl_answer.status != 0)
+		return refused();
 	if (in.nfds != 1 || pread(in.fd[0], head, sizeof(*head), 0) !=
 	    (ssize_t)sizeof(*head) || head->magic != magic ||
 	    head->size != size || head->count != in.m.ctl_answer.count) {
@@ -247,13 +261,11 @@ session_parse(const char *text, uint64_t *out)
 static int
 kick_count(uint32_t *n)
 {
-	errno = (int)in.m.ctl_answer.status;
-	if (errno == 0)
+	const uint32_t why = in.m.ctl_answer.status;
+
+	if (why == 0)
 		*n += in.m.ctl_answer.count;
-	if (errno == 0 || errno == ENOENT || errno == ESRCH)
-		return 0;
-	ctl_warn("culverd refused");
-	return errno == EPERM || errno == EACCES ? EX_NOPERM : EX_UNAVAILABLE;
+	return why == 0 || why == ENOENT || why == ESRCH ? 0 : refused();
 }
 
 int
@@ -305,11 +317,7 @@ ctl_auth_flush(struct ctl *ctl)
 		return ctl_usage(ctl);
 	if ((status = control_ask(ctl, IPC_CTL_FLUSH, &ask)) != 0)
 		return status;
-	if (in.m.ctl_answer.status == 0)
-		return 0;
-	errno = (int)in.m.ctl_answer.status;
-	ctl_warn("culverd refused");
-	return errno == EPERM || errno == EACCES ? EX_NOPERM : EX_UNAVAILABLE;
+	return in.m.ctl_answer.status == 0 ? 0 : refused();
 }
 
 int
@@ -332,7 +340,7 @@ ctl_reload(struct ctl *ctl)
 		    "changed");
 	else
 		ctl_warn("culverd did not reload; nothing changed");
-	return errno == EPERM || errno == EACCES ? EX_NOPERM : 1;
+	return no_status(1);
 }
 
 int
@@ -358,8 +366,5 @@ ctl_upgrade(struct ctl *ctl)
 		    "on, and nothing changed");
 	else
 		ctl_warn("culverd refused");
-	status = errno == 0 ? 0 : errno == EPERM || errno == EACCES ?
-	    EX_NOPERM : 1;
-	ipc_done(&in);
-	return status;
+	return in.m.ctl_answer.status == 0 ? 0 : no_status(1);
 }
