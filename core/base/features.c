@@ -3,7 +3,7 @@
  */
 #include "core/base/features.h"
 
-const struct feature features[N_FEATURES] = {
+const struct feature features[] = {
 	{SANDBOX_SECCOMP, "seccomp", "Linux 3.17, built with the sandbox",
 	    "no process is kept from system calls that it does not need, and "
 	    "of several users with one uid only the first who comes is let "
@@ -40,3 +40,4 @@ const struct feature features[N_FEATURES] = {
 	{SANDBOX_DESCRIPTORS, "descriptors", "a higher RLIMIT_NOFILE",
 	    "fewer connections or sessions at once than limits says"},
 };
+const unsigned n_features = sizeof(features) / sizeof(features[0]);

@@ -11,14 +11,13 @@
 
 #include "core/base/sandbox.h"
 
-enum { N_FEATURES = 12 };
-
 struct feature {
 	enum sandbox_part part;
 	const char *name;	/* "landlock-scope" */
 	const char *since;	/* what gives it: "Linux 6.12" */
 	const char *without;	/* what it costs, without the full stop */
 };
-extern const struct feature features[N_FEATURES];
+extern const struct feature features[];
+extern const unsigned n_features;
 
 #endif /* BASE_FEATURES_H */

@@ -160,7 +160,7 @@ machine_warnings(FILE *out, const struct cf_env *env)
 {
 	unsigned lacks = sandbox_missing() | env->lacks;
 
-	for (int i = 0; i < N_FEATURES; i++)
+	for (unsigned i = 0; i < n_features; i++)
 		if (lacks & features[i].part)
 			fprintf(out, "warning: this machine does not give "
 			    "%s (%s): %s\n", features[i].name,

@@ -23,7 +23,7 @@ lacks_say(uint32_t lacks)
 
 	lacks &= ~manager.missing;
 	manager.missing |= lacks;
-	for (int i = 0; i < N_FEATURES; i++) {
+	for (unsigned i = 0; i < n_features; i++) {
 		const struct feature *f = &features[i];
 
 		if ((lacks & f->part) == 0)

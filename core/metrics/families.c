@@ -17,7 +17,7 @@ static writer build, start_time, sessions, sessions_max, grants, connections,
     connections_max, logins_under_way, auth_queue, refused, breaches,
     processes, generation, certificate, feature;
 
-const struct family families[N_FAMILIES] = {
+const struct family families[] = {
 	{"culver_build", "info", NULL, "version , abi",
 	    "What runs.", build},
 	{"culver_start_time_seconds", "gauge", "seconds", NULL,
@@ -41,14 +41,16 @@ const struct family families[N_FAMILIES] = {
 	{"culver_auth_queue", "gauge", NULL, "section",
 	    "Logins that wait for a process of an auth section.", auth_queue},
 	{"culver_sessions_refused", "counter", NULL, NULL,
-	    "Logins that were allowed and could not become a session.", refused},
+	    "Logins that were allowed and could not become a session.",
+	    refused},
 	{"culver_breaches", "counter", NULL, NULL,
 	    "Processes that broke the rules, or did not answer, and were "
 	    "ended.", breaches},
 	{"culver_processes", "gauge", NULL, "role",
 	    "Processes now, without workers.", processes},
 	{"culver_generation", "gauge", NULL, NULL,
-	    "Configurations since the start, the present one included.", generation},
+	    "Configurations since the start, the present one included.",
+	    generation},
 	{"culver_certificate_expiry_seconds", "gauge", "seconds", NULL,
 	    "When the first of the certificates expires, since 1970; 0 "
 	    "without any.", certificate},
@@ -56,6 +58,7 @@ const struct family families[N_FAMILIES] = {
 	    "Whether the machine gives it (1) or not (0), as culverctl "
 	    "status explains.", feature},
 };
+const unsigned n_families = sizeof(families) / sizeof(families[0]);
 
 static void
 plain(FILE *f, const char *name, uint64_t v)
@@ -235,7 +238,7 @@ certificate(FILE *f, const char *name, const struct answer *a)
 static void
 feature(FILE *f, const char *name, const struct answer *a)
 {
-	for (int i = 0; i < N_FEATURES; i++)
+	for (unsigned i = 0; i < n_features; i++)
 		labelled(f, name, "name", features[i].name,
 		    (a->head.missing & features[i].part) == 0);
 }

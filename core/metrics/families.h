@@ -23,7 +23,7 @@ struct family {
 	writer *write;
 };
 
-enum { N_FAMILIES = 15 };
-extern const struct family families[N_FAMILIES];
+extern const struct family families[];
+extern const unsigned n_families;
 
 #endif /* METRICS_FAMILIES_H */

@@ -70,7 +70,7 @@ write_all(FILE *f, const struct answer *a)
 {
 	char total[64];
 
-	for (unsigned i = 0; i < N_FAMILIES; i++) {
+	for (unsigned i = 0; i < n_families; i++) {
 		const struct family *p = &families[i];
 
 		describe(f, p->name, p->type, p->unit, p->help);
@@ -133,8 +133,8 @@ openmetrics_text(int fd, size_t *n)
 unsigned
 openmetrics_families(struct openmetrics_family *out, unsigned cap)
 {
-	for (unsigned i = 0; i < N_FAMILIES && i < cap; i++)
+	for (unsigned i = 0; i < n_families && i < cap; i++)
 		out[i] = (struct openmetrics_family){families[i].name,
 		    families[i].type, families[i].labels, families[i].help};
-	return N_FAMILIES;
+	return n_families;
 }

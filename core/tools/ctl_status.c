@@ -24,7 +24,7 @@ parts_text(uint32_t missing)
 	size_t n = 0;
 
 	text[0] = 0;
-	for (int i = 0; i < N_FEATURES && n < sizeof(text); i++)
+	for (unsigned i = 0; i < n_features && n < sizeof(text); i++)
 		if (missing & features[i].part)
 			n += (size_t)snprintf(text + n, sizeof(text) - n,
 			    "%s%s", n > 0 ? " " : "", features[i].name);
@@ -77,7 +77,7 @@ status_features(const struct rec_head *h, _Bool json)
 		printf("\nWhat this machine gives (its Landlock has version %"
 		    PRIu32 "), and costs where it does not:\n", h->landlock);
 	list_begin(&l, columns, 4, json);
-	for (int i = 0; i < N_FEATURES; i++) {
+	for (unsigned i = 0; i < n_features; i++) {
 		const struct feature *f = &features[i];
 		_Bool given = (h->missing & f->part) == 0;
 

@@ -183,7 +183,7 @@ features_are_a_bit_each(void **state)
 	unsigned all = 0;
 
 	(void)state;
-	for (int i = 0; i < N_FEATURES; i++) {
+	for (unsigned i = 0; i < n_features; i++) {
 		unsigned bit = features[i].part;
 
 		assert_int_equal(bit & (bit - 1), 0);
