@@ -55,9 +55,13 @@ control_report(int conn, _Bool who)
 	    .sessions_max = manager.gen->conf.sessions_max,
 	    .connections_max = manager.gen->conf.connections,
 	    .missing = manager.missing, .breaches = manager.breaches};
+	const struct ipc_ctl_answer no = {.status = ENOMEM};
 	int fd[2] = {conn, who ? -1 : status_write(&m.count)};
 
-	master_tell(IPC_REPORT, &m, fd, who ? 1 : 2);
+	if (who || fd[1] >= 0)
+		master_tell(IPC_REPORT, &m, fd, who ? 1 : 2);
+	else
+		(void)ipc_send(conn, IPC_CTL_ANSWER, &no, NULL, 0);
 	fds_close(&fd[1], 1);
 }
 

@@ -153,14 +153,17 @@ upgrade_start(void)
 
 	if (diag >= 0)
 		return;
-	if (manager.stopping || manager.gen == NULL || !ipc_pair(pair)) {
+	if (manager.stopping || manager.gen == NULL ||
+	    (diag = memfd_create("diagnosis", MFD_CLOEXEC)) < 0 ||
+	    !ipc_pair(pair)) {
 		log_errorx("upgrade refused: this culverd is %s",
-		    manager.stopping ? "ending" : "not serving yet");
+		    manager.stopping ? "ending" : manager.gen == NULL ?
+		    "not serving yet" : "out of memory or descriptors");
+		fds_close(&diag, 1);
 		control_upgraded(EBUSY, 0, -1);
 		return;
 	}
 	log_info("upgrade: starting the new culverd");
-	diag = memfd_create("diagnosis", MFD_CLOEXEC);
 	for (uint32_t i = 0; i < manager.gen->conf.n_listen; i++)
 		hand(pair[0], HANDED_LISTEN, &manager.gen->listen_fd[i]);
 	if (manager.stats_memory >= 0)
