@@ -6,6 +6,7 @@
 #ifndef CONFIG_CHECK_PRIVATE_H
 #define CONFIG_CHECK_PRIVATE_H
 
+#include "core/config/conf.h"
 #include "core/config/load.h"
 
 /* Is O set, and to something that could be converted? */
@@ -19,14 +20,16 @@ cf_is_good(const struct cf_section *s, enum cf_opt o)
 static inline _Bool
 cf_is_lmtp(const struct cf_section *s)
 {
-	return !s->bad[O_PROTOCOL] && s->v[O_PROTOCOL].u.i == 1;
+	return !s->bad[O_PROTOCOL] &&
+	    s->v[O_PROTOCOL].u.i == CONF_SPEAKS_LMTP;
 }
 
 /* Does it answer with metrics? */
 static inline _Bool
 cf_is_metrics(const struct cf_section *s)
 {
-	return !s->bad[O_PROTOCOL] && s->v[O_PROTOCOL].u.i == 2;
+	return !s->bad[O_PROTOCOL] &&
+	    s->v[O_PROTOCOL].u.i == CONF_SPEAKS_METRICS;
 }
 
 /* Is S what a host can be called? */

@@ -66,7 +66,7 @@ default_address(struct cf_config *c, struct cf_section *s)
 static void
 own_address(struct cf_config *c, struct cf_section *s)
 {
-	s->v[O_PROTOCOL].u.i = 1;
+	s->v[O_PROTOCOL].u.i = CONF_SPEAKS_LMTP;
 	run_address(c, s, "deliver");
 }
 

@@ -66,7 +66,8 @@ enum conf_tls { CONF_TLS_STARTTLS, CONF_TLS_IMPLICIT, CONF_TLS_OFF };
 enum conf_client_name { CONF_CLIENT_CN, CONF_CLIENT_EMAIL, CONF_CLIENT_UID };
 enum conf_plain { CONF_PLAIN_LOCAL, CONF_PLAIN_NEVER, CONF_PLAIN_ALWAYS };
 
-/* Who gets a listener: gates, lmtp, metrics. */
+/* Who gets a listener: gates, lmtp, metrics; in the order of the option's
+ * choices (options.c). */
 enum conf_protocol { CONF_SPEAKS_POP3, CONF_SPEAKS_LMTP,
 	CONF_SPEAKS_METRICS };
 
