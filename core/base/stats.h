@@ -85,8 +85,9 @@ struct stats *stats_open(int fd);
 
 void stats_close(struct stats *s);
 
-/* Count N more at AT, by VALUE of the family's only (or last) label that begins
- * there; a duration in ns.  S may be NULL: then nothing is counted. */
+/* Count N more: at AT; by VALUE of the one label of the family that begins at
+ * FIRST, if there is such a value or "other"; a duration in ns.  S may be NULL:
+ * then nothing is counted. */
 void stats_add(struct stats *s, unsigned at, uint64_t n);
 void stats_label(struct stats *s, unsigned first, const char *value,
     uint64_t n);
@@ -95,8 +96,8 @@ void stats_duration(struct stats *s, uint64_t ns);
 /* The value at AT now; 0 of NULL. */
 uint64_t stats_get(const struct stats *s, unsigned at);
 
-/* Which of the values of the label of the family that begins at FIRST is
- * VALUE?  STATS_N: none, and there is no "other". */
+/* Which of the values of label LABEL (0 or 1) of the family that begins at
+ * FIRST is VALUE?  STATS_N: none, and there is no "other". */
 unsigned stats_index(unsigned first, int label, const char *value);
 
 #endif /* BASE_STATS_H */

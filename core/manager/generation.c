@@ -1,6 +1,6 @@
 /*
- * generation.c - the life of a configuration: its listening sockets, its
- * gates, and its end.
+ * generation.c - the life of a configuration: its gates and whoever else
+ * listens, and its end.
  *
  * Runs unprivileged in manager.
  */

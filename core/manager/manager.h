@@ -185,7 +185,7 @@ void gen_unref(struct generation *gen);
  * DIAG. */
 _Bool gen_listen(struct generation *gen, const struct generation *old,
     int diag);
-/* A socket of the culverd before this one, for gen_listen(). */
+/* A socket of the culverd before this one, for gen_listen(); FD is taken. */
 void listen_handed(int fd);
 void listen_close(void);
 void gen_retire(struct generation *gen);
@@ -194,7 +194,7 @@ void gen_step(struct generation *gen);
 void gen_tickets(void);
 void gen_certs(struct generation *gen);
 void gate_ready(struct child *c);
-void lmtp_ready(struct child *c);
+void lmtp_ready(struct child *c);	/* or the metrics role */
 void gate_drain(struct child *c);
 
 /* beat.c: whether roles still answer.  WATCHDOG is how often the service
@@ -207,36 +207,43 @@ void diag_open(void);
 void diag_log(int level, const char *text);
 uint64_t diag_copy(int diag, uint64_t last);
 
-/* metrics.c: where to count: the memory FD of an older culverd, or (-1) some of
- * its own.  The numbers of roles.  C answered a PING; ask all that have some,
- * for the metrics role ROLE, or (NULL) for clients of culverctl's; are they all
- * there? */
+/* metrics.c: where to count.  FD, which is taken, is the memory of an older
+ * culverd; -1: make some. */
 void metrics_memory(int fd);
+/* The numbers of roles: C says what its are; ask all that have some, for the
+ * metrics role ROLE, or (NULL) for clients of culverctl's; tell who waits, if
+ * all are there. */
 void metrics_pong(struct child *c, const struct ipc_bytes *numbers);
 void metrics_ask(struct child *role);
 void metrics_step(void);
 
-/* upgrade.c: start a successor (answers come by the others); is FD, at the
- * start, a channel to an older one's manager (false: it is not), what that
- * hears when this one serves, and a client of culverctl's for the Nth of them
- * (false: there are less). */
+/* upgrade.c: start a successor; control_upgraded() says what came of it.  The
+ * second: master has started PROCESS, or (0) could not. */
 void upgrade_start(void);
 void upgrade_spawned(uint32_t process);
+/* As a successor: take FD, which this one was started with, and what an older
+ * culverd's manager has said there; false: that is not what it leads to, and
+ * FD stays the caller's.  Then say there that this one serves. */
 _Bool upgrade_open(int fd);
 void upgrade_ready(void);
-/* No successor any more; and let the older ones stop, too, for which this one
- * waits. */
+/* Have no successor any more, and let the older ones stop, too; is there still
+ * one to wait for? */
 void upgrade_stop(void);
 _Bool upgrade_waits(void);
+/* Give FD, a client of culverctl's, which stays the caller's, to the Nth older
+ * one; false: there are less. */
 _Bool upgrade_pass(uint32_t n, int fd);
 
-/* control.c: the socket of culverctl, and a client that came another way. */
+/* control.c: the socket of culverctl, and a client that came another way; both
+ * are taken. */
 _Bool control_open(int fd);
 void control_close(void);
 void control_client(int fd);
-/* Answer with the records of `status' on CONN; the clients that wait for
- * numbers. */
+/* Have CONN answered with the records of `who' or of `status'. */
 void control_report(int conn, _Bool who);
+/* Answer the clients that wait: for numbers of roles; for an upgrade, by
+ * process PID or with an errno; for the reload that starts now, and for its
+ * end.  DIAG is text for them, or -1, and stays the caller's. */
 void control_metrics(void);
 void control_upgraded(uint32_t status, uint32_t pid, int diag);
 void control_reloading(void);

@@ -1,6 +1,6 @@
 /*
  * status.c - the processes of all roles, as the records of `culverctl status`
- * in a memfd.  master completes the head.
+ * in a memfd, whose head master completes; and what the machine does not give.
  *
  * Runs unprivileged in manager.
  */

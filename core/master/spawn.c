@@ -2,8 +2,8 @@
  * spawn.c - start a role: fork, drop, verify; exec.c does the rest.
  *
  * The child is root until priv_drop() returns, and does nothing else until
- * then.  Ids are looked up in /etc/passwd by fgetpwent(),
- * never through NSS, which would load libraries.
+ * then.  Ids are looked up in /etc/passwd by fgetpwent(), never through NSS,
+ * which would load libraries.
  */
 #include "config.h"
 

@@ -40,7 +40,7 @@ _Bool spawn_setup(struct spawn_env *env, const char *const override[IPC_ROLES]);
 
 /* "-u ROLE=ID" of a command line, for config, gate, auth and log: certcheck
  * and lmtp are the gate's user, a pool the coordinator's, manager the config
- * role's.  ARG stays in use; false: no such role. */
+ * role's, metrics the log role's.  ARG stays in use; false: no such role. */
 _Bool spawn_override(const char *override[IPC_ROLES], const char *arg);
 
 /* Bit number of a role, as an index. */

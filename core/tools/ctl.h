@@ -28,7 +28,7 @@ struct ctl {
 typedef int ctl_command(struct ctl *ctl);
 
 ctl_command ctl_status, ctl_metrics, ctl_who, ctl_kick, ctl_reload,
-    ctl_upgrade, ctl_auth_flush;	/* ctl_control.c */
+    ctl_upgrade, ctl_auth_flush;	/* ctl_control.c, ctl_status.c */
 
 /* "culverctl: text" on stderr, with the text of errno or without. */
 void ctl_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

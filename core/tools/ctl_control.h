@@ -1,5 +1,5 @@
 /*
- * ctl_control.h - ask a running culverd, one question a run of culverctl.
+ * ctl_control.h - ask a running culverd; one answer is kept at a time.
  */
 #ifndef TOOLS_CTL_CONTROL_H
 #define TOOLS_CTL_CONTROL_H
@@ -22,7 +22,7 @@ int answer_head(struct rec_head *head, uint32_t magic, size_t size);
 /* Its record I of SIZE octets; false: it is not there. */
 _Bool answer_record(uint32_t i, void *rec, size_t size);
 
-/* All of it, as a file. */
+/* All of it, as a file that stays open until answer_done(). */
 int answer_fd(void);
 void answer_done(void);
 
