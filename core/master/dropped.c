@@ -21,7 +21,6 @@ worker_run(const struct session *s, int locker)
 	    .locker = locker, .tail = s->g.tail.p, .tail_len = s->g.tail.n,
 	    .flags = s->g.flags, .uid = s->g.uid, .gid = s->g.gid,
 	    .session = s->g.id, .remote = s->g.remote, .mech = s->g.mech};
-
 	sigset_t none;
 
 	sigemptyset(&none);
