@@ -22,6 +22,7 @@ enum { MAX_CLIENTS = 16, ROOT_CLIENTS = 4 };
 struct client {
 	struct loop_io io;		/* fd -1: free */
 	_Bool may_change;
+	_Bool astray;		/* it talks to a culverd that is not there */
 	unsigned waits;		/* 1: for a reload to start, 2: to end, 3: for
 				 * numbers of all roles, 4: for a successor */
 };
@@ -93,9 +94,12 @@ flush(struct client *c, const char *user)
 	answer(c, status, 0, -1);
 }
 
+/* The question for that one comes right behind, and must not be taken for one
+ * to this one: it may be a kick. */
 static void
 older(struct client *c, uint32_t n)
 {
+	c->astray = 1;
 	if (upgrade_pass(n, c->io.fd))
 		client_close(c);
 	else
@@ -142,7 +146,8 @@ on_client(struct loop_io *io, unsigned events)
 	(void)events;
 	r = ipc_recv(io->fd, &manager.in, R_CTL, R_MANAGER, P_RUN);
 	if (r == IPC_GOT) {
-		request(c, &manager.in);
+		if (!c->astray)
+			request(c, &manager.in);
 		ipc_done(&manager.in);
 	} else if (r != IPC_AGAIN) {
 		client_close(c);
