@@ -16,7 +16,9 @@
 #include "core/config/conf.h"
 #include "core/ipc/ipc.h"
 
-#define REC_MAGIC_WHO 0x33485743u	/* "CWH3" */
+/* Whoever changes a record gives its magic another number; with rec_head, which
+ * stands in front of both kinds, the first two. */
+#define REC_MAGIC_WHO 0x34485743u	/* "CWH4" */
 #define REC_MAGIC_STATUS 0x34545343u	/* "CST4" */
 #define REC_MAGIC_METRICS 0x3254454du	/* "MET2" */
 
