@@ -19,12 +19,15 @@
  * out by holding all others. */
 enum { MAX_CLIENTS = 16, ROOT_CLIENTS = 4 };
 
+/* What a client waits for; a reload may be the one after that which runs. */
+enum waiting { WAIT_NO, WAIT_RELOAD, WAIT_RELOADED, WAIT_NUMBERS,
+	WAIT_UPGRADED };
+
 struct client {
 	struct loop_io io;		/* fd -1: free */
 	_Bool may_change;
 	_Bool astray;		/* it talks to a culverd that is not there */
-	unsigned waits;		/* 1: for a reload to start, 2: to end, 3: for
-				 * numbers of all roles, 4: for a successor */
+	enum waiting waits;
 };
 
 static struct client clients[MAX_CLIENTS];
@@ -36,7 +39,7 @@ client_close(struct client *c)
 	loop_unwatch(manager.loop, &c->io);
 	close(c->io.fd);
 	c->io.fd = -1;
-	c->waits = 0;
+	c->waits = WAIT_NO;
 }
 
 static void
@@ -119,17 +122,17 @@ request(struct client *c, const struct ipc_in *in)
 	} else if (in->type == IPC_CTL_OLDER) {
 		older(c, in->m.ctl_older.n);
 	} else if (in->type == IPC_CTL_UPGRADE) {
-		c->waits = 4;
+		c->waits = WAIT_UPGRADED;
 		upgrade_start();
 	} else if (in->type == IPC_CTL_KICK) {
 		kick(c, &in->m.ctl_kick);
 	} else if (in->type == IPC_CTL_RELOAD && manager.stopping) {
 		answer(c, EBUSY, 0, -1);
 	} else if (in->type == IPC_CTL_RELOAD) {
-		c->waits = 1;
+		c->waits = WAIT_RELOAD;
 		manager_reload();
 	} else if (in->type == IPC_CTL_METRICS) {
-		c->waits = 3;
+		c->waits = WAIT_NUMBERS;
 		metrics_ask(NULL);
 	} else {
 		control_report(c->io.fd, in->type == IPC_CTL_WHO);
@@ -196,42 +199,43 @@ void
 control_reloading(void)
 {
 	for (struct client *c = clients; c < clients + MAX_CLIENTS; c++)
-		if (c->waits == 1)
-			c->waits = 2;
+		if (c->waits == WAIT_RELOAD)
+			c->waits = WAIT_RELOADED;
+}
+
+static void
+answer_all(enum waiting waits, uint32_t status, uint32_t count, int fd)
+{
+	for (struct client *c = clients; c < clients + MAX_CLIENTS; c++) {
+		if (c->io.fd < 0 || c->waits != waits)
+			continue;
+		c->waits = WAIT_NO;
+		answer(c, status, count, fd);
+	}
 }
 
 /* A reload ended: tell those who asked for it. */
 void
 control_reloaded(uint32_t status, int diag)
 {
-	for (struct client *c = clients; c < clients + MAX_CLIENTS; c++) {
-		if (c->io.fd < 0 || c->waits != 2)
-			continue;
-		c->waits = 0;
-		answer(c, status, 0, diag);
-	}
-}
-
-void
-control_metrics(void)
-{
-	for (struct client *c = clients; c < clients + MAX_CLIENTS; c++) {
-		if (c->io.fd < 0 || c->waits != 3)
-			continue;
-		c->waits = 0;
-		control_report(c->io.fd, 0);
-	}
+	answer_all(WAIT_RELOADED, status, 0, diag);
 }
 
 /* The successor (PID) serves, or there is none. */
 void
 control_upgraded(uint32_t status, uint32_t pid, int diag)
 {
+	answer_all(WAIT_UPGRADED, status, pid, diag);
+}
+
+void
+control_metrics(void)
+{
 	for (struct client *c = clients; c < clients + MAX_CLIENTS; c++) {
-		if (c->io.fd < 0 || c->waits != 4)
+		if (c->io.fd < 0 || c->waits != WAIT_NUMBERS)
 			continue;
-		c->waits = 0;
-		answer(c, status, pid, diag);
+		c->waits = WAIT_NO;
+		control_report(c->io.fd, 0);
 	}
 }
 
