@@ -51,7 +51,8 @@ answer(struct client *c, uint32_t status, uint32_t count, int fd)
 		client_close(c);
 }
 
-/* master answers, the first with its sessions, else by completing RECORDS. */
+/* master answers: with its sessions (WHO), or by completing what is said of
+ * the roles. */
 void
 control_report(int conn, _Bool who)
 {
