@@ -10,6 +10,7 @@
 
 #include "plugins/storage_sqlite/sqlite.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -164,14 +165,33 @@ sq_db_open_alone(struct culver_store *store, struct culver_call *call)
 	return false;
 }
 
+/* Which file has the database's name?  Its number alone may have been that of
+ * one that was removed; without a time of birth that is all there is. */
+static bool
+identify(const struct culver_store *store, struct sq_identity *out)
+{
+	struct statx st;
+
+	if (statx(AT_FDCWD, store->path, AT_SYMLINK_NOFOLLOW,
+	    STATX_INO | STATX_BTIME, &st) != 0)
+		return false;
+	*out = (struct sq_identity){ .dev_major = st.stx_dev_major,
+	    .dev_minor = st.stx_dev_minor, .ino = st.stx_ino,
+	    .born = st.stx_btime.tv_sec, .born_ns = st.stx_btime.tv_nsec };
+	return true;
+}
+
 /* Is the open file the one that sq_db_rest() closed? */
 static bool
 is_the_same(struct culver_store *store)
 {
-	struct stat st;
+	const struct sq_identity *was = &store->rested;
+	struct sq_identity now;
 
-	return lstat(store->path, &st) == 0 && st.st_dev == store->dev &&
-	    st.st_ino == store->ino && sq_db_is_named(store);
+	return identify(store, &now) && now.dev_major == was->dev_major &&
+	    now.dev_minor == was->dev_minor && now.ino == was->ino &&
+	    now.born == was->born && now.born_ns == was->born_ns &&
+	    sq_db_is_named(store);
 }
 
 culver_status
@@ -210,14 +230,13 @@ sq_db_close(struct culver_store *store)
 void
 sq_db_rest(struct culver_store *store)
 {
-	struct stat st;
+	struct sq_identity now;
 
 	/* a file that has another name now would not be found again */
-	if (store->db.db == NULL || store->db.bad || !sq_db_is_named(store) ||
-	    lstat(store->path, &st) != 0)
+	if (store->db.db == NULL || store->db.bad || !identify(store, &now) ||
+	    !sq_db_is_named(store))
 		return;
-	store->dev = st.st_dev;
-	store->ino = st.st_ino;
+	store->rested = now;
 	store->resting = true;
 	sq_db_close(store);
 }

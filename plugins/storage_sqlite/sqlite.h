@@ -53,6 +53,13 @@ struct sq_db {
 	bool bad;		/* an I/O error: open it again */
 };
 
+/* What tells a file from all others, also from those before it. */
+struct sq_identity {
+	uint64_t ino;
+	int64_t born;
+	uint32_t dev_major, dev_minor, born_ns;
+};
+
 struct culver_store {
 	const struct culver_host *host;
 	char *dir, *path;	/* of the database: its directory, and whole */
@@ -62,7 +69,7 @@ struct culver_store {
 	bool create, secure_delete;
 	bool removed;		/* messages: there may be space to give back */
 	bool resting;		/* closed by sq_db_rest(); it was: */
-	uint64_t dev, ino;
+	struct sq_identity rested;
 	int vacuum;
 	struct sq_db db;
 };
