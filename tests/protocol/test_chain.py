@@ -61,7 +61,6 @@ def said(inst, user, password):
             if line.startswith("asked ")], done
 
 
-@pytest.mark.maildir
 def test_same_name_in_two_sections(make_instance):
     two = Two(make_instance, "on_wrong = next")
     inst = two.inst.start()
@@ -80,7 +79,6 @@ def test_same_name_in_two_sections(make_instance):
     assert done.returncode == 67
 
 
-@pytest.mark.maildir
 def test_by_default_a_wrong_password_ends_it(make_instance):
     two = Two(make_instance)
     two.inst.start()
@@ -92,7 +90,6 @@ def test_by_default_a_wrong_password_ends_it(make_instance):
     assert done.returncode == 77
 
 
-@pytest.mark.maildir
 @pytest.mark.parametrize("then", ("temporary", "next"))
 def test_a_section_that_is_away(make_instance, then):
     two = Two(make_instance, f"on_failure = {then} on_wrong = next")
@@ -112,7 +109,6 @@ def test_a_section_that_is_away(make_instance, then):
     assert done.returncode == 75
 
 
-@pytest.mark.maildir
 def test_whose_mailbox_it_is(make_instance):
     """Passwords from one section, mailboxes from the one that it names."""
     two = Two(make_instance, "user_data = customers", "provides = {users}")

@@ -15,7 +15,7 @@ import pytest
 import fail2ban
 from culver import PASSWORD, numbered, own_mounts, until
 
-pytestmark = pytest.mark.maildir
+pytestmark = pytest.mark.once
 OWN = {"time", "level", "role", "instance", "event", "message"}
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from culver import own_mounts, until
 
-pytestmark = [pytest.mark.needs_root, pytest.mark.maildir]
+pytestmark = [pytest.mark.needs_root, pytest.mark.once]
 LACKING = str(Path(__file__).parent.parent / "lacking.py")
 
 

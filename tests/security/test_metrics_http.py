@@ -14,7 +14,7 @@ import metrics
 from culver import halt, proc_status, until
 from metrics import by_socket, connect, get, read_all, request
 
-pytestmark = pytest.mark.maildir
+pytestmark = pytest.mark.once
 PLACES = 32
 TIME = 5            # seconds that a connection has
 GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -15,6 +15,7 @@ import culver
 from culver import PASSWORD, make_certificate, numbered, own_mounts, until, wire
 from machine import CONF, ETC, ROLE_OPTIONS, ROLES, RUN, UNITS, Machine
 
+pytestmark = pytest.mark.once
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parent.parent / "contrib/systemd"
 EXPOSURE = 40       # of 100; README.md has the figure of one version
