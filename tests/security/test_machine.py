@@ -115,12 +115,8 @@ def test_check_says_so_too(one_instance):
 def test_not_root(one_instance, monkeypatch):
     """Nobody but root can chroot."""
     instance = one_instance(users=1)
-    monkeypatch.setattr(instance, "ids", lambda: [])
     uid = instance.users[0].uid
-    subprocess.run(["chown", "-R", f"{uid}:{uid}", str(instance.dir)],
-                   check=True)
-    instance.start(prefix=("setpriv", f"--reuid={uid}", f"--regid={uid}",
-                           "--clear-groups", "--"))
+    instance.start(prefix=instance.belong_to(uid))
     monkeypatch.setattr(instance, "ctl", functools.partial(
         instance.ctl, user=uid, group=uid, extra_groups=[]))
     found = is_said_once(instance, {"chroot"})

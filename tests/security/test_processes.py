@@ -400,18 +400,13 @@ def test_no_gate_without_its_empty_root(make_instance):
         assert root.endswith("/run/empty (deleted)"), root
 
 
-def test_not_root_but_with_a_capability(make_instance, monkeypatch):
+def test_not_root_but_with_a_capability(make_instance):
     """What a service manager gives culverd to bind port 110 with, no other
     role has."""
     inst = make_instance(users=1)
-    uid = inst.users[0].uid
-    for top, _, files in os.walk(inst.dir):
-        for name in [top] + [os.path.join(top, f) for f in files]:
-            os.chown(name, uid, uid)
-    monkeypatch.setattr(inst, "ids", lambda: [])
     inst.start(prefix=(
-        "setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups",
-        "--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service"))
+        *inst.belong_to(inst.users[0].uid), "--inh-caps=+net_bind_service",
+        "--ambient-caps=+net_bind_service"))
     with inst.login(inst.users[0]):
         roles = inst.roles()
         assert roles["worker"]

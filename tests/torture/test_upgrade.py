@@ -524,17 +524,12 @@ def test_rights_are_as_before(make):
 
 
 @pytest.mark.needs_root
-def test_without_root(make, monkeypatch):
+def test_without_root(make):
     """Everything the caller's; a capability that it had, it keeps."""
     inst = make(users=1)
-    uid = inst.users[0].uid
-    for top, _, files in os.walk(inst.dir):
-        for name in [top] + [os.path.join(top, f) for f in files]:
-            os.chown(name, uid, uid)
-    monkeypatch.setattr(inst, "ids", lambda: [])
     inst.start(prefix=(
-        "setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups",
-        "--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service"))
+        *inst.belong_to(inst.users[0].uid), "--inh-caps=+net_bind_service",
+        "--ambient-caps=+net_bind_service"))
     before = proc_status(inst.pid)
     with inst.login(inst.users[0]) as pop:
         pid = upgrade(inst)
