@@ -264,16 +264,21 @@ def test_what_cannot_start_is_refused(make, copy_tree):
     inst.login(inst.users[0]).quit()
 
 
+def never_serves(tree):
+    """Its next culverd only sleeps; what puts the right one back."""
+    program, kept = tree / "usr/local/sbin/culverd", tree / "kept"
+    program.rename(kept)
+    program.write_text("#!/bin/sh\nexec sleep 1000\n")
+    program.chmod(0o755)
+    return lambda: kept.rename(program)
+
+
 def test_a_successor_that_is_killed(make, copy_tree):
     """Before it serves: the old one goes on.  Who asks meanwhile, too, hears
     of the same one."""
     tree = copy_tree()
     inst = make(tree=tree).start()
-    program = tree / "usr/local/sbin/culverd"
-    kept = tree / "kept"
-    program.rename(kept)
-    program.write_text("#!/bin/sh\nexec sleep 1000\n")
-    program.chmod(0o755)
+    put_back = never_serves(tree)
     argv = [inst.program("culverctl"), "-c", str(inst.conf), *inst.ids(),
             "upgrade"]
     asking = [subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
@@ -291,7 +296,7 @@ def test_a_successor_that_is_killed(make, copy_tree):
     for asked in asking:
         assert "ended before it served" in asked.communicate()[1]
         assert asked.returncode == 1
-    kept.rename(program)
+    put_back()
     assert serving(inst) == inst.pid
     upgrade(inst)
     inst.login(inst.users[0]).quit()
@@ -302,11 +307,7 @@ def test_something_else_meanwhile(make, copy_tree, what):
     """A stop, or manager dies, while the successor starts: it ends, too."""
     tree = copy_tree()
     inst = make(tree=tree).start()
-    program = tree / "usr/local/sbin/culverd"
-    kept = tree / "kept"
-    program.rename(kept)
-    program.write_text("#!/bin/sh\nexec sleep 1000\n")
-    program.chmod(0o755)
+    put_back = never_serves(tree)
     os.kill(inst.pid, signal.SIGUSR2)
     pid, = until("the successor", lambda: children(inst.pid).get("sleep"))
     if what == "stop":
@@ -315,7 +316,7 @@ def test_something_else_meanwhile(make, copy_tree, what):
         os.kill(children(inst.pid)["manager"][0], signal.SIGKILL)
     until("the end of the successor", lambda: not alive(pid))
     if what == "manager":
-        kept.rename(program)
+        put_back()
         until("logins again", inst.greets)
         upgrade(inst)
         inst.login(inst.users[0]).quit()
