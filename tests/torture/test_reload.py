@@ -3,15 +3,14 @@ reloads drop no session, a clean stop lets a worker finish its reply."""
 import os
 import signal
 import socket
-import threading
 import time
 
 import pytest
 
+from busy import MODES, Busy, logins
 from culver import (Failure, Instance, alive, make_certificate, numbered,
                     tls_context, until, unstuff, wire)
 
-MODES = ("plain", "stls", "tls")
 MESSAGES = [numbered(i, 3000) for i in range(1, 6)]
 
 
@@ -52,45 +51,13 @@ def test_a_killed_worker_is_logged(instance):
     instance.login(instance.users[0]).quit()
 
 
-class Clients:
-    """Threads with a session each, which check every reply until told to
-    end; sessions are never dropped, so any surprise is an error."""
-
-    def __init__(self, instance, users):
-        self.end = threading.Event()
-        self.errors, self.commands, self.logins = [], 0, 0
-        self.instance = instance
-        self.threads = [threading.Thread(target=self.work, args=(u, m))
-                        for u, m in zip(users, MODES * 10)]
-        for t in self.threads:
-            t.start()
-
-    def work(self, user, mode):
-        try:
-            while not self.end.is_set():
-                with self.instance.login(user, mode) as pop:
-                    self.logins += 1
-                    self.use(pop)
-        except BaseException as e:
-            self.errors.append(f"{user.name} {mode}: {e!r}")
-
-    def use(self, pop):
-        for n in (1, 2, 3, 4, 5) * 4:
-            if pop.multi(f"RETR {n}") != wire(MESSAGES[n - 1]):
-                raise Failure("wrong octets")
-            if pop.stat()[0] != 5:
-                raise Failure("wrong count")
-            self.commands += 2
-            time.sleep(0.002)
-        if not pop.quit().startswith(b"+OK"):
-            raise Failure("QUIT")
-
-    def join(self):
-        self.end.set()
-        for t in self.threads:
-            t.join(60)
-        assert not any(t.is_alive() for t in self.threads)
-        assert self.errors == []
+def read_all(pop):
+    for n in (1, 2, 3, 4, 5) * 4:
+        if pop.multi(f"RETR {n}") != wire(MESSAGES[n - 1]):
+            raise Failure("wrong octets")
+        if pop.stat()[0] != 5:
+            raise Failure("wrong count")
+        time.sleep(0.002)
 
 
 @pytest.mark.timeout(240)
@@ -98,7 +65,7 @@ def test_fifty_reloads_under_load(instance):
     """Long sessions and short ones; not one is dropped or refused."""
     long = [instance.login(u, m) for u, m in zip(instance.users[6:],
                                                  ("plain", "tls"))]
-    clients = Clients(instance, instance.users[:6])
+    clients = logins(instance, instance.users[:6], read_all)
     try:
         for i in range(50):
             instance.reload()
@@ -107,7 +74,7 @@ def test_fifty_reloads_under_load(instance):
             assert not clients.errors
     finally:
         clients.join()
-    assert clients.logins >= 10
+    assert clients.count >= 10
     for pop in long:
         assert pop.multi("RETR 3") == wire(MESSAGES[2])
         assert pop.quit().startswith(b"+OK")
@@ -117,49 +84,24 @@ def test_fifty_reloads_under_load(instance):
     until("one coordinator", lambda: len(instance.role("auth")) == 1)
 
 
-class Visitors:
-    """Threads that connect, by TLS or not, and quit, until told to end; a
-    connection that is not served is an error."""
-
-    def __init__(self, instance):
-        self.end = threading.Event()
-        self.errors, self.served = [], 0
-        self.threads = [threading.Thread(target=self.work, args=(instance, m))
-                        for m in ("tls", "tls", "stls", "plain")]
-        for t in self.threads:
-            t.start()
-
-    def work(self, instance, mode):
-        context = tls_context()
-        while not self.end.is_set() and len(self.errors) < 10:
-            try:
-                pop = instance.connect(mode, context=context)
-                if not pop.quit().startswith(b"+OK"):
-                    raise Failure("QUIT")
-                self.served += 1
-            except BaseException as e:
-                self.errors.append(f"{mode}: {e!r}")
-
-    def join(self):
-        self.end.set()
-        for t in self.threads:
-            t.join(60)
-        assert not any(t.is_alive() for t in self.threads)
-
-
 @pytest.mark.timeout(240)
 def test_every_connection_is_served_during_reloads(instance):
     """Also when a certificate is renewed in place each time, so that the
     files change while gates start: they serve what was checked."""
-    visitors = Visitors(instance)
+    context = tls_context()
+
+    def visit(mode):
+        with instance.connect(mode, context=context) as pop:
+            if not pop.quit().startswith(b"+OK"):
+                raise Failure("QUIT")
+    visitors = Busy(visit, [(m,) for m in ("tls", "tls", "stls", "plain")])
     try:
         for _ in range(30):
             make_certificate(instance.cert, instance.key, ("localhost",))
             instance.reload()
     finally:
         visitors.join()
-    assert visitors.errors == []
-    assert visitors.served >= 100
+    assert visitors.count >= 100
     assert not instance.log_lines("tls-not-available")
 
 

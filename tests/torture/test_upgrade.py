@@ -7,17 +7,16 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 
 import pytest
 
+from busy import MODES, logins
 from culver import (Background, Failure, ServiceManager, alive,
                     all_processes, cmdline, halt, numbered, proc_status,
-                    tls_context, until, wire)
+                    until, wire)
 from lmtp import LISTEN, PORT, Lmtp
 
 MESSAGES = [numbered(i, 3000) for i in range(1, 6)]
-MODES = ("plain", "stls", "tls")
 ROLES = ("manager", "log", "auth", "pool", "gate", "lmtp")
 
 
@@ -80,47 +79,9 @@ def children(pid):
     return found
 
 
-class Logins:
-    """Threads that log in, read and quit, as fast as they get answers; every
-    connection must be greeted, and every reply right."""
-
-    def __init__(self, inst, users):
-        self.inst, self.errors, self.count = inst, [], 0
-        self.end, self.lock = threading.Event(), threading.Lock()
-        self.context = tls_context()
-        self.threads = [threading.Thread(target=self.work, args=(u, m))
-                        for u, m in zip(users, MODES * len(users))]
-        for thread in self.threads:
-            thread.start()
-
-    def work(self, user, mode):
-        try:
-            while not self.end.is_set():
-                with self.inst.login(user, mode,
-                                     context=self.context) as pop:
-                    if not pop.greeting.startswith(b"+OK"):
-                        raise Failure(f"greeting {pop.greeting!r}")
-                    if pop.multi("RETR 2") != wire(MESSAGES[1]):
-                        raise Failure("wrong octets")
-                    if not pop.quit().startswith(b"+OK"):
-                        raise Failure("QUIT")
-                with self.lock:
-                    self.count += 1
-        except BaseException as e:
-            self.errors.append(f"{user.name} {mode}: {e!r}")
-
-    def more(self, n):
-        """Until N more have logged in."""
-        goal = self.count + n
-        until(f"{n} more logins", lambda: self.count >= goal or self.errors)
-        assert self.errors == []
-
-    def join(self):
-        self.end.set()
-        for thread in self.threads:
-            thread.join(60)
-        assert not any(t.is_alive() for t in self.threads)
-        assert self.errors == []
+def read_one(pop):
+    if pop.multi("RETR 2") != wire(MESSAGES[1]):
+        raise Failure("wrong octets")
 
 
 @pytest.mark.timeout(240)
@@ -130,15 +91,15 @@ def test_three_upgrades_under_logins(make):
     inst = make(users=11).start()
     before = [inst.login(u, m) for u, m in zip(inst.users[8:], MODES)]
     before[0].ok("DELE 1")
-    logins = Logins(inst, inst.users[:8])
+    clients = logins(inst, inst.users[:8], read_one)
     try:
         masters = [inst.pid]
         for _ in range(3):
-            logins.more(100)
+            clients.more(100)
             masters.append(upgrade(inst))
-        logins.more(100)
+        clients.more(100)
     finally:
-        logins.join()
+        clients.join()
     assert len(set(masters)) == 4 and serving(inst) == masters[3]
     for pop, user in zip(before, inst.users[8:]):
         assert pop.multi("RETR 3") == wire(MESSAGES[2])
