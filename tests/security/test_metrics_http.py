@@ -22,7 +22,11 @@ GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def instance(make_instance):
-    return make_instance(users=1, listen=metrics.LISTEN).start()
+    inst = make_instance(users=1, listen=metrics.LISTEN).start()
+    inst.login().quit()
+    until("all roles", lambda: inst.role("metrics") and
+          len(inst.role("gate")) == (os.cpu_count() or 1))
+    return inst
 
 
 @pytest.fixture(autouse=True)
