@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import culver
-from culver import PASSWORD, make_certificate, numbered, own_mounts, until, wire
+from culver import (PASSWORD, make_certificate, numbered, own_mounts, until,
+                    wire)
 from machine import CONF, ETC, ROLE_OPTIONS, ROLES, RUN, UNITS, Machine
 
 pytestmark = pytest.mark.once
@@ -30,8 +31,9 @@ WATCHDOG = f"[Service]\nWatchdogSec={SECONDS}s\n"
 def test_units_are_right(tree):
     units = [f"/{UNITS}/culver.{kind}" for kind in ("service", "socket")]
     done = subprocess.run(
-        [*own_mounts(), "sh", "-euc", 'mount --bind "$0" /usr/local; exec "$@"',
-         tree / "usr/local", "systemd-analyze", "verify", "--man=no", *units],
+        [*own_mounts(), "sh", "-euc",
+         'mount --bind "$0" /usr/local; exec "$@"', tree / "usr/local",
+         "systemd-analyze", "verify", "--man=no", *units],
         capture_output=True, text=True)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
@@ -87,7 +89,7 @@ def test_users_and_folders(tree, tmp_path):
         assert (found.st_mode, found.st_uid, found.st_gid) == (0o40755, 0, 0)
 
 
-# --- on a machine --------------------------------------------------------------
+# --- on a machine ------------------------------------------------------------
 
 on_a_machine = pytest.mark.needs_systemd
 
