@@ -9,7 +9,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
@@ -309,9 +308,7 @@ child_report(const struct child *c, int status)
 	    !(c->gen->retired && status == 0))
 		log_warnx("%s %u (pid %u) ended with %s %d",
 		    ipc_role_name(c->role), c->instance, c->pid,
-		    WIFSIGNALED(status) ? "signal" : "status",
-		    WIFSIGNALED(status) ? WTERMSIG(status) :
-		    WEXITSTATUS(status));
+		    CHILD_STATUS(status));
 }
 
 void
@@ -336,7 +333,7 @@ child_exit(uint32_t instance, int status)
 	loop_timer_clear(manager.loop, &c->timer);
 	fds_close(&c->log_end, 1);
 	gen = c->gen;
-	load_exit(c);
+	load_exit(c, status);
 	free(c);
 	gen_fill(gen);
 	gen_step(manager.stopping ? manager.gen : gen);

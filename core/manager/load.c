@@ -324,7 +324,7 @@ gen_complete(struct generation *gen)
 
 /* The role of this load is gone: go on, or end the load. */
 void
-load_exit(const struct child *c)
+load_exit(const struct child *c, int status)
 {
 	struct load *l = manager.load;
 
@@ -332,8 +332,8 @@ load_exit(const struct child *c)
 		return;
 	l->child = NULL;
 	if (!l->complete)
-		log_errorx("the %s role ended without an answer",
-		    ipc_role_name(c->role));
+		log_errorx("the %s role ended without an answer, with %s %d",
+		    ipc_role_name(c->role), CHILD_STATUS(status));
 	if (!l->complete || l->status != 0 || manager.stopping) {
 		load_finish(0);
 	} else if (c->role == R_CERTCHECK) {

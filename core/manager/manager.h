@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 #include <sys/types.h>
+#include <sys/wait.h>
 
 #include "core/base/counts.h"
 #include "core/base/fds.h"
@@ -51,6 +52,10 @@ struct child {
 	_Bool wants_numbers;		/* of others, and of the log */
 	uint64_t number[PONG_NUMBERS];
 };
+/* How a process ended, for "%s %d". */
+#define CHILD_STATUS(status) \
+	WIFSIGNALED(status) ? "signal" : "status", \
+	WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status)
 TAILQ_HEAD(children, child);
 
 /* How many children of a role (and auth section) a generation needs. */
@@ -155,7 +160,7 @@ void load_certs(_Bool ticket, load_done *done);
 void load_message(enum ipc_role from, struct ipc_in *in);
 /* certcheck has room for more */
 void load_continue(const struct child *c);
-void load_exit(const struct child *c);
+void load_exit(const struct child *c, int status);
 
 /* child.c: roles as processes, their channels and log sockets. */
 struct child *child_new(enum ipc_role role, uint32_t section,
