@@ -75,10 +75,11 @@ upgrade_start(struct child *manager, struct ipc_in *in)
 		    CLONE_PIDFD | SIGCHLD, NULL, master.successor_fd, NULL, 0);
 	if (pid == 0)
 		successor(in->fd[0], in->fd[1]);
-	if (pid > 0)
+	if (pid > 0) {
 		up.pid = (uint32_t)(master.successor = (pid_t)pid);
-	if (pid > 0 && !master.stays)
-		master.successor_fd[1] = fcntl(in->fd[2], F_DUPFD_CLOEXEC, 0);
+		master.successor_fd[1] = fcntl(master.stays ? -1 : in->fd[2],
+		    F_DUPFD_CLOEXEC, 0);
+	}
 	outbox_send(&master.to_manager, IPC_SPAWNED, &up);
 	return 1;
 }
