@@ -56,7 +56,7 @@ class Book:
         self.number = {}                        # of a UIDL, for ever
         self.uidl = {}                          # of a number
         self.deleted = collections.Counter()
-        self.fetched = self.refused = self.sessions = 0
+        self.fetched = self.refused = self.cut = self.sessions = 0
 
     def found(self, uidl, n):
         self.fetched += 1
@@ -68,11 +68,17 @@ class Book:
             raise Failure(f"{n} came again after it was deleted")
 
 
+def is_refusal(error):
+    """Said by the server; the rest is of poplib's own."""
+    return isinstance(error.args[0], bytes) and \
+        error.args[0].startswith(b"-ERR")
+
+
 class Client(threading.Thread):
     """Fetches the mail of one user and deletes it, but for numbers that
     `keep` says; some sessions end without QUIT.  Where other programs REWRITE
-    the mailbox a message that changed may be refused, until the next
-    session."""
+    the mailbox a message that changed may be refused, until the next session;
+    one that changes while it is sent ends the session."""
 
     def __init__(self, inst, user, book, keep, seed, rewritten=False,
                  quitting=None):
@@ -102,7 +108,14 @@ class Client(threading.Thread):
                 return False
             raise
         self.book.sessions += 1
-        gone = self.look(pop)
+        try:
+            gone = self.look(pop)
+        except poplib.error_proto as e:
+            pop.close()
+            if not self.rewritten or e.args[0] != "-ERR EOF":
+                raise
+            self.book.cut += 1
+            return True
         end = self.rng.randrange(8)
         if end == 0:
             pop.close()
@@ -138,7 +151,7 @@ class Client(threading.Thread):
         try:
             text = b"".join(x + b"\r\n" for x in pop.retr(i)[1])
         except poplib.error_proto as e:
-            if not self.rewritten or not e.args[0].startswith(b"-ERR"):
+            if not self.rewritten or not is_refusal(e):
                 raise
             self.book.refused += 1
             return None
@@ -154,7 +167,7 @@ class Client(threading.Thread):
                 pop.quit()
             except poplib.error_proto as e:
                 pop.close()
-                if not self.rewritten or not e.args[0].startswith(b"-ERR"):
+                if not self.rewritten or not is_refusal(e):
                     raise
                 self.book.refused += 1
                 return False
