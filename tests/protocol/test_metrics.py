@@ -138,6 +138,17 @@ def test_deliveries(instance):
         2 * len(message)
 
 
+def test_connections_of_gates_that_end(instance):
+    """Those that they took after they said how many are counted, too."""
+    def work():
+        for _ in range(20):
+            with instance.connect() as pop:
+                pop.quit()
+        instance.reload()
+    grown(instance, work, {
+        of("culver_connections_accepted_total", role="gate"): 20})
+
+
 def test_many_failures_are_all_counted(instance):
     """Also those that the log leaves out."""
     def work():
