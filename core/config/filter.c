@@ -20,6 +20,7 @@
 
 #include "core/config/conf.h"
 #include "core/config/filter.h"
+#include "core/config/filter_pack.h"
 
 #ifdef WITH_SANDBOX
 
@@ -129,6 +130,19 @@ deny_audit(scmp_filter_ctx ctx)
 	return r == 0;
 }
 
+/* A worker and a locker install theirs in each session. */
+static size_t
+shorten(struct sock_filter *code, size_t n)
+{
+	static struct sock_filter packed[CONF_MAX_FILTER];
+	size_t m = filter_pack(code, n, packed, CONF_MAX_FILTER);
+
+	if (m == 0)
+		return n;
+	memcpy(code, packed, m * sizeof(*code));
+	return m;
+}
+
 /* libseccomp 2.5 writes programs to descriptors only. */
 static size_t
 export(scmp_filter_ctx ctx, struct sock_filter *out)
@@ -172,7 +186,8 @@ filter_compile(enum filter_kind kind, uint64_t needs, struct sock_filter *out)
 	    (!execs || (needs & CULVER_NEED_NET) != 0 || deny_audit(ctx)))
 		n = export(ctx, out);
 	seccomp_release(ctx);
-	return n;
+	return kind == FILTER_WORKER || kind == FILTER_LOCKER ?
+	    shorten(out, n) : n;
 }
 
 static int
