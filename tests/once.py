@@ -110,20 +110,20 @@ class Client(threading.Thread):
         self.book.sessions += 1
         try:
             gone = self.look(pop)
+            end = self.rng.randrange(8)
+            if end == 0:
+                pop.close()
+            elif end == 1:
+                pop.rset()
+                pop.quit()
+            elif self.quit(pop):
+                self.book.deleted.update(gone)
         except poplib.error_proto as e:
             pop.close()
             if not self.rewritten or e.args[0] != "-ERR EOF":
                 raise
             self.book.cut += 1
             return True
-        end = self.rng.randrange(8)
-        if end == 0:
-            pop.close()
-        elif end == 1:
-            pop.rset()
-            pop.quit()
-        elif self.quit(pop):
-            self.book.deleted.update(gone)
         return gone
 
     def is_passing(self, reply):

@@ -111,13 +111,16 @@ def mutt(user, keys, more=""):
         start_new_session=True, cwd=user.home,
         env=env(user, TERM="vt100", LANG="C.UTF-8"), **ids(user))
     os.close(far)
-    screen, end = b"", time.monotonic() + 120
+    now = time.monotonic()
+    screen, again, end = b"", now + 2, now + 120
     with contextlib.suppress(OSError):      # EIO: it has ended
-        while time.monotonic() < end:
-            if select.select([near], [], [], 2)[0]:
+        while now < end:
+            if now >= again:    # read after KEYS, unless an error drops both
+                os.write(near, b"q")
+                again = now + 2
+            if select.select([near], [], [], max(0, again - now))[0]:
                 screen += os.read(near, 65536)
-            else:
-                os.write(near, b"q")        # an error has dropped the keys
+            now = time.monotonic()
     os.close(near)
     if proc.poll() is None and time.monotonic() >= end:
         proc.kill()
