@@ -6,11 +6,14 @@
  */
 #include "config.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "core/auth/coord-private.h"
+
+#define MASTER_WAIT 5000	/* ms */
 
 #define PASSED_ON (IPC_TLS | IPC_LOOPBACK | IPC_STLS | \
 	~((1u << IPC_MECHS) - 1))
@@ -113,6 +116,25 @@ tail_encode(const struct job *j, const struct ipc_pool_answer *m,
 	return *n > 0 ? CULVER_OK : CULVER_E_TEMP;
 }
 
+/*
+ * Master takes a grant, and forks for one, more slowly than passwords are
+ * compared: where hundreds log in at once its channel is full, and no login
+ * gets on before it has read some.  Who does not read for MASTER_WAIT is not
+ * waited for again until it does.
+ */
+static culver_status
+grant_put(int master, const struct ipc_grant *g)
+{
+	static _Bool stuck;
+	struct pollfd room = {.fd = master, .events = POLLOUT};
+	culver_status st = ipc_send(master, IPC_GRANT, g, NULL, 0);
+
+	if (st == CULVER_E_TEMP && !stuck && poll(&room, 1, MASTER_WAIT) > 0)
+		st = ipc_send(master, IPC_GRANT, g, NULL, 0);
+	stuck = st == CULVER_E_TEMP;
+	return st;
+}
+
 culver_status
 grant_send(struct job *j, const struct ipc_pool_answer *m, uint64_t *id_r,
     const char **why)
@@ -149,7 +171,7 @@ grant_send(struct job *j, const struct ipc_pool_answer *m, uint64_t *id_r,
 	g.section = (uint32_t)storage_find(c->conf, m->storage);
 	g.tail = (struct ipc_bytes){.p = tail, .n = (uint32_t)n};
 	*why = "master does not take grants";
-	st = ipc_send(c->setup.master, IPC_GRANT, &g, NULL, 0);
+	st = grant_put(c->setup.master, &g);
 	if (st != CULVER_OK)
 		return CULVER_E_TEMP;
 	*id_r = g.id;

@@ -2,12 +2,16 @@
 them TLS, beside 500 silent clients and 500 that send an octet a second: every
 reply is checked."""
 import asyncio
+import contextlib
+import os
 import random
+import signal
+from pathlib import Path
 
 import pytest
 
-from culver import (PASSWORD, PORT, TLS_PORT, numbered, tls_context, unstuff,
-                    until, wire)
+from culver import (PASSWORD, PORT, TLS_PORT, halt, numbered, tls_context,
+                    unstuff, until, wire)
 
 SESSIONS, SILENT, SLOW = 1000, 500, 500
 MESSAGES = 3
@@ -154,3 +158,31 @@ def test_a_thousand_sessions(instance, scale):
     # and the one-octet-a-second clients never logged in
     assert len(instance.log_lines("session-end", "reason=quit")) >= \
         int(SESSIONS * scale)
+
+
+@pytest.mark.once
+@pytest.mark.timeout(300)
+def test_all_log_in_at_once(one_instance):
+    """More than the channels between roles hold: nobody is turned away."""
+    inst = one_instance(users=700).start()
+    with contextlib.ExitStack() as stack:
+        pops = [stack.enter_context(inst.connect(timeout=120))
+                for _ in inst.users]
+        for pop, user in zip(pops, inst.users):
+            pop.ok(f"USER {user.name}")
+        halt([inst.pid])        # where each has to pass, and fork
+        for pop, user in zip(pops, inst.users):
+            pop.send(f"PASS {user.password}\r\n".encode())
+        ran = [None]
+
+        def waits():            # the coordinator
+            ran.append(Path(f"/proc/{inst.role('auth')[0]}/schedstat")
+                       .read_text())
+            return ran[-1] == ran[-2]
+        until("all that can be done without it", waits, pause=0.1)
+        os.kill(inst.pid, signal.SIGCONT)
+        for pop in pops:
+            assert pop.line().startswith(b"+OK")
+        for pop in pops:
+            pop.quit()
+    assert inst.log_lines("auth-error") == []
