@@ -2,7 +2,8 @@
  * filter.h - which system calls each role may make, as data.
  *
  * The config role compiles the lists with libseccomp, once; each role gets
- * its program in its snapshot and installs it on itself.  Only the config
+ * its program in its snapshot and installs it on itself.  A worker's and a
+ * locker's is made shorter (filter_pack.h).  Only the config
  * role and manager, which run before there is a snapshot, compile their own.
  * To change what a role may do, change its list in calls.c and say there why.
  */
