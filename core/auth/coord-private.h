@@ -106,6 +106,7 @@ struct coord {
 	unsigned n_held;
 	uint64_t held_next;		/* no slot comes before that */
 	_Bool gates_dead;
+	_Bool master_stuck;		/* it had no room for the last grant */
 	struct throttle *throttle;
 	struct cache *cache;		/* NULL: nothing is remembered */
 	uint64_t flushes;

@@ -123,15 +123,15 @@ tail_encode(const struct job *j, const struct ipc_pool_answer *m,
  * waited for again until it does.
  */
 static culver_status
-grant_put(int master, const struct ipc_grant *g)
+grant_put(struct coord *c, const struct ipc_grant *g)
 {
-	static _Bool stuck;
-	struct pollfd room = {.fd = master, .events = POLLOUT};
-	culver_status st = ipc_send(master, IPC_GRANT, g, NULL, 0);
+	struct pollfd room = {.fd = c->setup.master, .events = POLLOUT};
+	culver_status st = ipc_send(room.fd, IPC_GRANT, g, NULL, 0);
 
-	if (st == CULVER_E_TEMP && !stuck && poll(&room, 1, MASTER_WAIT) > 0)
-		st = ipc_send(master, IPC_GRANT, g, NULL, 0);
-	stuck = st == CULVER_E_TEMP;
+	if (st == CULVER_E_TEMP && !c->master_stuck &&
+	    poll(&room, 1, MASTER_WAIT) > 0)
+		st = ipc_send(room.fd, IPC_GRANT, g, NULL, 0);
+	c->master_stuck = st == CULVER_E_TEMP;
 	return st;
 }
 
@@ -171,7 +171,7 @@ grant_send(struct job *j, const struct ipc_pool_answer *m, uint64_t *id_r,
 	g.section = (uint32_t)storage_find(c->conf, m->storage);
 	g.tail = (struct ipc_bytes){.p = tail, .n = (uint32_t)n};
 	*why = "master does not take grants";
-	st = grant_put(c->setup.master, &g);
+	st = grant_put(c, &g);
 	if (st != CULVER_OK)
 		return CULVER_E_TEMP;
 	*id_r = g.id;
