@@ -370,8 +370,8 @@ add_numbers(struct pack *p)
 
 /* --- the whole -------------------------------------------------------------- */
 
-/* Does NEW, which lies backwards in P, lead NUMBER of MACHINE where
- * libseccomp's program does? */
+/* Does NEW lead NUMBER of MACHINE where libseccomp's program does?  Where that
+ * is P counts from the end. */
 static _Bool
 agrees(const struct pack *p, const struct program *new, uint32_t machine,
     uint32_t number)
@@ -420,13 +420,14 @@ filter_pack(const struct sock_filter *in, size_t n, struct sock_filter *out,
 	struct program new = {.code = out};
 	size_t next;
 
-	/* it begins with a look at the machine */
+	/* it begins with a look at the machine, and is for one only */
 	if (n < 2 || n > IN_MAX || in[0].code != LOAD ||
 	    in[0].k != AT_MACHINE || in[1].code != EQUAL)
 		return 0;
 	p = (struct pack){.in = {in, n}, .machine = in[1].k, .out = out,
 	    .cap = cap < n ? cap : n - 1};
-	if (!find_ranges(&p) || !find_fates(&p) || !add_copies(&p))
+	if (!ends(&p.in, 2 + in[1].jf) || !find_ranges(&p) ||
+	    !find_fates(&p) || !add_copies(&p))
 		return 0;
 	next = add_numbers(&p);
 	add(&p, EQUAL, p.machine, next, place_on(&p, ~p.machine, 0));
