@@ -160,29 +160,62 @@ def test_a_thousand_sessions(instance, scale):
         int(SESSIONS * scale)
 
 
-@pytest.mark.once
-@pytest.mark.timeout(300)
-def test_all_log_in_at_once(one_instance):
-    """More than the channels between roles hold: nobody is turned away."""
-    inst = one_instance(users=700).start()
+@contextlib.contextmanager
+def all_at_the_password(inst):
+    """A connection for each user, whose PASS was sent while master, where
+    each login has to pass and fork, stands still."""
     with contextlib.ExitStack() as stack:
         pops = [stack.enter_context(inst.connect(timeout=120))
                 for _ in inst.users]
         for pop, user in zip(pops, inst.users):
             pop.ok(f"USER {user.name}")
-        halt([inst.pid])        # where each has to pass, and fork
-        for pop, user in zip(pops, inst.users):
-            pop.send(f"PASS {user.password}\r\n".encode())
+        halt([inst.pid])
+        try:
+            for pop, user in zip(pops, inst.users):
+                pop.send(f"PASS {user.password}\r\n".encode())
+            yield pops
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(inst.pid, signal.SIGCONT)
+
+
+@pytest.mark.once
+@pytest.mark.timeout(300)
+def test_all_log_in_at_once(one_instance):
+    """More than the channels between roles hold: nobody is turned away."""
+    inst = one_instance(users=700).start()
+    coordinator, = inst.role("auth")
+    with all_at_the_password(inst) as pops:
         ran = [None]
 
-        def waits():            # the coordinator
-            ran.append(Path(f"/proc/{inst.role('auth')[0]}/schedstat")
-                       .read_text())
+        def waits():
+            ran.append(Path(f"/proc/{coordinator}/schedstat").read_text())
             return ran[-1] == ran[-2]
-        until("all that can be done without it", waits, pause=0.1)
+        until("the coordinator to wait for master", waits, pause=0.1)
         os.kill(inst.pid, signal.SIGCONT)
         for pop in pops:
             assert pop.line().startswith(b"+OK")
         for pop in pops:
             pop.quit()
     assert inst.log_lines("auth-error") == []
+
+
+@pytest.mark.once
+@pytest.mark.timeout(300)
+def test_master_takes_no_grants(one_instance):
+    """For longer than it is waited for: who finds no room is told to come
+    again, nobody else is, and afterwards all is as before."""
+    inst = one_instance(users=700).start()
+    with all_at_the_password(inst) as pops:
+        inst.wait_log("auth-error", "master does not take grants")
+        # clients on their way to workers count for all of the gates' user
+        one_instance(users=1).start()
+        os.kill(inst.pid, signal.SIGCONT)
+        replies = [pop.line() for pop in pops]
+        good = [r.startswith(b"+OK") for r in replies]
+        assert any(good) and not all(good)
+        assert all(r.startswith((b"+OK", b"-ERR [SYS/TEMP]"))
+                   for r in replies)
+    until("the end of all workers", lambda: not inst.role("worker"))
+    for user in inst.users[:3]:
+        inst.login(user).quit()
