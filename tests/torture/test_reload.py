@@ -57,7 +57,7 @@ def read_all(pop):
             raise Failure("wrong octets")
         if pop.stat()[0] != 5:
             raise Failure("wrong count")
-        time.sleep(0.002)
+        time.sleep(0.002)       # so that reloads come in the middle
 
 
 @pytest.mark.timeout(240)

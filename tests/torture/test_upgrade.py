@@ -279,7 +279,8 @@ def test_something_else_meanwhile(make, copy_tree, what):
     if what == "manager":
         put_back()
         # a gate of the one that died may greet until it notices
-        until("an upgrade", lambda: inst.ctl("upgrade").returncode == 0)
+        until("another manager", lambda: inst.ctl("status").returncode == 0)
+        upgrade(inst)
         inst.login(inst.users[0]).quit()
 
 
