@@ -59,6 +59,7 @@ unlink_from(struct gate *g, struct conn *c)
 	c->next = g->dead;
 	g->dead = c;
 	g->n_conn--;
+	listen_again(g);
 	if (g->n_conn == 0 && g->phase == P_DRAIN)
 		g->stop = 1;
 }

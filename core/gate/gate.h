@@ -145,7 +145,8 @@ struct gate {
 	struct conn *by_serial[GATE_BUCKETS];
 	struct limit_ip *by_ip[GATE_BUCKETS];
 	uint64_t ip_seed[2];
-	struct counts counts;		/* of by_ip, with those of all gates */
+	struct counts counts;		/* of by_ip, and which gates have room,
+					 * with those of all gates */
 	struct limit_log limit_log[LIMIT_N_EVENTS];
 	size_t out_n;
 	uint8_t out[GATE_OUT];		/* replies of the run in hand */
@@ -178,6 +179,8 @@ void gate_count_login(struct gate *g);
 
 /* Take FD, a listening socket of conf.listen[INDEX]. */
 _Bool listen_add(struct gate *g, uint32_t index, int fd);
+/* A connection has ended: if it is waited for, accept again. */
+void listen_again(struct gate *g);
 /* Close all of them; the first takes what their queues hold before. */
 void listen_finish(struct gate *g);
 void listen_close(struct gate *g);

@@ -46,8 +46,28 @@ pause_accepting(struct gate *g, uint64_t ms)
 	loop_timer_set(g->loop, &g->resume, clock_now() + ms * NS_PER_MS);
 }
 
-/* Other gates take what comes while this one is full; what is still in the
- * queue then found no room anywhere, and is turned away. */
+/* A key of counts that is no client's: those have a family.  Each gate that has
+ * room is one. */
+static const uint64_t room[2];
+
+static void
+tell_room(const struct gate *g, bool have)
+{
+	(void)counts_set(&g->counts, room, have);
+}
+
+/* The kernel wakes one of the gates that watch, so a gate may not watch once it
+ * is full: nobody else would look at the connection that woke it. */
+static bool
+pause_if_full(struct gate *g)
+{
+	if (!arrive_full(g))
+		return false;
+	tell_room(g, false);
+	pause_accepting(g, FULL_MS);
+	return true;
+}
+
 static void
 turn_all_away(struct gate *g)
 {
@@ -64,7 +84,8 @@ resume(struct loop_timer *timer)
 	    offsetof(struct gate, resume));
 
 	if (arrive_full(g)) {
-		turn_all_away(g);
+		if (counts_others(&g->counts, room) == 0)
+			turn_all_away(g);
 		if (g->resume.where == NULL)
 			pause_accepting(g, FULL_MS);
 		return;
@@ -73,6 +94,14 @@ resume(struct loop_timer *timer)
 		if (g->listen[i].open &&
 		    !loop_watch_shared(g->loop, &g->listen[i].io))
 			log_warn("gate: cannot watch a listener");
+	tell_room(g, true);
+}
+
+void
+listen_again(struct gate *g)
+{
+	if (g->resume.where != NULL)
+		loop_timer_set(g->loop, &g->resume, clock_now());
 }
 
 /* No descriptor or memory: the backlog has to wait for a moment. */
@@ -114,14 +143,9 @@ ready(struct loop_io *io, unsigned events)
 	    offsetof(struct listener, io));
 
 	(void)events;
-	for (int i = 0; i < ACCEPTS && l->open && io->events != 0; i++) {
-		if (arrive_full(l->gate)) {
-			pause_accepting(l->gate, FULL_MS);
+	for (int i = 0; i < ACCEPTS && l->open && io->events != 0; i++)
+		if (!accept_one(l) || pause_if_full(l->gate))
 			break;
-		}
-		if (!accept_one(l))
-			break;
-	}
 }
 
 /* What each accepted socket inherits, set once.  Keepalive finds clients that
@@ -156,11 +180,14 @@ listen_add(struct gate *g, uint32_t index, int fd)
 	l = &g->listen[index];
 	*l = (struct listener){.gate = g, .index = index, .open = 1,
 	    .io = {.fd = fd, .ready = ready}};
-	if (g->resume.where == NULL && !loop_watch_shared(g->loop, &l->io)) {
+	if (g->resume.where != NULL)
+		return 1;
+	if (!loop_watch_shared(g->loop, &l->io)) {
 		l->open = 0;
 		close(fd);
 		return 0;
 	}
+	tell_room(g, true);
 	return 1;
 }
 
@@ -186,6 +213,7 @@ void
 listen_close(struct gate *g)
 {
 	stop_watching(g);
+	tell_room(g, false);
 	loop_timer_clear(g->loop, &g->resume);
 	for (uint32_t i = 0; i < CONF_MAX_LISTEN; i++) {
 		if (g->listen[i].open)

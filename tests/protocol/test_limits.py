@@ -1,13 +1,17 @@
 """Time-outs and counts of the `limits` section, with small values."""
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
-from culver import Pop, numbered, until
+from culver import PORT, Pop, halt, numbered, until
+from metrics import by_ctl
 
 MODES = ("plain", "stls", "tls")
 
@@ -202,9 +206,41 @@ def test_few_descriptors_silence_no_client(make_instance):
         with inst.connect(timeout=10) as pop:
             assert pop.greeting.startswith(b"-ERR [SYS/TEMP]")
             assert pop.eof() == b""
-    assert inst.log_lines("limit", "what=connections")
+    inst.wait_log("limit", "what=connections")
     for pop in held:
         pop.close()
+    until("a place again", lambda: greeted(inst, None))
+
+
+def switches(pid):
+    """How often it has waited for something."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("voluntary_ctxt_switches:")[1].split()[0])
+
+
+def test_full_gate_leaves_clients_to_others(make_instance):
+    """However long these need: only where no gate has room is one refused."""
+    inst = make_instance(users=1, top="gates = 2",
+                         limits="connections = 8").start()
+    full, slow = inst.role("gate")
+    until("nobody", lambda: by_ctl(inst).get("culver_connections") == 0)
+    address = (inst.address, PORT)
+    with contextlib.ExitStack() as stack:
+        halt([slow])
+        stack.callback(os.kill, slow, signal.SIGCONT)
+        for _ in range(4):
+            pop = stack.enter_context(inst.connect())
+            assert pop.greeting.startswith(b"+OK")
+        late = [stack.enter_context(socket.create_connection(address, 20))
+                for _ in range(4)]
+        before = switches(full)
+        until("the full one to look again", lambda:
+              switches(full) >= before + 3)
+        os.kill(slow, signal.SIGCONT)
+        for sock in late:
+            assert sock.recv(512).startswith(b"+OK")
+        with inst.connect() as pop:
+            assert pop.greeting.startswith(b"-ERR [SYS/TEMP]")
     until("a place again", lambda: greeted(inst, None))
 
 
@@ -232,7 +268,7 @@ def test_sessions_are_bounded_by_descriptors(make_instance):
         assert pop.login("user4").startswith(b"-ERR [SYS/TEMP]")
         pops.pop().quit()
         until("a place again", lambda: pop.login("user4").startswith(b"+OK"))
-    assert inst.log_lines("limit what=sessions")
+    inst.wait_log("limit what=sessions")
     for pop in pops:
         pop.ok("NOOP")
         pop.quit()
