@@ -255,7 +255,7 @@ def test_reload_and_deaths(instance):
     until("a login", lambda: login_works(instance, user))
     until("it counts", lambda: by_ctl(instance).get("culver_logins_total") >
           logins)
-    assert len(instance.log_lines("session-end")) > n
+    instance.wait_log("session-end", n=n + 1)
     good = instance.conf.read_text()
     instance.write_conf(good + "nonsense = 1\n")
     refused = by_ctl(instance).get("culver_reloads_total", result="refused")

@@ -259,7 +259,7 @@ def test_a_killed_locker(start):
         assert held.pop.line().startswith(b"+OK")
         held.pop.ok("DELE 1")
         assert held.pop.cmd("QUIT").startswith(b"-ERR [SYS/TEMP]")
-    assert instance.log_lines("locker", "gone")
+    instance.wait_log("locker", "gone")
     with instance.login(user) as pop:
         assert pop.stat()[0] == 2
         pop.ok("DELE 1")

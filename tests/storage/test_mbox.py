@@ -158,4 +158,4 @@ def test_a_directory_without_write_permission(start):
         pop.ok("QUIT")
     with instance.login(user) as pop:
         assert len(pop.uidls()) == 1
-    assert instance.log_lines("mbox.lock", "done without")
+    instance.wait_log("mbox.lock", "done without")
