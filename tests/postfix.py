@@ -37,7 +37,6 @@ inet_protocols = ipv4
 alias_maps =
 alias_database =
 local_recipient_maps =
-virtual_mailbox_maps =
 local_header_rewrite_clients =
 smtpd_reject_unlisted_recipient = no
 recipient_delimiter = +
@@ -82,8 +81,11 @@ anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
 """
+# nothing twice: each process warns of it, and postlogd, who reads what they
+# warn of, waits for itself as soon as there are ten of them
+NO_MAPS = "virtual_mailbox_maps =\n"
 TO_VIRTUAL = f"mydestination =\nvirtual_mailbox_domains = {DOMAIN}\nvirtual_transport = "
-TO_LOCAL = f"mydestination = {DOMAIN}\nlocal_transport = local\n"
+TO_LOCAL = NO_MAPS + f"mydestination = {DOMAIN}\nlocal_transport = local\n"
 
 
 class Postfix:
@@ -107,8 +109,8 @@ class Postfix:
         names = dict(dir=self.dir, address=self.address, port=PORT,
                      deliver=deliver, lmtp=lmtp)
         self.write("main.cf", MAIN.format(**names) + {
-            "lmtp": TO_VIRTUAL + lmtp,
-            "pipe": TO_VIRTUAL + "culver",
+            "lmtp": NO_MAPS + TO_VIRTUAL + lmtp,
+            "pipe": NO_MAPS + TO_VIRTUAL + "culver",
             "virtual": TO_VIRTUAL + "virtual" + self.maps(box),
             "local": TO_LOCAL + (f"mail_spool_directory = {spool}" if spool
                                  else f"home_mailbox = {box}"),
