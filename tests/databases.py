@@ -313,7 +313,8 @@ class Postgres(Server):
         self.sql("ALTER ROLE mail SET log_statement = 'all'")
 
     def statements(self):
-        """What the connections of `mail` ran since log_statements()."""
+        """What the connections of `mail` ran since the first
+        log_statements()."""
         text = (self.top / "log").read_text(errors="replace")
         return [re.sub(r"^(execute [^:]*|statement): ", "", entry)
                 for entry in re.findall(

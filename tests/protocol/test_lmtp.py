@@ -332,9 +332,11 @@ def test_reloads_under_load(inst, box):
 
 
 @pytest.mark.needs_root
-def test_confined(inst):
-    pid = until("those of reloads before have ended", lambda: (
-        len(inst.role("lmtp")) == 1 and inst.role("lmtp")[0]))
+def test_confined(make_instance):
+    inst = make_instance(users=1, listen=LISTEN).start()
+    with Lmtp(inst.dir / "run/lmtp"):
+        pass
+    pid, = inst.role("lmtp")
     status = dict(line.rstrip("\n").split(":\t", 1)
                   for line in open(f"/proc/{pid}/status") if ":\t" in line)
     assert ROOT and status["Uid"].split() == ["60001"] * 4
