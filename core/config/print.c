@@ -247,7 +247,8 @@ text_module(FILE *out, const char *path, const struct plugin *m,
 	    needs != 0 ? ", needs " : "", plugin_needs_text(needs));
 	fprintf(out, "%s%s): %s\n\t%s\n", d->wants != 0 ? ", can use " : "",
 	    plugin_needs_text(d->wants),
-	    d->summary != NULL ? d->summary : "", path);
+	    d->summary != NULL ? d->summary : "",
+	    strchr(path, '/') != NULL ? path : "linked into culverd");
 }
 
 static void

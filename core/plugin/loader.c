@@ -1,8 +1,8 @@
 /*
  * loader.c - find modules, open them with libltdl, list them.
  *
- * Runs in the config role, in pools and culver-plugin, and in a worker if the
- * modules are linked into it; never as root in a daemon.  Opening a module
+ * Runs in the config role, in pools and culver-plugin; never as root in a
+ * daemon.  Opening a module
  * runs its constructors: the caller has dropped everything before.
  */
 #include "config.h"
@@ -19,7 +19,8 @@
 
 #define SUFFIX ".so"
 
-/* Made by libtool for a program that is linked with -dlpreopen, else absent. */
+/* Made by builtin.c, or by libtool for a program that is linked with
+ * -dlpreopen; else absent. */
 extern const lt_dlsymlist lt_preloaded_symbols[] __attribute__((weak));
 
 static _Bool
@@ -212,6 +213,17 @@ each_preloaded(unsigned kind, void (*seen)(void *, const char *), void *ctx)
 	}
 }
 
+/* Then a file of that name is not used. */
+static _Bool
+is_preloaded(const char *file)
+{
+	char module[128];
+
+	snprintf(module, sizeof(module), "%.*s",
+	    (int)(strlen(file) - strlen(SUFFIX)), file);
+	return preloaded(module) != NULL;
+}
+
 _Bool
 plugin_each(const char *dir, unsigned kind,
     void (*seen)(void *ctx, const char *path), void *ctx)
@@ -226,6 +238,7 @@ plugin_each(const char *dir, unsigned kind,
 		return 0;
 	for (int i = 0; i < n; i++) {
 		if (kind_fits(list[i]->d_name, kind) &&
+		    !is_preloaded(list[i]->d_name) &&
 		    file_at(path, sizeof(path), dir, list[i]->d_name, ""))
 			seen(ctx, path);
 		free(list[i]);

@@ -2,10 +2,11 @@
  * loader.h - find a module, open it, and agree with it on the ABI.
  *
  * Runs in the config role, in workers and auth pools and in culver-plugin,
- * always unprivileged: root never maps a module.  A module is trusted only as
- * far as its owner is; its descriptor is checked before anything uses it, and
- * from then on the host uses its own copies.  The rules and their order are
- * those of culver-plugin(7).
+ * always unprivileged: root opens no module, and runs nothing of those that
+ * are linked into culverd.  A module is trusted only as far as its owner is;
+ * its descriptor is checked before anything uses it, and from then on the host
+ * uses its own copies.  The rules and their order are those of
+ * culver-plugin(7).
  */
 #ifndef PLUGIN_LOADER_H
 #define PLUGIN_LOADER_H
@@ -91,9 +92,9 @@ _Bool plugin_owner_check(const char *path, uid_t owner, char err[PLUGIN_ERR]);
 const char *plugin_needs_text(uint64_t needs);
 
 /*
- * Call SEEN for each module of KIND (0: all) that is preloaded or in DIR, in
- * name order, with the path for plugin_load().  False with errno if DIR
- * cannot be read; the preloaded ones were seen then.
+ * Call SEEN for each module of KIND (0: all) that is preloaded, or in DIR and
+ * not hidden by one that is, in name order, with the path for plugin_load().
+ * False with errno if DIR cannot be read; the preloaded ones were seen then.
  */
 _Bool plugin_each(const char *dir, unsigned kind,
     void (*seen)(void *ctx, const char *path), void *ctx);

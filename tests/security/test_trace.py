@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from culver import numbered, until
+from culver import modules, numbered, until
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs("strace")]
 
@@ -17,10 +17,12 @@ WORKER_UP = r'"F\0\0\0'       # the head of its message: number 70
 
 
 @pytest.fixture(scope="module")
-def trace(make_instance, tmp_path_factory):
-    """Lines of the trace: a start, logins of all kinds, a reload, a stop."""
+def trace(make_instance, tmp_path_factory, tree):
+    """Lines of the trace: a start, logins of all kinds, a reload, a stop.  The
+    storage plugin is that of the file, not the one that is linked in."""
     path = tmp_path_factory.mktemp("trace") / "trace"
-    inst = make_instance(users=2)
+    inst = make_instance(users=2, storage='storage maildir { path = "~/Maildir"'
+                         f' plugin = "{modules(tree)}/storage_maildir" }}')
     inst.users[0].deliver(numbered(1))
     inst.start(prefix=("strace", "-f", "-y", "-q", "-o", str(path), "-e",
                        f"trace={CALLS}", "-e", "signal=none"))
