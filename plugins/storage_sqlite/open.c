@@ -40,64 +40,108 @@ make_room(struct culver_mailbox *mb, struct growth *g)
 	return true;
 }
 
-/* Add the row ST; false if it cannot be a message that was delivered. */
+/* What the listing is taken with: an aggregate function that is called for each
+ * row, which takes half the time of a step() and six column()s. */
+struct taking {
+	struct culver_mailbox *mb;
+	struct growth room;
+	culver_status status;
+	int64_t wrong;		/* the id of a row that is none */
+};
+
+/* Add the row V: id, octets, chunks, flags, uidl and maybe received. */
 static bool
-add_row(struct culver_mailbox *mb, sqlite3_stmt *st)
+add_row(struct culver_mailbox *mb, int n, sqlite3_value **v)
 {
 	const struct sq_message *last = mb->n > 0 ? &mb->msg[mb->n - 1] : NULL;
 	struct sq_message *m = &mb->msg[mb->n];
-	int64_t id = sqlite3_column_int64(st, 0);
-	int64_t octets = sqlite3_column_int64(st, 1);
-	int64_t chunks = sqlite3_column_int64(st, 3);
+	int64_t id = sqlite3_value_int64(v[0]);
+	int64_t octets = sqlite3_value_int64(v[1]);
+	int64_t chunks = sqlite3_value_int64(v[2]);
 	/* text() would copy it once more, for a NUL */
-	const char *uid = sqlite3_column_blob(st, 5);
-	int n = sqlite3_column_bytes(st, 5);
+	const char *uid = sqlite3_value_blob(v[4]);
+	int len = sqlite3_value_bytes(v[4]);
 
 	if (id < 1 || octets < 0 || chunks < 1 || chunks > INT32_MAX ||
-	    uid == NULL || n < 1 || n > PLUG_UID_MAX ||
+	    uid == NULL || len < 1 || len > PLUG_UID_MAX ||
 	    (last != NULL && id < last->id + last->chunks))
 		return false;
 	*m = (struct sq_message){ .id = id, .octets = (uint64_t)octets,
-	    .received = sqlite3_column_int64(st, 2),
+	    .received = n > 5 ? sqlite3_value_int64(v[5]) : 0,
 	    .chunks = (uint32_t)chunks, .uid = (uint32_t)mb->uids_len,
-	    .flags = (uint32_t)sqlite3_column_int64(st, 4) };
-	memcpy(mb->uids + mb->uids_len, uid, (size_t)n);
-	mb->uids_len += (size_t)n;
+	    .flags = (uint32_t)sqlite3_value_int64(v[3]) };
+	memcpy(mb->uids + mb->uids_len, uid, (size_t)len);
+	mb->uids_len += (size_t)len;
 	mb->uids[mb->uids_len++] = '\0';
 	mb->n++;
 	return true;
+}
+
+static void
+take_row(sqlite3_context *context, int n, sqlite3_value **v)
+{
+	struct taking *t = sqlite3_user_data(context);
+
+	if (t->mb->n == SQ_MESSAGES || !make_room(t->mb, &t->room)) {
+		t->status = CULVER_E_TEMP;
+	} else if (!add_row(t->mb, n, v)) {
+		t->status = CULVER_E_CORRUPT;
+		t->wrong = sqlite3_value_int64(v[0]);
+	}
+	if (t->status != CULVER_OK)
+		sqlite3_result_error_code(context, SQLITE_ABORT);
+}
+
+static void
+take_end(sqlite3_context *context)
+{
+	(void)context;
+}
+
+/* SQL has take() see each row, in the order of their ids. */
+static int
+take_all(struct taking *t, const char *sql)
+{
+	sqlite3 *db = t->mb->store->db.db;
+	sqlite3_stmt *st;
+	int rc;
+
+	rc = sqlite3_create_function_v2(db, "take", -1, SQLITE_UTF8 |
+	    SQLITE_DIRECTONLY, t, NULL, take_row, take_end, NULL);
+	if (rc != SQLITE_OK)
+		return rc;
+	rc = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
+	while (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW)
+		rc = SQLITE_OK;
+	sqlite3_finalize(st);
+	sqlite3_create_function_v2(db, "take", -1, SQLITE_UTF8, NULL, NULL,
+	    NULL, NULL, NULL);
+	return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
 static culver_status
 take_snapshot(struct culver_mailbox *mb, struct culver_call *call)
 {
 	struct culver_store *store = mb->store;
-	culver_status status = CULVER_OK;
-	struct growth g = { 0, 0 };
-	sqlite3_stmt *st;
-	int rc;
+	struct taking t = { .mb = mb, .status = CULVER_OK };
+	int rc = take_all(&t, (mb->flags & CULVER_OPEN_DATES) != 0 ?
+	    "SELECT take(id,octets,chunks,flags,uidl,received) "
+	    "FROM message NOT INDEXED" :
+	    "SELECT take(id,octets,chunks,flags,uidl) "
+	    "FROM message NOT INDEXED");
 
-	rc = sqlite3_prepare_v2(store->db.db, "SELECT id,octets,received,"
-	    "chunks,flags,uidl FROM message ORDER BY id", -1, &st, NULL);
-	while (rc == SQLITE_OK && status == CULVER_OK &&
-	    (rc = sqlite3_step(st)) == SQLITE_ROW) {
-		rc = SQLITE_OK;
-		if (mb->n == SQ_MESSAGES || !make_room(mb, &g))
-			status = plug_fail(call, ENOMEM,
-			    "%s: %lu messages", store->path,
-			    (unsigned long)mb->n);
-		else if (!add_row(mb, st))
-			status = plug_fail_as(call, CULVER_E_CORRUPT,
-			    "%s: the row of message %lld is wrong",
-			    store->path,
-			    (long long)sqlite3_column_int64(st, 0));
-	}
-	if (rc != SQLITE_DONE && status == CULVER_OK)
-		status = sq_fail(store, call, rc, "cannot list it");
-	sqlite3_finalize(st);
+	if (t.status == CULVER_E_CORRUPT)
+		t.status = plug_fail_as(call, CULVER_E_CORRUPT,
+		    "%s: the row of message %lld is wrong", store->path,
+		    (long long)t.wrong);
+	else if (t.status != CULVER_OK)
+		t.status = plug_fail(call, ENOMEM, "%s: %lu messages",
+		    store->path, (unsigned long)mb->n);
+	else if (rc != SQLITE_OK)
+		t.status = sq_fail(store, call, rc, "cannot list it");
 	/* a session may be long, and its listing is done */
 	sqlite3_db_release_memory(store->db.db);
-	return status;
+	return t.status;
 }
 
 /* The same where nobody else is at the database; false if that is not so. */
