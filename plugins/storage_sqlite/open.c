@@ -23,7 +23,7 @@ make_room(struct culver_mailbox *mb, struct growth *g)
 {
 	void *p;
 
-	if (mb->n == g->cap) {
+	if (mb->msg == NULL || mb->n == g->cap) {
 		g->cap = g->cap == 0 ? 32 : g->cap * 2;
 		p = reallocarray(mb->msg, g->cap, sizeof(*mb->msg));
 		if (p == NULL)
