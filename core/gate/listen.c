@@ -68,6 +68,18 @@ pause_if_full(struct gate *g)
 	return true;
 }
 
+/* No descriptor or memory: the backlog has to wait for a moment. */
+static void
+out_of_descriptors(struct gate *g)
+{
+	uint32_t hidden;
+
+	if (limit_log(g, LIMIT_OTHER, &hidden))
+		log_warn("gate: cannot accept connections");
+	tell_room(g, false);
+	pause_accepting(g, PAUSE_MS);
+}
+
 static void
 turn_all_away(struct gate *g)
 {
@@ -92,8 +104,10 @@ resume(struct loop_timer *timer)
 	}
 	for (uint32_t i = 0; i < CONF_MAX_LISTEN; i++)
 		if (g->listen[i].open &&
-		    !loop_watch_shared(g->loop, &g->listen[i].io))
-			log_warn("gate: cannot watch a listener");
+		    !loop_watch_shared(g->loop, &g->listen[i].io)) {
+			out_of_descriptors(g);
+			return;
+		}
 	tell_room(g, true);
 }
 
@@ -102,17 +116,6 @@ listen_again(struct gate *g)
 {
 	if (g->resume.where != NULL)
 		loop_timer_set(g->loop, &g->resume, clock_now());
-}
-
-/* No descriptor or memory: the backlog has to wait for a moment. */
-static void
-out_of_descriptors(struct gate *g)
-{
-	uint32_t hidden;
-
-	if (limit_log(g, LIMIT_OTHER, &hidden))
-		log_warn("gate: cannot accept connections");
-	pause_accepting(g, PAUSE_MS);
 }
 
 static bool
@@ -197,7 +200,7 @@ static void
 take_queued(struct listener *l)
 {
 	for (int i = 0; i < QUEUED && l->open && l->io.events != 0; i++)
-		if (!accept_one(l))
+		if (arrive_full(l->gate) || !accept_one(l))
 			break;
 }
 
