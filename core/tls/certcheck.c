@@ -146,13 +146,13 @@ send_ticket(void)
 	ok = fd >= 0 && RAND_priv_bytes(key, sizeof(key)) == 1 &&
 	    write(fd, key, sizeof(key)) == (ssize_t)sizeof(key) &&
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW |
-		F_SEAL_SHRINK | F_SEAL_SEAL) == 0 &&
-	    answer(IPC_CERT_TICKET, &msg, &fd);
+		F_SEAL_SHRINK | F_SEAL_SEAL) == 0;
 	explicit_bzero(key, sizeof(key));
-	if (fd >= 0)
-		close(fd);
 	if (!ok)
 		log_error("certcheck: no ticket key");
+	ok = ok && answer(IPC_CERT_TICKET, &msg, &fd);
+	if (fd >= 0)
+		close(fd);
 	return ok;
 }
 
