@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -204,11 +205,11 @@ def test_all_log_in_at_once(one_instance):
 def test_master_takes_no_grants(one_instance):
     """For longer than it is waited for: who finds no room is told to come
     again, nobody else is, and afterwards all is as before."""
-    inst = one_instance(users=700).start()
+    inst, other = one_instance(users=350).start(), one_instance(users=1)
     with all_at_the_password(inst) as pops:
         inst.wait_log("auth-error", "master does not take grants")
         # clients on their way to workers count for all of the gates' user
-        one_instance(users=1).start()
+        subprocess.run(other.argv("-t"), check=True, timeout=60)
         os.kill(inst.pid, signal.SIGCONT)
         replies = [pop.line() for pop in pops]
         good = [r.startswith(b"+OK") for r in replies]
