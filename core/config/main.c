@@ -35,6 +35,7 @@
 #include "core/config/snap.h"
 #include "core/ipc/ipc.h"
 #include "core/ipc/ipclog.h"
+#include "core/plugin/loader.h"
 
 enum { WAIT_MS = 10000 };
 
@@ -360,6 +361,8 @@ main(int argc, char **argv)
 		return EX_USAGE;
 	}
 	ipclog_open(FD_LOG);
+	if (getenv(PLUGIN_LINKED) == NULL)
+		plugin_files_only();
 	/* culverd names it relative to its own file: show people less. */
 	plugin_dir = realpath(argv[2], NULL);
 	if (plugin_dir == NULL)

@@ -16,6 +16,7 @@
 
 #include "core/locker/locker.h"
 #include "core/master/spawn.h"
+#include "core/plugin/loader.h"
 
 /* Put FD[i] at 3 + i, and nothing else above 2. */
 static _Bool
@@ -34,7 +35,8 @@ spawn_exec(const struct spawn_env *env, const struct spawn *s)
 {
 	char path[640], number[16];
 	char *argv[3 + SPAWN_MAX_ARGS] = {NULL};
-	char *envp[] = {(char *)(uintptr_t)"PATH=/usr/bin:/bin", NULL, NULL};
+	char *envp[4] = {(char *)(uintptr_t)"PATH=/usr/bin:/bin"}, **more =
+	    envp + 1;
 	char *tz = getenv("TZ");
 	sigset_t none;
 
@@ -47,7 +49,9 @@ spawn_exec(const struct spawn_env *env, const struct spawn *s)
 	for (int i = 0; i < SPAWN_MAX_ARGS && s->arg[i] != NULL; i++)
 		argv[2 + i] = (char *)(uintptr_t)s->arg[i];
 	if (tz != NULL)
-		envp[1] = tz - strlen("TZ=");
+		*more++ = tz - strlen("TZ=");
+	if (plugin_any_linked())
+		*more = (char *)(uintptr_t)PLUGIN_LINKED "=1";
 	if (!spawn_std_null() || !fds_place(s) ||
 	    sigprocmask(SIG_SETMASK, &none, NULL) != 0)
 		_exit(71);

@@ -22,6 +22,19 @@
 /* Made by builtin.c, or by libtool for a program that is linked with
  * -dlpreopen; else absent. */
 extern const lt_dlsymlist lt_preloaded_symbols[] __attribute__((weak));
+static _Bool files_only;
+
+void
+plugin_files_only(void)
+{
+	files_only = 1;
+}
+
+static const lt_dlsymlist *
+first_preloaded(void)
+{
+	return files_only ? NULL : lt_preloaded_symbols;
+}
 
 static _Bool
 ltdl_ready(char *err)
@@ -46,7 +59,7 @@ ltdl_ready(char *err)
 static const char *
 preloaded(const char *module)
 {
-	const lt_dlsymlist *s = lt_preloaded_symbols;
+	const lt_dlsymlist *s = first_preloaded();
 	const char *file = NULL;
 	char symbol[128];
 
@@ -197,7 +210,7 @@ kind_fits(const char *module, unsigned kind)
 static void
 each_preloaded(unsigned kind, void (*seen)(void *, const char *), void *ctx)
 {
-	const lt_dlsymlist *s = lt_preloaded_symbols;
+	const lt_dlsymlist *s = first_preloaded();
 	char module[128];
 
 	for (; s != NULL && s->name != NULL; s++) {

@@ -22,6 +22,10 @@
 /* Behind a module's name: the symbol of its descriptor. */
 #define PLUGIN_SYMBOL "_LTX_culver_plugin"
 
+/* In the environment of a role: modules are linked into what started it, which
+ * may be of another build than the role's program, while a host is upgraded. */
+#define PLUGIN_LINKED "CULVER_LINKED"
+
 enum {
 	PLUGIN_PATH = 1024,
 	PLUGIN_ERR = 1600,	/* room for a message with a path in it */
@@ -70,6 +74,12 @@ _Bool plugin_load(const char *path, unsigned kind,
 _Bool plugin_load_known(const char *path, unsigned kind,
     const struct plugin_rules *rules, struct plugin *out,
     char err[PLUGIN_ERR]);
+
+/* Are modules linked into this program? */
+_Bool plugin_any_linked(void);
+
+/* From now on modules are found in files only. */
+void plugin_files_only(void);
 
 /* Map the file at PATH and bind everything now, for good; NULL with one line
  * in ERR. */

@@ -37,6 +37,12 @@ plugin_open(const char *path, char err[PLUGIN_ERR])
  * -dlpreopen; else absent. */
 extern const lt_dlsymlist lt_preloaded_symbols[] __attribute__((weak));
 
+_Bool
+plugin_any_linked(void)
+{
+	return lt_preloaded_symbols != NULL;
+}
+
 static const void *
 find_builtin(const char *symbol)
 {

@@ -469,6 +469,9 @@ a_preloaded_module_comes_first(void **state)
 	    42);
 	assert_true(plugin_each(TEST_OTHERS, 0, seen, &n));
 	assert_in_range(n, 5, 50);
+	plugin_files_only();
+	assert_false(plugin_find("/nowhere", "inside", CULVER_KIND_STORAGE,
+	    path, err));
 }
 
 int
