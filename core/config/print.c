@@ -248,7 +248,7 @@ text_module(FILE *out, const char *path, const struct plugin *m,
 	fprintf(out, "%s%s): %s\n\t%s\n", d->wants != 0 ? ", can use " : "",
 	    plugin_needs_text(d->wants),
 	    d->summary != NULL ? d->summary : "",
-	    strchr(path, '/') != NULL ? path : "linked into culverd");
+	    strchr(path, '/') != NULL ? path : "linked in");
 }
 
 static void

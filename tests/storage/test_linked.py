@@ -22,7 +22,7 @@ def session(inst):
 
 
 @pytest.mark.parametrize("name", PATHS)
-def test_by_name_and_by_path(make_instance, tree, name):
+def test_by_name_and_by_path(make_instance, tree, build, name):
     section = 'storage %s { plugin = "%s" path = "%s" }'
     inst = make_instance(users=1, storage=section % (name, name, PATHS[name]))
     if name == "mbox":
@@ -33,9 +33,11 @@ def test_by_name_and_by_path(make_instance, tree, name):
     else:
         inst.users[0].deliver(numbered(1))
     inst.start()
-    linked, = ["/" not in p["path"] for p in
-               json.loads(inst.ctl("--json", "plugins").stdout)
-               if (p["kind"], p["name"]) == ("storage", name)]
+    linked = f"#define BUILTIN_{name.upper()} 1\n" in \
+        (build / "config.h").read_text()
+    path, = [p["path"] for p in json.loads(inst.ctl("--json", "plugins").stdout)
+             if (p["kind"], p["name"]) == ("storage", name)]
+    assert ("/" not in path) == linked
     assert (f"storage_{name}.so" not in session(inst)) == linked
     file = modules(tree) / f"storage_{name}.so"
     inst.parts["storage"] = section % (name, file, PATHS[name])
